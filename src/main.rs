@@ -1,0 +1,2 @@
+//! The binary: argv to an exit code.
+fn main() {}
