@@ -1,1 +1,18 @@
-//! Under construction.
+//! Where foreign code runs: namespaces, control groups, filters, and the privileged helper that makes them.
+//!
+//! The daemon talks to the *forker* (typed messages over a socket pair), the forker makes sandboxes and passes
+//! out file descriptors; from then on authority is those descriptors. This crate decides nothing about
+//! functions, parses no client input, and has no async. `unsafe` lives in `sys/` only.
+
+pub mod cgroup;
+pub mod channel;
+pub mod forker;
+pub mod mounts;
+pub mod net;
+pub mod plan;
+pub mod seccomp;
+pub mod spec;
+mod sys;
+
+pub use channel::{Channel, ChannelError};
+pub use spec::{Digest, Exit, ForkerConfig, InitReport, InitRequest, LaunchSpec, RuntimeMount, SandboxId};

@@ -1,0 +1,388 @@
+//! Control groups: one group per sandbox, on pure v2 hosts and on hybrid ones (v1 controllers).
+//!
+//! Hides the difference. Hot paths keep descriptors open and never open a file by path; members are placed while
+//! a sandbox is being built, because the first v1 placement after idle stalls on an RCU grace period (9–12 ms).
+//! It does not decide limits.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// The kernel's scheduler period for CPU quotas, microseconds; what Lambda uses (lambda-behaviour §3.3).
+pub const CPU_PERIOD_US: u64 = 20_000;
+const V1_CONTROLLERS: [&str; 3] = ["memory", "cpu", "pids"];
+const V2_CONTROLLERS: &str = "+memory +cpu +pids";
+
+/// Which hierarchies this host has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// One v2 tree with all controllers.
+    Pure {
+        /// Directory under which our groups are made.
+        base: PathBuf,
+    },
+    /// v1 controllers, each with its own tree.
+    Hybrid {
+        /// Controller name and directory under which our groups are made.
+        bases: Vec<(String, PathBuf)>,
+    },
+}
+
+impl Layout {
+    /// Reads `/proc/self/cgroup` and `/proc/self/mountinfo`.
+    ///
+    /// # Errors
+    /// When a needed controller is not there; the message names it.
+    pub fn detect() -> io::Result<Self> {
+        let own = fs::read_to_string("/proc/self/cgroup")?;
+        let mounts = fs::read_to_string("/proc/self/mountinfo")?;
+        Self::parse(&own, &mounts).map_err(io::Error::other)
+    }
+
+    fn parse(own: &str, mounts: &str) -> Result<Self, String> {
+        let own_path = |controller: &str| -> Option<&str> {
+            own.lines().find_map(|line| {
+                let mut fields = line.splitn(3, ':');
+                let (_, names, path) = (fields.next()?, fields.next()?, fields.next()?);
+                let hit = if controller.is_empty() {
+                    names.is_empty()
+                } else {
+                    names.split(',').any(|name| name == controller)
+                };
+                hit.then_some(path)
+            })
+        };
+        let mut bases = Vec::new();
+        for controller in V1_CONTROLLERS {
+            if let (Some(mount), Some(path)) = (find_v1(mounts, controller), own_path(controller)) {
+                bases.push((controller.to_owned(), join(&mount, path)));
+            }
+        }
+        if bases.len() == V1_CONTROLLERS.len() {
+            return Ok(Self::Hybrid { bases });
+        }
+        if let (Some(mount), Some(path)) = (find_v2(mounts), own_path("")) {
+            return Ok(Self::Pure { base: join(&mount, path) });
+        }
+        let missing: Vec<&str> = V1_CONTROLLERS
+            .into_iter()
+            .filter(|controller| !bases.iter().any(|(name, _)| name == controller))
+            .collect();
+        Err(format!("no cgroup v2 tree and no v1 controller for: {}", missing.join(", ")))
+    }
+
+    /// True where limits are written in v2's form.
+    #[must_use]
+    pub const fn is_pure(&self) -> bool {
+        matches!(self, Self::Pure { .. })
+    }
+
+    /// Text for logs and `doctor`.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Pure { base } => format!("pure v2 at {}", base.display()),
+            Self::Hybrid { bases } => {
+                let names: Vec<&str> = bases.iter().map(|(name, _)| name.as_str()).collect();
+                format!("hybrid (v1 {})", names.join(", "))
+            }
+        }
+    }
+}
+
+fn join(mount: &str, path: &str) -> PathBuf {
+    Path::new(mount).join(path.trim_start_matches('/'))
+}
+
+/// Mount points with the given type whose super options (v1: a controller) contain `option`.
+fn find_mount(mounts: &str, kind: &str, option: Option<&str>) -> Option<String> {
+    mounts.lines().find_map(|line| {
+        let (left, right) = line.split_once(" - ")?;
+        let mut right = right.split(' ');
+        let (found, _, options) = (right.next()?, right.next()?, right.next()?);
+        let fits = found == kind && option.is_none_or(|option| options.split(',').any(|o| o == option));
+        fits.then(|| left.split(' ').nth(4).map(str::to_owned)).flatten()
+    })
+}
+
+fn find_v1(mounts: &str, controller: &str) -> Option<String> {
+    find_mount(mounts, "cgroup", Some(controller))
+}
+
+fn find_v2(mounts: &str) -> Option<String> {
+    find_mount(mounts, "cgroup2", None)
+}
+
+/// Our part of the hierarchies: `…/hearth-<instance>`.
+#[derive(Debug)]
+pub struct Groups {
+    layout: Layout,
+    roots: Vec<(String, PathBuf)>,
+}
+
+impl Groups {
+    /// Makes our directories, after removing what a crashed run of the same instance left.
+    ///
+    /// # Errors
+    /// When the hierarchy is not writable or lacks controllers.
+    pub fn prepare(layout: Layout, instance: &str) -> io::Result<Self> {
+        let name = format!("hearth-{instance}");
+        let roots: Vec<(String, PathBuf)> = match &layout {
+            Layout::Pure { base } => {
+                let root = base.join(&name);
+                sweep(&root);
+                fs::create_dir_all(&root)?;
+                delegate(base, &name)?;
+                fs::write(root.join("cgroup.subtree_control"), V2_CONTROLLERS)?;
+                vec![("".to_owned(), root)]
+            }
+            Layout::Hybrid { bases } => {
+                let mut roots = Vec::new();
+                for (controller, base) in bases {
+                    let root = base.join(&name);
+                    sweep(&root);
+                    fs::create_dir_all(&root)?;
+                    roots.push((controller.clone(), root));
+                }
+                roots
+            }
+        };
+        Ok(Self { layout, roots })
+    }
+
+    /// Makes the group of one slot.
+    ///
+    /// # Errors
+    /// When the kernel refuses; nothing is left then.
+    pub fn create(&self, slot: u32, pids_max: u32) -> io::Result<Group> {
+        let mut group = Group { pure: self.layout.is_pure(), dirs: Vec::new() };
+        for (controller, root) in &self.roots {
+            let dir = root.join(slot.to_string());
+            match fs::create_dir(&dir) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    fs::remove_dir(&dir)?;
+                    fs::create_dir(&dir)?;
+                }
+                Err(error) => {
+                    group.remove();
+                    return Err(error);
+                }
+            }
+            group.dirs.push((controller.clone(), dir));
+        }
+        let set_up = || -> io::Result<()> {
+            group.write("pids", "pids.max", &pids_max.to_string())?;
+            if group.pure {
+                group.write("memory", "memory.swap.max", "0").or_else(ignore_missing)?;
+            } else {
+                group.write("memory", "memory.swappiness", "0").or_else(ignore_missing)?;
+                group.write("cpu", "cpu.cfs_period_us", &CPU_PERIOD_US.to_string())?;
+            }
+            Ok(())
+        };
+        if let Err(error) = set_up() {
+            group.remove();
+            return Err(error);
+        }
+        Ok(group)
+    }
+
+    /// Removes our directories; they are empty by then.
+    pub fn remove(&self) {
+        for (_, root) in &self.roots {
+            sweep(root);
+        }
+    }
+
+    /// Whether limits have v2's form.
+    #[must_use]
+    pub const fn is_pure(&self) -> bool {
+        self.layout.is_pure()
+    }
+}
+
+fn ignore_missing(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+}
+
+/// v2's "no internal processes" rule: whoever lives in `base` moves into a leaf beside ours first.
+fn delegate(base: &Path, name: &str) -> io::Result<()> {
+    let control = base.join("cgroup.subtree_control");
+    if fs::write(&control, V2_CONTROLLERS).is_ok() {
+        return Ok(());
+    }
+    let leaf = base.join(format!("{name}.main"));
+    fs::create_dir_all(&leaf)?;
+    for pid in fs::read_to_string(base.join("cgroup.procs"))?.lines() {
+        fs::write(leaf.join("cgroup.procs"), pid)?;
+    }
+    fs::write(&control, V2_CONTROLLERS)
+}
+
+/// Kills and removes every group below `root`, then `root`. Best effort: what is still busy stays for the next
+/// start.
+fn sweep(root: &Path) {
+    let Ok(entries) = fs::read_dir(root) else { return };
+    for entry in entries.flatten() {
+        let dir = entry.path();
+        if !dir.is_dir() {
+            continue;
+        }
+        if fs::write(dir.join("cgroup.kill"), "1").is_err() {
+            for pid in fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default().lines() {
+                if let Ok(pid) = pid.parse() {
+                    // A process that is gone already is what we want.
+                    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::SIGKILL).ok();
+                }
+            }
+        }
+        fs::remove_dir(&dir).ok();
+    }
+    fs::remove_dir(root).ok();
+}
+
+/// The group of one sandbox.
+#[derive(Debug)]
+pub struct Group {
+    pure: bool,
+    dirs: Vec<(String, PathBuf)>,
+}
+
+impl Group {
+    fn dir(&self, controller: &str) -> &Path {
+        let fits = |(name, _): &&(String, PathBuf)| name.is_empty() || name == controller;
+        self.dirs.iter().find(fits).map_or(Path::new("/nonexistent"), |(_, dir)| dir.as_path())
+    }
+
+    fn write(&self, controller: &str, file: &str, value: &str) -> io::Result<()> {
+        let path = self.dir(controller).join(file);
+        OpenOptions::new().write(true).open(&path)?.write_all(value.as_bytes())
+    }
+
+    /// Directory to be born in (pure v2), see `CLONE_INTO_CGROUP`.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn birthplace(&self) -> io::Result<Option<File>> {
+        if self.pure { File::open(self.dir("")).map(Some) } else { Ok(None) }
+    }
+
+    /// Files into which a member writes `0` to join (v1).
+    ///
+    /// # Errors
+    /// When one cannot be opened.
+    pub fn doors(&self) -> io::Result<Vec<File>> {
+        if self.pure {
+            return Ok(Vec::new());
+        }
+        let open = |(_, dir): &(String, PathBuf)| OpenOptions::new().write(true).open(dir.join("cgroup.procs"));
+        self.dirs.iter().map(open).collect()
+    }
+
+    /// Sets the hard memory limit; swap stays off.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn limit_memory(&self, megabytes: u32) -> io::Result<()> {
+        let bytes = (u64::from(megabytes) << 20).to_string();
+        if self.pure {
+            return self.write("memory", "memory.max", &bytes);
+        }
+        self.write("memory", "memory.limit_in_bytes", &bytes)?;
+        self.write("memory", "memory.memsw.limit_in_bytes", &bytes).or_else(ignore_missing)
+    }
+
+    /// The three files that the daemon keeps: highest memory use, out-of-memory events, CPU limit.
+    ///
+    /// # Errors
+    /// When one is missing.
+    pub fn files(&self) -> io::Result<[File; 3]> {
+        let (peak, events, cpu) = if self.pure {
+            ("memory.peak", "memory.events", "cpu.max")
+        } else {
+            ("memory.max_usage_in_bytes", "memory.oom_control", "cpu.cfs_quota_us")
+        };
+        let memory = self.dir("memory");
+        let cpu = OpenOptions::new().write(true).open(self.dir("cpu").join(cpu))?;
+        Ok([File::open(memory.join(peak))?, File::open(memory.join(events))?, cpu])
+    }
+
+    /// Removes the group; false while the kernel still sees a member.
+    pub fn remove(&self) -> bool {
+        let gone = |dir: &Path| match fs::remove_dir(dir) {
+            Ok(()) => true,
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        };
+        self.dirs.iter().map(|(_, dir)| gone(dir)).fold(true, |all, one| all && one)
+    }
+}
+
+/// Reads the highest memory use, bytes, from a kept descriptor.
+///
+/// # Errors
+/// When the group is gone.
+pub fn read_peak(file: &File) -> io::Result<u64> {
+    let mut buffer = [0; 32];
+    let length = file.read_at(&mut buffer, 0)?;
+    let text = String::from_utf8_lossy(&buffer[..length]);
+    text.trim().parse().map_err(|_| io::Error::other("memory use is not a number"))
+}
+
+/// Reads how many processes were killed for want of memory, from a kept descriptor.
+///
+/// # Errors
+/// When the group is gone.
+pub fn read_oom_kills(file: &File) -> io::Result<u64> {
+    let mut buffer = [0; 512];
+    let length = file.read_at(&mut buffer, 0)?;
+    let text = String::from_utf8_lossy(&buffer[..length]);
+    Ok(text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok()).unwrap_or(0))
+}
+
+/// The text for the CPU limit file that grants `millicores` thousandths of a core.
+#[must_use]
+pub fn cpu_limit_text(pure: bool, millicores: u64) -> String {
+    let quota = (CPU_PERIOD_US * millicores / 1000).max(1000);
+    if pure { format!("{quota} {CPU_PERIOD_US}") } else { quota.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HYBRID_MOUNTS: &str = "\
+30 20 0:26 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu
+31 20 0:27 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory
+32 20 0:28 / /sys/fs/cgroup/pids rw,relatime - cgroup cgroup rw,pids
+33 20 0:29 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw";
+
+    #[test]
+    fn hybrid_hosts_use_the_v1_controllers_below_the_own_group() {
+        let own = "8:pids:/\n4:memory:/box/1\n1:cpu:/\n0::/";
+        let layout = Layout::parse(own, HYBRID_MOUNTS).expect("all three are there");
+        let Layout::Hybrid { bases } = layout else { panic!("not hybrid") };
+        assert_eq!(bases[0], ("memory".to_owned(), PathBuf::from("/sys/fs/cgroup/memory/box/1")));
+    }
+
+    #[test]
+    fn pure_hosts_use_the_one_tree() {
+        let mounts = "25 20 0:22 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate";
+        let layout = Layout::parse("0::/system.slice/hearth.service\n", mounts).expect("v2 is there");
+        assert_eq!(layout, Layout::Pure { base: "/sys/fs/cgroup/system.slice/hearth.service".into() });
+    }
+
+    #[test]
+    fn a_host_without_controllers_is_told_which_are_missing() {
+        let error = Layout::parse("1:cpu:/\n", "30 20 0:26 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu")
+            .expect_err("memory is missing");
+        assert!(error.contains("memory, pids"), "{error}");
+    }
+
+    #[test]
+    fn a_cpu_limit_is_never_below_what_the_kernel_takes() {
+        assert_eq!(cpu_limit_text(false, 10), "1000");
+        assert_eq!(cpu_limit_text(true, 1000), "20000 20000");
+    }
+}

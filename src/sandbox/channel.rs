@@ -1,0 +1,128 @@
+//! Typed messages with descriptors over a SOCK_SEQPACKET socket pair.
+//!
+//! One message is one packet, so a reader never sees half of one, and the size is bounded before it is read.
+//! Not async: callers poll the descriptor themselves.
+
+use crate::sys;
+use nix::cmsg_space;
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
+use serde::{Serialize, de::DeserializeOwned};
+use std::io::{IoSlice, IoSliceMut};
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+/// The largest message, bytes. Environment variables (4 KiB) and paths fit many times over.
+pub const MESSAGE_MAX: usize = 64 * 1024;
+/// Descriptors with one message, at most.
+pub const FDS_MAX: usize = 12;
+
+/// Sends `S`, receives `R`.
+#[derive(Debug)]
+pub struct Channel<S, R> {
+    socket: OwnedFd,
+    kind: PhantomData<fn(S) -> R>,
+}
+
+/// Why a message did not get through.
+#[derive(Debug, thiserror::Error)]
+pub enum ChannelError {
+    /// The other side is gone.
+    #[error("the other side closed the channel")]
+    Closed,
+    /// The kernel refused.
+    #[error("channel: {0}")]
+    Os(#[from] nix::Error),
+    /// The bytes are not a message, or the message is too large.
+    #[error("not a valid message")]
+    Malformed,
+}
+
+impl<S: Serialize, R: DeserializeOwned> Channel<S, R> {
+    /// Takes one end of a socket pair.
+    #[must_use]
+    pub const fn new(socket: OwnedFd) -> Self {
+        Self { socket, kind: PhantomData }
+    }
+
+    /// Sends one message with descriptors; never blocks on a non-blocking socket (`Os(EAGAIN)`).
+    ///
+    /// # Errors
+    /// When the other side is gone, its queue is full, or the message is over [`MESSAGE_MAX`].
+    pub fn send(&self, message: &S, fds: &[BorrowedFd<'_>]) -> Result<(), ChannelError> {
+        let bytes = postcard::to_stdvec(message).map_err(|_| ChannelError::Malformed)?;
+        if bytes.len() > MESSAGE_MAX || fds.len() > FDS_MAX {
+            return Err(ChannelError::Malformed);
+        }
+        let raw: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+        let rights = [ControlMessage::ScmRights(&raw)];
+        let control: &[ControlMessage<'_>] = if raw.is_empty() { &[] } else { &rights };
+        let flags = MsgFlags::MSG_NOSIGNAL;
+        match sendmsg::<()>(self.socket.as_raw_fd(), &[IoSlice::new(&bytes)], control, flags, None) {
+            Ok(_) => Ok(()),
+            Err(nix::Error::EPIPE | nix::Error::ECONNRESET) => Err(ChannelError::Closed),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Receives one message; `None` if a non-blocking socket has none.
+    ///
+    /// # Errors
+    /// When the other side is gone or sent something that is not a message.
+    pub fn receive(&self) -> Result<Option<(R, Vec<OwnedFd>)>, ChannelError> {
+        let mut buffer = vec![0_u8; MESSAGE_MAX];
+        let mut space = cmsg_space!([RawFd; FDS_MAX]);
+        let (length, fds, flags) = {
+            let mut slices = [IoSliceMut::new(&mut buffer)];
+            let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+            let message =
+                match recvmsg::<()>(self.socket.as_raw_fd(), &mut slices, Some(&mut space), flags) {
+                    Ok(message) => message,
+                    Err(nix::Error::EAGAIN | nix::Error::EINTR) => return Ok(None),
+                    Err(nix::Error::ECONNRESET) => return Err(ChannelError::Closed),
+                    Err(error) => return Err(error.into()),
+                };
+            let mut fds = Vec::new();
+            for control in message.cmsgs()? {
+                if let ControlMessageOwned::ScmRights(received) = control {
+                    fds.extend(received.into_iter().map(sys::adopt));
+                }
+            }
+            (message.bytes, fds, message.flags)
+        };
+        if length == 0 {
+            return Err(ChannelError::Closed);
+        }
+        if flags.intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC) {
+            return Err(ChannelError::Malformed);
+        }
+        let message = postcard::from_bytes(&buffer[..length]).map_err(|_| ChannelError::Malformed)?;
+        Ok(Some((message, fds)))
+    }
+
+    /// Gives the socket up.
+    #[must_use]
+    pub fn into_inner(self) -> OwnedFd {
+        self.socket
+    }
+}
+
+impl<S, R> AsFd for Channel<S, R> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl<S, R> AsRawFd for Channel<S, R> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+/// A connected pair of sequenced-packet sockets, close-on-exec.
+///
+/// # Errors
+/// When the kernel is out of descriptors.
+pub fn pair() -> nix::Result<(OwnedFd, OwnedFd)> {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+    socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
+}

@@ -1,0 +1,437 @@
+//! The forker's loop: takes requests, keeps sandboxes parked, hands them over, buries them.
+//!
+//! Single-threaded, and nothing here waits for a sandbox: building happens in the children, and this loop reacts to
+//! their messages and deaths. When the daemon is gone, everything is killed and removed.
+
+use super::build::{Build, read_bounded, write_maps};
+use crate::cgroup::{Group, Groups, Layout};
+use crate::channel::{self, Channel, ChannelError};
+use crate::mounts::{self, Trees};
+use crate::seccomp::Filters;
+use crate::spec::{ForkerConfig, ForkerReply, ForkerRequest, InitReport, InitRequest, LaunchSpec, SandboxId};
+use crate::sys::{self, Forked};
+use nix::fcntl::{OFlag, open};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::{CloneFlags, setns};
+use nix::sys::stat::Mode;
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+const CONFIG_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Sandboxes under construction at once: a build is mostly kernel work, more only queue up there.
+const BUILDING_MAX: usize = 4;
+/// Launches that wait for a sandbox; the daemon bounds its own starts far below.
+const WAITING_MAX: usize = 4096;
+const TMP_MB_MAX: u32 = 32_768;
+const REMOVE_RETRY_MS: u16 = 20;
+
+type Problem = Box<dyn std::error::Error>;
+
+/// Entry point of `hearth __forker`: the channel to the daemon is standard input.
+///
+/// # Errors
+/// When set-up fails; the daemon reads the message from standard error and its channel closes.
+pub fn main() -> Result<(), Problem> {
+    let daemon = std::io::stdin().as_fd().try_clone_to_owned()?;
+    let null = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
+    nix::unistd::dup2_stdin(&null)?;
+    let daemon: Channel<ForkerReply, ForkerRequest> = Channel::new(daemon);
+    let Some((ForkerRequest::Hello, mut fds)) = daemon.receive()? else {
+        return Err("the first message must be Hello".into());
+    };
+    if fds.is_empty() {
+        return Err("Hello came without a configuration".into());
+    }
+    let config: ForkerConfig = serde_json::from_slice(&read_bounded(fds.remove(0), CONFIG_BYTES_MAX)?)?;
+    let mut forker = Forker::set_up(config, daemon, null)?;
+    // Whatever else came with Hello (the state lock) stays open for as long as this process lives.
+    let _kept = fds;
+    let result = forker.run();
+    forker.bury_everything();
+    result
+}
+
+enum Phase {
+    Building,
+    Parked { listeners: Vec<OwnedFd> },
+    Given(SandboxId),
+}
+
+struct Sandbox {
+    pid: i32,
+    pidfd: OwnedFd,
+    channel: Option<Channel<InitRequest, InitReport>>,
+    mounts: File,
+    logs: Option<OwnedFd>,
+    group: Group,
+    tmp_mb: u32,
+    phase: Phase,
+}
+
+struct Forker {
+    config: ForkerConfig,
+    daemon: Channel<ForkerReply, ForkerRequest>,
+    null: OwnedFd,
+    groups: Groups,
+    trees: Trees,
+    filters: Filters,
+    unpacked: OwnedFd,
+    images: OwnedFd,
+    own_mounts: File,
+    sandboxes: BTreeMap<u32, Sandbox>,
+    waiting: VecDeque<(SandboxId, LaunchSpec)>,
+    /// Groups in which the kernel still saw a member when they were to be removed.
+    lingering: Vec<(u32, Group)>,
+    /// After a build failed nothing is parked ahead until a launch asks again.
+    parking: bool,
+}
+
+impl Forker {
+    fn set_up(
+        config: ForkerConfig,
+        daemon: Channel<ForkerReply, ForkerRequest>,
+        null: OwnedFd,
+    ) -> Result<Self, Problem> {
+        let state = Path::new(&config.state_dir);
+        let groups = Groups::prepare(Layout::detect()?, &config.instance)?;
+        let trees = mounts::prepare(&config.runtimes)?;
+        // Opened in the new mount namespace: trees are cloned from it, which the kernel allows in one's own only.
+        let unpacked = mounts::open_dir(&state.join("unpacked"))?;
+        let images = state.join("tmp");
+        std::fs::create_dir_all(&images)?;
+        let images = mounts::open_dir(&images)?;
+        super::tmp::ensure_template(images.as_fd(), config.tmp_mb)
+            .map_err(|error| format!("the image of /tmp: {error}"))?;
+        let filters = Filters::compile()?;
+        let own_mounts = File::open("/proc/self/ns/mnt")?;
+        let cgroups = if groups.is_pure() { "v2" } else { "hybrid" };
+        daemon.send(&ForkerReply::Welcome { cgroups: cgroups.to_owned() }, &[])?;
+        Ok(Self {
+            config,
+            daemon,
+            null,
+            groups,
+            trees,
+            filters,
+            unpacked,
+            images,
+            own_mounts,
+            sandboxes: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            lingering: Vec::new(),
+            parking: true,
+        })
+    }
+
+    fn run(&mut self) -> Result<(), Problem> {
+        loop {
+            self.refill();
+            let (from_daemon, from_sandboxes) = self.wait()?;
+            for (slot, died) in from_sandboxes {
+                self.hear(slot);
+                if died {
+                    self.bury(slot)?;
+                }
+            }
+            if from_daemon {
+                match self.daemon.receive() {
+                    Ok(Some((request, _))) => self.obey(request)?,
+                    Ok(None) => {}
+                    Err(ChannelError::Closed) => return Ok(()),
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            self.lingering.retain(|(_, group)| !group.remove());
+        }
+    }
+
+    /// Waits for something to happen: whether the daemon wrote, and which sandboxes spoke or died.
+    fn wait(&self) -> nix::Result<(bool, Vec<(u32, bool)>)> {
+        let mut fds = vec![PollFd::new(self.daemon.as_fd(), PollFlags::POLLIN)];
+        let mut owners = Vec::new();
+        for (slot, sandbox) in &self.sandboxes {
+            fds.push(PollFd::new(sandbox.pidfd.as_fd(), PollFlags::POLLIN));
+            owners.push((*slot, true));
+            if let (Phase::Building, Some(channel)) = (&sandbox.phase, &sandbox.channel) {
+                fds.push(PollFd::new(channel.as_fd(), PollFlags::POLLIN));
+                owners.push((*slot, false));
+            }
+        }
+        let timeout =
+            if self.lingering.is_empty() { PollTimeout::NONE } else { PollTimeout::from(REMOVE_RETRY_MS) };
+        match poll(&mut fds, timeout) {
+            Ok(_) | Err(nix::Error::EINTR) => {}
+            Err(error) => return Err(error),
+        }
+        let ready = |fd: &PollFd<'_>| fd.any().unwrap_or(false);
+        let mut happened: BTreeMap<u32, bool> = BTreeMap::new();
+        for (fd, (slot, is_death)) in fds[1..].iter().zip(owners) {
+            if ready(fd) {
+                *happened.entry(slot).or_default() |= is_death;
+            }
+        }
+        Ok((ready(&fds[0]), happened.into_iter().collect()))
+    }
+
+    fn obey(&mut self, request: ForkerRequest) -> Result<(), Problem> {
+        match request {
+            ForkerRequest::Hello => Err("a second Hello".into()),
+            ForkerRequest::Launch { sandbox, spec } => {
+                if let Err(detail) = self.check(&spec) {
+                    return self.fail(sandbox, detail);
+                }
+                self.parking = true;
+                self.waiting.push_back((sandbox, spec));
+                self.serve_waiting()
+            }
+            ForkerRequest::Destroy { sandbox } => {
+                let given = |s: &Sandbox| matches!(s.phase, Phase::Given(id) if id == sandbox);
+                if let Some(found) = self.sandboxes.values().find(|s| given(s)) {
+                    sys::pidfd_kill(found.pidfd.as_fd()).ok();
+                } else if let Some(at) = self.waiting.iter().position(|(id, _)| *id == sandbox) {
+                    self.waiting.remove(at);
+                    self.fail(sandbox, "destroyed before it was made".to_owned())?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Refuses what does not fit, before anything is made.
+    fn check(&self, spec: &LaunchSpec) -> Result<(), String> {
+        if !self.trees.knows(&spec.runtime) {
+            return Err(format!("no runtime {:?} on this host", spec.runtime));
+        }
+        if spec.tmp_mb == 0 || spec.tmp_mb > TMP_MB_MAX || spec.memory_mb == 0 {
+            return Err("a size is out of range".to_owned());
+        }
+        if self.waiting.len() >= WAITING_MAX {
+            return Err("too many launches are waiting".to_owned());
+        }
+        Ok(())
+    }
+
+    fn fail(&self, sandbox: SandboxId, detail: String) -> Result<(), Problem> {
+        Ok(self.daemon.send(&ForkerReply::Failed { sandbox, detail }, &[])?)
+    }
+
+    /// Hands parked sandboxes to those who wait, first come first served per size of `/tmp`.
+    fn serve_waiting(&mut self) -> Result<(), Problem> {
+        let mut at = 0;
+        while at < self.waiting.len() {
+            let tmp_mb = self.waiting[at].1.tmp_mb;
+            let fits = |s: &Sandbox| matches!(s.phase, Phase::Parked { .. }) && s.tmp_mb == tmp_mb;
+            let Some(slot) = self.sandboxes.iter().find(|(_, s)| fits(s)).map(|(slot, _)| *slot) else {
+                at += 1;
+                continue;
+            };
+            let Some((sandbox, spec)) = self.waiting.remove(at) else { break };
+            if let Err(problem) = self.hand_over(slot, sandbox, &spec) {
+                if let Some(broken) = self.sandboxes.get(&slot) {
+                    sys::pidfd_kill(broken.pidfd.as_fd()).ok();
+                }
+                self.fail(sandbox, problem.to_string())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn hand_over(&mut self, slot: u32, id: SandboxId, spec: &LaunchSpec) -> Result<(), Problem> {
+        let furniture = self.trees.furniture(self.unpacked.as_fd(), &spec.code.hex(), &spec.runtime)?;
+        let Some(sandbox) = self.sandboxes.get_mut(&slot) else { return Err("no such slot".into()) };
+        sandbox.group.limit_memory(spec.memory_mb)?;
+        let files = sandbox.group.files()?;
+        setns(&sandbox.mounts, CloneFlags::CLONE_NEWNS)?;
+        let furnished = furniture.place();
+        // Staying in a function's mount namespace would be worse than ending.
+        if let Err(error) = setns(&self.own_mounts, CloneFlags::CLONE_NEWNS) {
+            eprintln!("hearth forker: cannot return to the own mount namespace: {error}");
+            std::process::exit(1);
+        }
+        furnished?;
+        let Phase::Parked { listeners } = std::mem::replace(&mut sandbox.phase, Phase::Given(id)) else {
+            return Err("not parked".into());
+        };
+        let (Some(channel), Some(logs)) = (sandbox.channel.take(), sandbox.logs.take()) else {
+            return Err("already handed over".into());
+        };
+        let mut fds: Vec<BorrowedFd<'_>> = vec![channel.as_fd()];
+        fds.extend(listeners.iter().map(AsFd::as_fd));
+        fds.push(logs.as_fd());
+        fds.extend(files.iter().map(AsFd::as_fd));
+        self.daemon.send(&ForkerReply::Launched { sandbox: id }, &fds)?;
+        Ok(())
+    }
+
+    /// Keeps enough sandboxes under construction for those who wait and for the park.
+    fn refill(&mut self) {
+        loop {
+            let building: Vec<u32> = self.in_phase(|phase| matches!(phase, Phase::Building));
+            let parked: Vec<u32> = self.in_phase(|phase| matches!(phase, Phase::Parked { .. }));
+            if building.len() >= BUILDING_MAX || self.sandboxes.len() >= self.config.sandboxes_max as usize {
+                return;
+            }
+            let coming = |size: u32| building.iter().filter(|tmp_mb| **tmp_mb == size).count();
+            let wanted = |size: u32| self.waiting.iter().filter(|(_, spec)| spec.tmp_mb == size).count();
+            let unserved = self.waiting.iter().map(|(_, spec)| spec.tmp_mb);
+            let size = match unserved.into_iter().find(|size| wanted(*size) > coming(*size)) {
+                Some(size) => size,
+                None if self.parking && building.len() + parked.len() < self.config.parked as usize => {
+                    self.config.tmp_mb
+                }
+                None => return,
+            };
+            if let Err(problem) = self.start_build(size) {
+                self.build_failed(size, &problem.to_string());
+                return;
+            }
+        }
+    }
+
+    fn in_phase(&self, fits: impl Fn(&Phase) -> bool) -> Vec<u32> {
+        self.sandboxes.values().filter(|s| fits(&s.phase)).map(|s| s.tmp_mb).collect()
+    }
+
+    /// One who waits for this size is told; if nobody does, parking pauses until the next launch.
+    fn build_failed(&mut self, tmp_mb: u32, detail: &str) {
+        self.parking = false;
+        if let Some(at) = self.waiting.iter().position(|(_, spec)| spec.tmp_mb == tmp_mb) {
+            if let Some((sandbox, _)) = self.waiting.remove(at) {
+                self.fail(sandbox, detail.to_owned()).ok();
+            }
+        } else {
+            eprintln!("hearth forker: cannot park a sandbox: {detail}");
+        }
+    }
+
+    fn free_slot(&self) -> Option<u32> {
+        let lingers = |slot: &u32| self.lingering.iter().any(|(other, _)| other == slot);
+        let mut slots = 1..self.config.uid_count;
+        slots.find(|slot| !self.sandboxes.contains_key(slot) && !lingers(slot))
+    }
+
+    fn start_build(&mut self, tmp_mb: u32) -> Result<(), Problem> {
+        let slot = self.free_slot().ok_or("all uids of the reserved range are in use")?;
+        let group = self.groups.create(slot, self.config.pids_max)?;
+        match self.fork_sandbox(tmp_mb, &group) {
+            Ok((pid, pidfd, channel, logs, mounts)) => {
+                let phase = Phase::Building;
+                let (channel, logs) = (Some(channel), Some(logs));
+                let sandbox = Sandbox { pid, pidfd, channel, mounts, logs, group, tmp_mb, phase };
+                self.sandboxes.insert(slot, sandbox);
+                Ok(())
+            }
+            Err(problem) => {
+                group.remove();
+                Err(problem)
+            }
+        }
+    }
+
+    #[expect(clippy::type_complexity, reason = "used once, taken apart at once")]
+    fn fork_sandbox(
+        &self,
+        tmp_mb: u32,
+        group: &Group,
+    ) -> Result<(i32, OwnedFd, Channel<InitRequest, InitReport>, OwnedFd, File), Problem> {
+        let doors = group.doors()?;
+        let birthplace = group.birthplace()?;
+        let (ours, theirs) = channel::pair()?;
+        let (read, logs) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
+        nix::fcntl::fcntl(&read, nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        let flags = CloneFlags::CLONE_NEWNS
+            | CloneFlags::CLONE_NEWPID
+            | CloneFlags::CLONE_NEWNET
+            | CloneFlags::CLONE_NEWIPC
+            | CloneFlags::CLONE_NEWUTS;
+        match sys::clone3(flags.bits().cast_unsigned().into(), birthplace.as_ref().map(AsFd::as_fd))? {
+            Forked::Child => {
+                let build = Build {
+                    filters: &self.filters,
+                    images: self.images.as_fd(),
+                    doors: &doors,
+                    logs: &logs,
+                    null: &self.null,
+                    tmp_mb,
+                    nofile: self.config.nofile,
+                    pids_max: self.config.pids_max,
+                };
+                build.become_init(theirs)
+            }
+            Forked::Parent(pid, Some(pidfd)) => {
+                let mounts = File::open(format!("/proc/{pid}/ns/mnt"))?;
+                Ok((pid, pidfd, Channel::new(ours), read, mounts))
+            }
+            Forked::Parent(_, None) => Err("no pidfd".into()),
+        }
+    }
+
+    /// Hears what a sandbox under construction has to say.
+    fn hear(&mut self, slot: u32) {
+        let Some(sandbox) = self.sandboxes.get_mut(&slot) else { return };
+        let (Phase::Building, Some(channel)) = (&sandbox.phase, &sandbox.channel) else { return };
+        let mut poll_fd = [PollFd::new(channel.as_fd(), PollFlags::POLLIN)];
+        if !matches!(poll(&mut poll_fd, PollTimeout::ZERO), Ok(1)) {
+            return;
+        }
+        let tmp_mb = sandbox.tmp_mb;
+        let detail = match channel.receive() {
+            Ok(Some((InitReport::MapMe, _))) => {
+                let mapped = write_maps(sandbox.pid, self.config.uid_base + slot);
+                let told = mapped.map_err(Problem::from).and_then(|()| Ok(channel.send(&InitRequest::Mapped, &[])?));
+                match told {
+                    Ok(()) => return,
+                    Err(problem) => format!("uid maps: {problem}"),
+                }
+            }
+            Ok(Some((InitReport::Parked, listeners))) if listeners.len() == 2 => {
+                sandbox.phase = Phase::Parked { listeners };
+                if let Err(problem) = self.serve_waiting() {
+                    eprintln!("hearth forker: {problem}");
+                }
+                return;
+            }
+            Ok(Some((InitReport::Broken { detail }, _))) => detail,
+            Ok(Some(_)) => "a sandbox under construction said something unexpected".to_owned(),
+            Ok(None) => return,
+            Err(error) => format!("a sandbox under construction died: {error}"),
+        };
+        sys::pidfd_kill(sandbox.pidfd.as_fd()).ok();
+        sandbox.channel = None;
+        self.build_failed(tmp_mb, &detail);
+    }
+
+    /// A sandbox's pid 1 is dead, and with it all its processes and mounts: remove the rest.
+    fn bury(&mut self, slot: u32) -> Result<(), Problem> {
+        let Some(sandbox) = self.sandboxes.remove(&slot) else { return Ok(()) };
+        waitpid(Pid::from_raw(sandbox.pid), None).ok();
+        if !sandbox.group.remove() {
+            self.lingering.push((slot, sandbox.group));
+        }
+        match sandbox.phase {
+            Phase::Given(id) => Ok(self.daemon.send(&ForkerReply::Destroyed { sandbox: id }, &[])?),
+            Phase::Building if sandbox.channel.is_some() => {
+                self.build_failed(sandbox.tmp_mb, "a sandbox under construction died");
+                Ok(())
+            }
+            Phase::Building | Phase::Parked { .. } => Ok(()),
+        }
+    }
+
+    fn bury_everything(&mut self) {
+        for sandbox in self.sandboxes.values() {
+            sys::pidfd_kill(sandbox.pidfd.as_fd()).ok();
+        }
+        for (slot, sandbox) in std::mem::take(&mut self.sandboxes) {
+            waitpid(Pid::from_raw(sandbox.pid), None).ok();
+            if !sandbox.group.remove() {
+                self.lingering.push((slot, sandbox.group));
+            }
+        }
+        self.groups.remove();
+    }
+}
