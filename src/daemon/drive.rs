@@ -1,0 +1,68 @@
+//! The one loop of all drivers: awaits the next event or `wake_at`, asks the machine, performs its actions.
+//!
+//! `perform` must not await: it spawns or uses a bounded `try_send`; what comes of it returns as an event.
+
+use super::clock;
+use hearth_logic::Machine;
+use tokio::sync::mpsc::Receiver;
+
+/// The doing side of a machine.
+pub(crate) trait Driver {
+    /// The machine that decides.
+    type Machine: Machine;
+    /// What arrives from outside; turned into events by `admit`.
+    type Message;
+
+    /// The machine.
+    fn machine(&mut self) -> &mut Self::Machine;
+    /// Takes what the message carries and names the event for the machine; `None` if it does not concern it.
+    fn admit(&mut self, message: Self::Message) -> Option<<Self::Machine as Machine>::Event>;
+    /// Does one action now, without waiting; may leave an event to be fed next.
+    fn perform(&mut self, action: <Self::Machine as Machine>::Action) -> Option<<Self::Machine as Machine>::Event>;
+    /// True when the loop has nothing left to do.
+    fn is_done(&self) -> bool;
+}
+
+/// Runs a machine until it is done or nobody can send to it any more.
+pub(crate) async fn drive<D: Driver>(driver: &mut D, inbox: &mut Receiver<D::Message>) {
+    let mut todo = Vec::new();
+    while !driver.is_done() {
+        let wake = driver.machine().wake_at();
+        let message = match wake {
+            None => inbox.recv().await,
+            Some(at) => tokio::select! {
+                biased;
+                message = inbox.recv() => message,
+                () = tokio::time::sleep_until(clock::instant(at)) => {
+                    elapse(driver, &mut todo);
+                    continue;
+                }
+            },
+        };
+        let Some(message) = message else { return };
+        if let Some(event) = driver.admit(message) {
+            driver.machine().step(clock::now(), event, &mut todo);
+            settle(driver, &mut todo);
+        }
+        // Messages come first, but a full inbox must not starve what has fallen due.
+        if wake.is_some_and(|at| at <= clock::now()) {
+            elapse(driver, &mut todo);
+        }
+    }
+}
+
+fn elapse<D: Driver>(driver: &mut D, todo: &mut Vec<<D::Machine as Machine>::Action>) {
+    driver.machine().elapse(clock::now(), todo);
+    settle(driver, todo);
+}
+
+/// Performs all actions in order, then feeds the events they led to, until there are none.
+fn settle<D: Driver>(driver: &mut D, todo: &mut Vec<<D::Machine as Machine>::Action>) {
+    while !todo.is_empty() {
+        let batch = std::mem::take(todo);
+        let events: Vec<_> = batch.into_iter().filter_map(|action| driver.perform(action)).collect();
+        for event in events {
+            driver.machine().step(clock::now(), event, todo);
+        }
+    }
+}

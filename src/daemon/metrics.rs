@@ -1,0 +1,125 @@
+//! The Prometheus series of this daemon. One registry, made once; everything else gets a handle.
+
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+};
+
+/// Functions with series of their own; the invocations of further ones are counted under `function="other"`, so that
+/// no client can make the registry grow without bound.
+const FUNCTIONS_MAX: usize = 2000;
+const OTHER: &str = "other";
+const DURATION_BUCKETS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 60.0, 900.0];
+
+/// All series.
+pub(crate) struct Metrics {
+    registry: Registry,
+    /// Functions that have series of their own.
+    named: std::sync::RwLock<std::collections::BTreeSet<String>>,
+    invocations: IntCounterVec,
+    errors: IntCounterVec,
+    throttles: IntCounterVec,
+    cold_starts: IntCounterVec,
+    /// Handler time of finished invocations, seconds.
+    pub(crate) duration: Histogram,
+    /// Init time of cold starts, seconds.
+    pub(crate) init_duration: Histogram,
+    requests: IntCounterVec,
+    /// Environments that exist.
+    pub(crate) environments: IntGauge,
+    /// Invocations in flight.
+    pub(crate) concurrent: IntGauge,
+    /// Log events that were not stored.
+    pub(crate) log_events_dropped: IntCounter,
+    /// Sandboxes that could not be made.
+    pub(crate) launch_failures: IntCounter,
+}
+
+impl Metrics {
+    /// Makes and registers all series.
+    pub(crate) fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let counters = |name: &str, help: &str, labels: &[&str]| -> prometheus::Result<IntCounterVec> {
+            let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok(counter)
+        };
+        let histogram = |name: &str, help: &str| -> prometheus::Result<Histogram> {
+            let options = HistogramOpts::new(name, help).buckets(DURATION_BUCKETS.to_vec());
+            let histogram = Histogram::with_opts(options)?;
+            registry.register(Box::new(histogram.clone()))?;
+            Ok(histogram)
+        };
+        let gauge = |name: &str, help: &str| -> prometheus::Result<IntGauge> {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok(gauge)
+        };
+        let counter = |name: &str, help: &str| -> prometheus::Result<IntCounter> {
+            let counter = IntCounter::new(name, help)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok(counter)
+        };
+        Ok(Self {
+            named: std::sync::RwLock::default(),
+            invocations: counters(
+                "hearth_invocations_total",
+                "Times function code ran, failures included, throttles not.",
+                &["function"],
+            )?,
+            errors: counters("hearth_errors_total", "Invocations that ended in a function error.", &["function"])?,
+            throttles: counters("hearth_throttles_total", "Invocations refused with 429.", &["function", "reason"])?,
+            cold_starts: counters("hearth_cold_starts_total", "Environments started.", &["function"])?,
+            duration: histogram("hearth_duration_seconds", "Handler time of invocations.")?,
+            init_duration: histogram("hearth_init_duration_seconds", "Init time of environments.")?,
+            requests: counters("hearth_requests_total", "Control API requests.", &["operation", "status"])?,
+            environments: gauge("hearth_environments", "Environments that exist.")?,
+            concurrent: gauge("hearth_concurrent_executions", "Invocations in flight.")?,
+            log_events_dropped: counter("hearth_log_events_dropped_total", "Log events that were not stored.")?,
+            launch_failures: counter("hearth_launch_failures_total", "Sandboxes that could not be made.")?,
+            registry,
+        })
+    }
+
+    /// The label under which a function is counted.
+    fn label<'a>(&self, function: &'a str) -> &'a str {
+        if self.named.read().is_ok_and(|named| named.contains(function)) {
+            return function;
+        }
+        let Ok(mut named) = self.named.write() else { return OTHER };
+        if named.len() >= FUNCTIONS_MAX {
+            return OTHER;
+        }
+        named.insert(function.to_owned());
+        function
+    }
+
+    /// Counts an invocation that ran.
+    pub(crate) fn invocation(&self, function: &str, failed: bool) {
+        let label = self.label(function);
+        self.invocations.with_label_values(&[label]).inc();
+        if failed {
+            self.errors.with_label_values(&[label]).inc();
+        }
+    }
+
+    /// Counts an invocation that was refused.
+    pub(crate) fn throttle(&self, function: &str, reason: &str) {
+        self.throttles.with_label_values(&[self.label(function), reason]).inc();
+    }
+
+    /// Counts an environment that was started.
+    pub(crate) fn cold_start(&self, function: &str) {
+        self.cold_starts.with_label_values(&[self.label(function)]).inc();
+    }
+
+    /// Counts a control API request; `operation` comes from the table, so it is bounded.
+    pub(crate) fn request(&self, operation: &str, status: u16) {
+        self.requests.with_label_values(&[operation, &status.to_string()]).inc();
+    }
+
+    /// Everything in the text format.
+    pub(crate) fn render(&self) -> String {
+        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+    }
+}

@@ -1,0 +1,211 @@
+//! The daemon's conversation with the forker: launches and burials, each answered exactly once.
+//!
+//! One task owns the channel. When the forker is gone the task ends, and the daemon with it.
+
+use super::clock;
+use hearth_logic::Time;
+use hearth_sandbox::channel::{Channel, ChannelError};
+use hearth_sandbox::spec::{ForkerReply, ForkerRequest, InitReport, InitRequest, LAUNCH_FDS, LaunchSpec};
+use hearth_sandbox::SandboxId;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use tokio::io::unix::AsyncFd;
+use tokio::net::TcpListener;
+use tokio::net::unix::pipe;
+use tokio::sync::{mpsc, oneshot};
+
+/// Requests that wait for the forker, at most; callers beyond are refused.
+const REQUESTS_MAX: usize = 1024;
+
+/// A sandbox that is ready for a runtime: its descriptors are all the authority there is over it.
+pub(crate) struct Launched {
+    /// Its name.
+    pub(crate) id: SandboxId,
+    /// Orders to, and reports from, its pid 1.
+    pub(crate) control: Control,
+    /// The Runtime API's listener inside.
+    pub(crate) runtime: TcpListener,
+    /// The door's listener inside.
+    pub(crate) door: TcpListener,
+    /// Standard output and error of everything inside.
+    pub(crate) logs: pipe::Receiver,
+    /// Highest memory use.
+    pub(crate) memory_peak: File,
+    /// Out-of-memory kills.
+    pub(crate) oom_events: File,
+    /// CPU limit.
+    pub(crate) cpu: File,
+    /// Completes when nothing of the sandbox is left, whoever asked for it.
+    pub(crate) gone: oneshot::Receiver<()>,
+    /// When it was handed over.
+    pub(crate) at: Time,
+}
+
+/// The channel to a sandbox's pid 1.
+pub(crate) struct Control(AsyncFd<Channel<InitRequest, InitReport>>);
+
+impl Control {
+    /// Sends one order without waiting; the socket holds far more than are ever outstanding.
+    pub(crate) fn send(&self, order: &InitRequest) -> Result<(), ChannelError> {
+        self.0.get_ref().send(order, &[])
+    }
+
+    /// The next report.
+    pub(crate) async fn receive(&self) -> Result<InitReport, ChannelError> {
+        loop {
+            let mut ready = self.0.readable().await.map_err(|_| ChannelError::Closed)?;
+            match self.0.get_ref().receive() {
+                Ok(Some((report, _))) => return Ok(report),
+                Ok(None) => ready.clear_ready(),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+enum Command {
+    Launch { sandbox: SandboxId, spec: LaunchSpec, reply: oneshot::Sender<Result<Launched, String>> },
+    Destroy(SandboxId),
+}
+
+/// Handle to the task.
+#[derive(Clone)]
+pub(crate) struct Sandboxes {
+    commands: mpsc::Sender<Command>,
+}
+
+impl Sandboxes {
+    /// Starts the task; the second value completes when the forker is gone.
+    pub(crate) fn start(
+        channel: Channel<ForkerRequest, ForkerReply>,
+    ) -> io::Result<(Self, tokio::task::JoinHandle<()>)> {
+        let channel = non_blocking(channel)?;
+        let (commands, inbox) = mpsc::channel(REQUESTS_MAX);
+        let task = Task { channel: AsyncFd::new(channel)?, launching: BTreeMap::new(), living: BTreeMap::new() };
+        Ok((Self { commands }, tokio::spawn(task.run(inbox))))
+    }
+
+    /// Asks for a sandbox.
+    pub(crate) async fn launch(&self, sandbox: SandboxId, spec: LaunchSpec) -> Result<Launched, String> {
+        let (reply, answer) = oneshot::channel();
+        let gone = || "the forker is gone".to_owned();
+        self.commands.send(Command::Launch { sandbox, spec, reply }).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+
+    /// Kills a sandbox; its `gone` completes when nothing of it is left.
+    pub(crate) async fn destroy(&self, sandbox: SandboxId) {
+        // Without a forker there is no sandbox either.
+        self.commands.send(Command::Destroy(sandbox)).await.ok();
+    }
+}
+
+type ForkerChannel = Channel<ForkerRequest, ForkerReply>;
+
+fn non_blocking<S: serde::Serialize, R: serde::de::DeserializeOwned>(
+    channel: Channel<S, R>,
+) -> io::Result<Channel<S, R>> {
+    fcntl(channel.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    Ok(channel)
+}
+
+struct Task {
+    channel: AsyncFd<ForkerChannel>,
+    launching: BTreeMap<SandboxId, oneshot::Sender<Result<Launched, String>>>,
+    living: BTreeMap<SandboxId, oneshot::Sender<()>>,
+}
+
+impl Task {
+    async fn run(mut self, mut inbox: mpsc::Receiver<Command>) {
+        loop {
+            tokio::select! {
+                command = inbox.recv() => {
+                    let Some(command) = command else { return };
+                    if self.obey(command).await.is_err() {
+                        return;
+                    }
+                }
+                ready = self.channel.readable() => {
+                    let Ok(mut ready) = ready else { return };
+                    match self.channel.get_ref().receive() {
+                        Ok(Some((reply, fds))) => self.hear(reply, fds),
+                        Ok(None) => ready.clear_ready(),
+                        Err(error) => {
+                            tracing::error!(%error, "the forker is gone");
+                            return;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    async fn obey(&mut self, command: Command) -> Result<(), ChannelError> {
+        match command {
+            Command::Launch { sandbox, spec, reply } => {
+                self.launching.insert(sandbox, reply);
+                self.send(&ForkerRequest::Launch { sandbox, spec }).await
+            }
+            Command::Destroy(sandbox) => self.send(&ForkerRequest::Destroy { sandbox }).await,
+        }
+    }
+
+    async fn send(&self, request: &ForkerRequest) -> Result<(), ChannelError> {
+        loop {
+            match self.channel.get_ref().send(request, &[]) {
+                Err(ChannelError::Os(nix::Error::EAGAIN)) => {
+                    let mut ready = self.channel.writable().await.map_err(|_| ChannelError::Closed)?;
+                    ready.clear_ready();
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn hear(&mut self, reply: ForkerReply, fds: Vec<OwnedFd>) {
+        match reply {
+            ForkerReply::Welcome { .. } => tracing::warn!("the forker greeted twice"),
+            ForkerReply::Launched { sandbox } => {
+                let (buried, gone) = oneshot::channel();
+                self.living.insert(sandbox, buried);
+                let launched = unpack(sandbox, fds, gone).map_err(|error| error.to_string());
+                if let Some(waiting) = self.launching.remove(&sandbox) {
+                    // Whoever asked has given up; dropping the control channel ends the sandbox.
+                    waiting.send(launched).ok();
+                }
+            }
+            ForkerReply::Failed { sandbox, detail } => {
+                if let Some(waiting) = self.launching.remove(&sandbox) {
+                    waiting.send(Err(detail)).ok();
+                }
+            }
+            ForkerReply::Destroyed { sandbox } => {
+                if let Some(buried) = self.living.remove(&sandbox) {
+                    buried.send(()).ok();
+                }
+            }
+        }
+    }
+}
+
+fn unpack(id: SandboxId, fds: Vec<OwnedFd>, gone: oneshot::Receiver<()>) -> io::Result<Launched> {
+    let fds: [OwnedFd; LAUNCH_FDS.len()] =
+        fds.try_into().map_err(|_| io::Error::other("a launch came with the wrong descriptors"))?;
+    let [control, runtime, door, logs, memory_peak, oom_events, cpu] = fds;
+    let control = Control(AsyncFd::new(non_blocking(Channel::new(control))?)?);
+    Ok(Launched {
+        id,
+        control,
+        runtime: TcpListener::from_std(runtime.into())?,
+        door: TcpListener::from_std(door.into())?,
+        logs: pipe::Receiver::from_owned_fd(logs)?,
+        memory_peak: memory_peak.into(),
+        oom_events: oom_events.into(),
+        cpu: cpu.into(),
+        gone,
+        at: clock::now(),
+    })
+}

@@ -1,0 +1,100 @@
+//! The door that does not open to web pages: without signatures, a browser on this machine must not be a way in.
+//!
+//! Refuses requests with a foreign `Origin`, a cross-site `Sec-Fetch-Site`, or a `Host` that is neither loopback nor
+//! configured (DNS rebinding). Decides by headers only.
+
+use http::HeaderMap;
+use http::header::{HOST, ORIGIN};
+use std::net::IpAddr;
+
+/// Which names this door answers to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Guard {
+    allowed_hosts: Vec<String>,
+}
+
+impl Guard {
+    /// Loopback names and addresses are always allowed; `allowed_hosts` adds to them.
+    pub(crate) fn new(allowed_hosts: &[String]) -> Self {
+        Self { allowed_hosts: allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect() }
+    }
+
+    /// Why the request is refused, if it is.
+    pub(crate) fn refuses(&self, headers: &HeaderMap) -> Option<&'static str> {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        if let Some(site) = text("sec-fetch-site")
+            && !matches!(site, "same-origin" | "none")
+        {
+            return Some("requests from web pages of other sites are refused");
+        }
+        if let Some(origin) = headers.get(ORIGIN) {
+            let own = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+            if !own.is_some_and(|(_, host)| self.is_ours(host)) {
+                return Some("the Origin is not one of this endpoint's own names");
+            }
+        }
+        let mut hosts = headers.get_all(HOST).iter();
+        let (host, more) = (hosts.next().and_then(|host| host.to_str().ok()), hosts.next());
+        if more.is_some() || !host.is_some_and(|host| self.is_ours(host)) {
+            return Some("the Host is neither loopback nor listed in `allowed_hosts`");
+        }
+        None
+    }
+
+    fn is_ours(&self, host_and_port: &str) -> bool {
+        let host = without_port(host_and_port).to_ascii_lowercase();
+        let loopback = host == "localhost"
+            || host.ends_with(".localhost")
+            || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        loopback || self.allowed_hosts.contains(&host)
+    }
+}
+
+/// `name:port`, `1.2.3.4:port`, `[::1]:port`, each also without a port.
+fn without_port(text: &str) -> &str {
+    if let Some(rest) = text.strip_prefix('[') {
+        return rest.split(']').next().unwrap_or(rest);
+    }
+    match text.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(headers: &[(&'static str, &str)]) -> bool {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, value.parse().expect("a header value"));
+        }
+        Guard::new(&["Lambda.Example".to_owned()]).refuses(&map).is_some()
+    }
+
+    #[test]
+    fn loopback_and_configured_hosts_are_served() {
+        for host in ["localhost:3001", "127.0.0.1:3001", "127.9.9.9", "[::1]:3001", "LAMBDA.example:80", "a.localhost"] {
+            assert!(!refused(&[("host", host)]), "{host}");
+        }
+    }
+
+    #[test]
+    fn other_hosts_are_refused() {
+        for host in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:3001", "10.0.0.1", "", "[::2]"] {
+            assert!(refused(&[("host", host)]), "{host}");
+        }
+        assert!(refused(&[]), "no Host at all");
+        assert!(refused(&[("host", "localhost"), ("host", "localhost")]), "two of them");
+    }
+
+    #[test]
+    fn web_pages_of_other_sites_are_refused() {
+        assert!(refused(&[("host", "localhost"), ("origin", "https://evil.example")]));
+        assert!(refused(&[("host", "localhost"), ("origin", "null")]));
+        assert!(refused(&[("host", "localhost"), ("sec-fetch-site", "cross-site")]));
+        assert!(refused(&[("host", "localhost"), ("sec-fetch-site", "same-site")]));
+        assert!(!refused(&[("host", "localhost"), ("origin", "http://localhost:3001"), ("sec-fetch-site", "same-origin")]));
+    }
+}
