@@ -5,7 +5,7 @@ and log scrapers depend on it, and it is small, because its start is part of eve
 `socket`, and `logging` and `traceback` are loaded only when somebody needs them.
 It is one file, longer than the rule allows, because every further module is one more search at a cold start.
 Deliberately absent: any dependency, threads, time-outs (the platform owns time), multi-concurrency and SnapStart.
-Runs on CPython 3.9 to 3.14; started as a script with the handler in `_HANDLER`.
+Runs on CPython 3.9 to 3.14; started as a script, as source or compiled, with the handler in `_HANDLER`.
 """
 
 import sys
@@ -608,7 +608,8 @@ def describe(error, request_id):
         kind, message = type(error).__name__, str(error)
         frames = [(f.filename, f.lineno, f.name, f.line) for f in traceback.extract_tb(error.__traceback__)]
         own = 0
-        while own < len(frames) and frames[own][0] == __file__:
+        own_file = describe.__code__.co_filename  # `__file__` is another one when a compiled client was started
+        while own < len(frames) and frames[own][0] == own_file:
             own += 1
         if own < len(frames):
             frames = frames[own:]

@@ -116,7 +116,9 @@ class StubApi:
         self.server.server_close()
 
 
-def run_client(python, source, events=({},), handler="handler.handler", environ=None, files=None, framed=False, **stub):
+def run_client(
+    python, source, events=({},), handler="handler.handler", environ=None, files=None, framed=False, client=CLIENT, **stub
+):
     """Runs the client until it waits for an event that does not come, or exits."""
     task = tempfile.mkdtemp(prefix="client-test-")
     api = StubApi(events, **stub)
@@ -145,7 +147,7 @@ def run_client(python, source, events=({},), handler="handler.handler", environ=
                 inherited = (frames.fileno(),)
                 variables["_LAMBDA_TELEMETRY_LOG_FD"] = str(frames.fileno())
             process = subprocess.Popen(
-                [python, CLIENT], cwd=task, env=variables, stdout=out, stderr=err, stdin=subprocess.DEVNULL,
+                [python, client], cwd=task, env=variables, stdout=out, stderr=err, stdin=subprocess.DEVNULL,
                 pass_fds=inherited,
             )
 
@@ -357,6 +359,16 @@ class ClientTests:
                 run = self.run_client(source, files={name: "raise SystemExit(9)\n"})
                 self.assertEqual(self.failure(run)["errorType"], "ValueError", run.stderr)
                 self.assertIn("still here", run.stdout)
+
+    def test_a_compiled_client_behaves_as_the_source(self):
+        with tempfile.TemporaryDirectory() as folder:
+            compiled = os.path.join(folder, "bootstrap.pyc")
+            script = "import py_compile, sys; py_compile.compile(*sys.argv[1:3], dfile='/var/runtime/bootstrap.py', doraise=True)"
+            subprocess.run([self.python, "-c", script, CLIENT, compiled], check=True)
+            run = self.run_client("def handler(event, context):\n    return 1 / event\n", events=[1, 0], client=compiled)
+        self.assertEqual([p.path for p in run.posts], [self.path(0, "response"), self.path(1, "error")], run.stderr)
+        trace = json.loads(run.posts[1].body)["stackTrace"]
+        self.assertEqual(trace, ['  File "%s/handler.py", line 2, in handler\n    return 1 / event\n' % run.task])
 
     # -- failures at init
 
