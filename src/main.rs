@@ -1,2 +1,24 @@
-//! The binary: argv to an exit code.
-fn main() {}
+//! The binary: argv to an exit code. The hidden verb of the forker is decided here, before any thread exists.
+
+mod cli;
+mod config;
+mod daemon;
+mod http;
+mod runtimes;
+mod store;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let is_forker = std::env::args_os().nth(1).is_some_and(|verb| verb == hearth_sandbox::forker::client::VERB);
+    if is_forker {
+        return match hearth_sandbox::forker::main() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("hearth forker: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
+    cli::main()
+}

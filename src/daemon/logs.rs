@@ -15,7 +15,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 /// Batches that wait for the writer.
-const BATCHES_MAX: usize = 4096;
+const BATCHES_MAX: usize = 1024;
 /// Files kept open by the writer.
 const OPEN_FILES_MAX: usize = 64;
 /// The longest message of one event, bytes; longer ones are split.

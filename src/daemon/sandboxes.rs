@@ -14,7 +14,6 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use tokio::io::unix::AsyncFd;
 use tokio::net::TcpListener;
-use tokio::net::unix::pipe;
 use tokio::sync::{mpsc, oneshot};
 
 /// Requests that wait for the forker, at most; callers beyond are refused.
@@ -31,7 +30,7 @@ pub(crate) struct Launched {
     /// The door's listener inside.
     pub(crate) door: TcpListener,
     /// Standard output and error of everything inside.
-    pub(crate) logs: pipe::Receiver,
+    pub(crate) logs: OwnedFd,
     /// Highest memory use.
     pub(crate) memory_peak: File,
     /// Out-of-memory kills.
@@ -201,7 +200,7 @@ fn unpack(id: SandboxId, fds: Vec<OwnedFd>, gone: oneshot::Receiver<()>) -> io::
         control,
         runtime: TcpListener::from_std(runtime.into())?,
         door: TcpListener::from_std(door.into())?,
-        logs: pipe::Receiver::from_owned_fd(logs)?,
+        logs,
         memory_peak: memory_peak.into(),
         oom_events: oom_events.into(),
         cpu: cpu.into(),

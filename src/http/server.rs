@@ -12,7 +12,8 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, watch};
 
 /// Connections served at once; more wait in the listener's queue.
@@ -35,8 +36,33 @@ pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).boxed()
 }
 
+/// A bound listener.
+pub(crate) enum Listener {
+    /// On an address.
+    Tcp(TcpListener),
+    /// In the file system.
+    Unix(UnixListener),
+}
+
+/// Bytes in and out.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+impl Listener {
+    async fn accept(&self) -> std::io::Result<Box<dyn Stream>> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, _) = listener.accept().await?;
+                stream.set_nodelay(true).ok();
+                Ok(Box::new(stream))
+            }
+            Self::Unix(listener) => Ok(Box::new(listener.accept().await?.0)),
+        }
+    }
+}
+
 /// Serves until `stop` turns true, then lets open requests finish for a short while.
-pub(crate) async fn serve<H, F>(listener: TcpListener, handler: Arc<H>, mut stop: watch::Receiver<bool>)
+pub(crate) async fn serve<H, F>(listener: Listener, handler: Arc<H>, mut stop: watch::Receiver<bool>)
 where
     H: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
@@ -55,7 +81,7 @@ where
             accepted = listener.accept() => accepted,
             _ = stop.wait_for(|stop| *stop) => break,
         };
-        let (stream, _) = match accepted {
+        let stream = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of descriptors, most likely: accepting again at once would spin.
@@ -65,7 +91,6 @@ where
             }
         };
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { break };
-        stream.set_nodelay(true).ok();
         let handler = Arc::clone(&handler);
         let service = hyper::service::service_fn(move |request| {
             let answer = handler(request);

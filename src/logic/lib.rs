@@ -1,7 +1,24 @@
 //! Decisions: functions of (state, time, event). No async, no I/O, no clock, no hash order.
+//!
+//! Who may run (`admission`), where it runs (`scheduler` over `fleet` and `pool`), and what it came to (`outcome`). `sim`
+//! runs the same decisions in virtual time. Nothing here knows of sockets, processes, payloads or files.
 
+pub mod admission;
+mod exchange;
+mod fleet;
+pub mod ids;
+mod laws;
+pub mod limits;
 pub mod machine;
+pub mod outcome;
+mod pool;
+pub mod scheduler;
+pub mod sim;
 pub mod time;
+mod timers;
 
+pub use ids::{EnvironmentId, FunctionId, InvocationId, RequestId, RevisionId};
+pub use limits::SchedulerLimits;
 pub use machine::Machine;
+pub use scheduler::Scheduler;
 pub use time::{Time, WallTime};

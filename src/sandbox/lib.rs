@@ -10,6 +10,7 @@ pub mod forker;
 pub mod mounts;
 pub mod net;
 pub mod plan;
+pub mod privileges;
 pub mod seccomp;
 pub mod spec;
 mod sys;

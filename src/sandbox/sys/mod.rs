@@ -7,7 +7,7 @@ mod process;
 mod storage;
 
 pub(crate) use process::{
-    Forked, clone3, close_range, drop_capabilities, exec, fork, pidfd_kill, set_dumpable,
+    Forked, clone3, close_range, drop_capabilities, exec, fork, keep_capabilities, pidfd_kill, regain_setpcap, set_dumpable,
     set_no_new_privileges, set_parent_death_signal,
 };
 pub(crate) use storage::{

@@ -68,7 +68,6 @@ pub(crate) fn pidfd_kill(pidfd: BorrowedFd<'_>) -> nix::Result<()> {
 pub(crate) fn drop_capabilities() -> nix::Result<()> {
     const CAPABILITY_LAST: libc::c_ulong = 40;
     const SECURE_BITS_LOCKED: libc::c_ulong = 0b1110_1111;
-    const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
     for capability in 0..=CAPABILITY_LAST {
         // SAFETY: integer arguments only. EINVAL means that the kernel knows fewer capabilities.
         match check(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) }.into()) {
@@ -80,10 +79,27 @@ pub(crate) fn drop_capabilities() -> nix::Result<()> {
     check(unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) }.into())?;
     // SAFETY: integer arguments only.
     check(unsafe { libc::prctl(libc::PR_SET_SECUREBITS, SECURE_BITS_LOCKED, 0, 0, 0) }.into())?;
+    set_capabilities([0; 6])
+}
+
+/// The next change from uid 0 to another keeps the permitted capabilities.
+pub(crate) fn keep_capabilities() -> nix::Result<()> {
+    // SAFETY: integer arguments only.
+    check(unsafe { libc::prctl(libc::PR_SET_KEEPCAPS, 1, 0, 0, 0) }.into()).map(drop)
+}
+
+/// Makes the one capability effective that emptying the bounding set takes; all others are gone from here on.
+pub(crate) fn regain_setpcap() -> nix::Result<()> {
+    const SETPCAP: u32 = 1 << 8;
+    set_capabilities([SETPCAP, SETPCAP, 0, 0, 0, 0])
+}
+
+/// Low words of effective, permitted, inheritable, then the high words.
+fn set_capabilities(sets: [u32; 6]) -> nix::Result<()> {
+    const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
     let header: [u32; 2] = [CAPABILITY_VERSION_3, 0];
-    let nothing = [0_u32; 6];
     // SAFETY: the header and the two data blocks have the layout of capability version 3.
-    check(unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), nothing.as_ptr()) }).map(drop)
+    check(unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) }).map(drop)
 }
 
 /// No program started from here on gains privileges.

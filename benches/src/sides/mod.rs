@@ -1,0 +1,7 @@
+//! The ways to do a row's work: a cold start inside Hearth, a bare process, calls one after another, calls at once.
+
+pub(crate) mod bare;
+pub(crate) mod cold;
+pub(crate) mod parallel;
+pub(crate) mod sequential;
+pub(crate) mod target;

@@ -1,0 +1,149 @@
+#!/usr/bin/env bash
+# From a clone to a running daemon: checks or installs what is needed, builds, starts `hearth serve`, deploys the
+# sample functions, says what to do next. Ctrl-C ends it cleanly. Run it again whenever you like.
+#
+#   deploy/run.sh [--no-samples] [-- ARGUMENTS OF hearth serve]
+#
+#   HEARTH_STATE_DIR   where functions and logs are kept (default /var/lib/hearth)
+#   HEARTH_LISTEN      address of the API (default 127.0.0.1:3001)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+state=${HEARTH_STATE_DIR:-/var/lib/hearth}
+samples=1
+ready_within_s=60
+
+tell() { printf '==> %s\n' "$*"; }
+give_up() { printf 'deploy/run.sh: %s\n' "$*" >&2; exit 1; }
+
+while [ $# -gt 0 ]; do
+    case "$1" in
+        --no-samples) samples=0 ;;
+        -h | --help) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
+        --) shift; break ;;
+        *) give_up "unknown argument $1 (known: --no-samples; what follows -- goes to hearth serve)" ;;
+    esac
+    shift
+done
+
+[ "$(uname -s)" = Linux ] || give_up "Hearth runs on Linux"
+[ "$(id -u)" = 0 ] || give_up "needs root, because every function gets namespaces, mounts and control groups of its own; try: sudo $0"
+
+# --- prerequisites ---
+
+missing=()
+has() { command -v "$1" >/dev/null 2>&1 || missing+=("$2"); }
+has cc build-essential
+has pkg-config pkg-config
+has python3 python3
+has node nodejs
+has curl curl
+has mkfs.ext4 e2fsprogs
+if [ "${#missing[@]}" -gt 0 ]; then
+    command -v apt-get >/dev/null 2>&1 || give_up "please install what these Debian packages hold: ${missing[*]}"
+    tell "installing ${missing[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+[ -x "$HOME/.cargo/bin/cargo" ] && PATH=$HOME/.cargo/bin:$PATH
+command -v cargo >/dev/null 2>&1 || give_up "a Rust toolchain is missing; install it from https://rustup.rs, then run this again"
+
+# --- build ---
+
+tell "building (the first time takes a few minutes)"
+cargo build --release --locked
+hearth=$root/target/release/hearth
+
+# --- start ---
+
+said=$(mktemp)
+daemon=
+clean_up() {
+    trap - EXIT INT TERM
+    if [ -n "$daemon" ] && kill -0 "$daemon" 2>/dev/null; then
+        tell "stopping"
+        kill -TERM "$daemon" 2>/dev/null || true
+        wait "$daemon" 2>/dev/null || true
+    fi
+    rm -f "$said"
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# A process group of its own, so that Ctrl-C reaches this script first and the daemon gets one orderly SIGTERM.
+set -m
+"$hearth" serve --state-dir "$state" "$@" >"$said" &
+daemon=$!
+set +m
+
+for _ in $(seq $((ready_within_s * 10))); do
+    endpoint=$(sed -n 's/^hearth: listening on //p' "$said")
+    [ -n "$endpoint" ] && break
+    kill -0 "$daemon" 2>/dev/null || { wait "$daemon" || code=$?; daemon=; give_up "hearth serve ended with exit code ${code:-0}; its message is above"; }
+    sleep 0.1
+done
+[ -n "$endpoint" ] || give_up "hearth serve did not become ready within $ready_within_s s"
+tell "listening on $endpoint"
+
+# --- samples ---
+
+export HEARTH_ENDPOINT=$endpoint HEARTH_STATE_DIR=$state
+
+# Prints a member of a sample's function.json, or the default.
+member() {
+    python3 -c 'import json, sys; print(json.load(open(sys.argv[1])).get(sys.argv[2], sys.argv[3]))' "$1" "$2" "$3"
+}
+
+# Deploys one sample with the first of its runtimes that this host can serve.
+deploy_sample() {
+    local folder=$1 name build path runtimes runtime
+    name=$(basename "$folder")
+    build=$(member "$folder/function.json" build "")
+    if [ -n "$build" ] && ! sh "$folder/$build" >"$said.build" 2>&1; then
+        cat "$said.build" >&2
+        rm -f "$said.build"
+        return 1
+    fi
+    rm -f "$said.build"
+    path=$folder/$(member "$folder/function.json" path .)
+    runtimes=$(python3 -c 'import json, sys; f = json.load(open(sys.argv[1])); print(*[f["runtime"], *f.get("or_runtimes", [])])' "$folder/function.json")
+    for runtime in $runtimes; do
+        if "$hearth" deploy "$path" --name "$name" --runtime "$runtime" \
+            --handler "$(member "$folder/function.json" handler "")" \
+            --memory "$(member "$folder/function.json" memory 128)" \
+            --timeout "$(member "$folder/function.json" timeout 3)" >"$said.deploy" 2>&1; then
+            tell "deployed $name ($runtime)"
+            rm -f "$said.deploy"
+            return 0
+        fi
+    done
+    cat "$said.deploy" >&2
+    rm -f "$said.deploy"
+    return 1
+}
+
+if [ "$samples" = 1 ]; then
+    for description in sample-functions/*/function.json; do
+        folder=$(dirname "$description")
+        deploy_sample "$folder" || tell "left out $(basename "$folder"): see the message above"
+    done
+fi
+
+cat <<EOF
+
+Hearth is running. In another terminal:
+
+  $hearth list
+  $hearth invoke python-hello '{"name": "you"}'
+
+  export AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any AWS_DEFAULT_REGION=${HEARTH_REGION:-us-east-1}
+  aws --endpoint-url $endpoint lambda list-functions
+
+Ctrl-C stops it.
+EOF
+code=0
+wait "$daemon" || code=$?
+daemon=
+exit "$code"

@@ -1,0 +1,60 @@
+//! Makes sure that a function's code is unpacked before a sandbox is asked to mount it; each tree is made once however
+//! many environments start at the same time.
+
+use crate::store::Unpacker;
+use hearth_sandbox::Digest;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::OnceCell;
+
+/// Trees remembered as present; beyond, the disk is asked again.
+const REMEMBERED_MAX: usize = 4096;
+
+type Cell = Arc<OnceCell<Result<(), String>>>;
+
+/// The code trees of this daemon.
+pub(crate) struct Code {
+    unpacker: Arc<Unpacker>,
+    known: Mutex<BTreeMap<Digest, Cell>>,
+}
+
+impl Code {
+    /// Over the store's unpacker.
+    pub(crate) fn new(unpacker: Arc<Unpacker>) -> Self {
+        Self { unpacker, known: Mutex::default() }
+    }
+
+    /// Unpacks the blob of this hash if its tree is not there yet.
+    pub(crate) async fn ensure_unpacked(&self, code: Digest) -> Result<(), String> {
+        let cell = self.cell(code);
+        let unpacker = Arc::clone(&self.unpacker);
+        let made = cell
+            .get_or_init(|| async move {
+                let work = tokio::task::spawn_blocking(move || unpacker.ensure(&code.hex()));
+                match work.await {
+                    Ok(done) => done.map_err(|error| error.to_string()),
+                    Err(error) => Err(error.to_string()),
+                }
+            })
+            .await
+            .clone();
+        if made.is_err() {
+            // The next start tries again: a full disk may have been mended meanwhile.
+            self.forget(code);
+        }
+        made
+    }
+
+    /// The tree may be gone.
+    pub(crate) fn forget(&self, code: Digest) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&code);
+    }
+
+    fn cell(&self, code: Digest) -> Cell {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= REMEMBERED_MAX {
+            known.clear();
+        }
+        Arc::clone(known.entry(code).or_default())
+    }
+}

@@ -1,0 +1,422 @@
+//! One environment: the driver of a `Lifecycle` over a sandbox. One task each, from launch to burial.
+//!
+//! Performs what the lifecycle decides: starts and kills the runtime, answers its calls, answers callers, writes the
+//! platform's log lines. It decides nothing about reuse or limits: it tells the scheduler what happened.
+
+use super::clock;
+use super::credentials::Minted;
+use super::drive::{Driver, drive};
+use super::invoke::{Answer, Invocation, Shared};
+use super::output::{LogPipe, Output};
+use super::random;
+use super::revision::Revision;
+use super::sandboxes::{Control, Launched};
+use super::scheduler::{EnvironmentHandle, Told};
+use crate::runtimes::process;
+use hearth_logic::EnvironmentId;
+use hearth_logic::outcome as text;
+use hearth_runtime_api::failure::ErrorType;
+use hearth_runtime_api::server::{self, Arrival, Desk, Listener};
+use hearth_runtime_api::{
+    Action, Delivery, DeliveryId, Event, Exit, Lifecycle, Outcome, Phase, Report, RequestId, Run, Settings, Status,
+};
+use hearth_sandbox::spec::{InitReport, InitRequest, LaunchSpec, ProcessSpec};
+use hearth_sandbox::{SandboxId, cgroup};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+/// Messages that wait for one environment: its own calls are bounded by its connections.
+pub(crate) const INBOX_MAX: usize = 256;
+/// Nothing of a sandbox takes this long to disappear; the log says so if it does.
+const BURIAL_MAX: Duration = Duration::from_secs(30);
+/// MiB of memory per core (lambda-behaviour §3.3).
+const MEMORY_MB_PER_CORE: u64 = 1769;
+
+/// What arrives at an environment.
+pub(crate) enum Message {
+    /// The scheduler assigned an invocation.
+    Deliver(Box<Invocation>),
+    /// The scheduler wants it gone.
+    Shutdown,
+    /// A process inside called.
+    Call(Arrival),
+    /// Pid 1 reported.
+    Report(InitReport),
+    /// Pid 1 is gone.
+    Lost,
+    /// Something was printed.
+    Printed,
+}
+
+impl From<Arrival> for Message {
+    fn from(arrival: Arrival) -> Self {
+        Self::Call(arrival)
+    }
+}
+
+/// Launches an environment and drives it until nothing of it is left.
+pub(crate) async fn run(
+    id: EnvironmentId,
+    revision: Arc<Revision>,
+    shared: Arc<Shared>,
+    inbox: (mpsc::Sender<Message>, mpsc::Receiver<Message>),
+    scheduler: EnvironmentHandle,
+) {
+    let sandbox = SandboxId(id.0);
+    let launched = match launch(sandbox, &revision, &shared).await {
+        Ok(launched) => launched,
+        Err(detail) => {
+            tracing::error!(function = %revision.name, %detail, "a sandbox could not be made");
+            shared.metrics.launch_failures.inc();
+            return scheduler.tell(Told::StartFailed { environment: id, detail });
+        }
+    };
+    scheduler.tell(Told::Launched { environment: id });
+    shared.metrics.environments.inc();
+    shared.metrics.cold_start(&revision.name);
+    let (sender, mut receiver) = inbox;
+    let Launched { control, runtime, door, logs, memory_peak, oom_events, cpu, gone, .. } = launched;
+    let control = Arc::new(control);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(forward_reports(Arc::clone(&control), sender.clone()));
+    match LogPipe::new(logs) {
+        Ok(pipe) => {
+            let pipe = Arc::new(pipe);
+            tasks.spawn(watch_output(Arc::clone(&pipe), sender.clone()));
+            tasks.spawn(serve_runtime(runtime, sender.clone()));
+            let metadata_token = random::hex::<16>();
+            let door_key = crate::http::door::Key { environment: sandbox, metadata_token: metadata_token.clone() };
+            tasks.spawn(crate::http::door::serve(door, door_key, Arc::clone(&shared), Arc::clone(&revision)));
+            let meters = Meters { memory_peak, oom_events, cpu, oom_seen: 0 };
+            let mut environment = Environment::new(id, revision, &shared, control, (pipe, meters), scheduler.clone());
+            environment.begin(&metadata_token);
+            drive(&mut environment, &mut receiver).await;
+            environment.end();
+        }
+        Err(error) => {
+            tracing::error!(%error, "the log pipe could not be watched");
+            scheduler.tell(Told::Died { environment: id });
+        }
+    }
+    receiver.close();
+    tasks.shutdown().await;
+    shared.sandboxes.destroy(sandbox).await;
+    if tokio::time::timeout(BURIAL_MAX, gone).await.is_err() {
+        tracing::error!(sandbox = sandbox.0, "a sandbox does not disappear");
+    }
+    shared.metrics.environments.dec();
+    scheduler.tell(Told::Destroyed { environment: id });
+}
+
+async fn launch(sandbox: SandboxId, revision: &Arc<Revision>, shared: &Arc<Shared>) -> Result<Launched, String> {
+    shared.code.ensure_unpacked(revision.code).await?;
+    let spec = LaunchSpec {
+        code: revision.code,
+        runtime: revision.runtime.clone(),
+        memory_mb: revision.memory_mb,
+        tmp_mb: revision.tmp_mb,
+    };
+    shared.sandboxes.launch(sandbox, spec).await
+}
+
+async fn forward_reports(control: Arc<Control>, sender: mpsc::Sender<Message>) {
+    while let Ok(report) = control.receive().await {
+        if sender.send(Message::Report(report)).await.is_err() {
+            return;
+        }
+    }
+    // Nobody listens any more if this fails, and then there is nobody to tell.
+    sender.send(Message::Lost).await.ok();
+}
+
+async fn watch_output(pipe: Arc<LogPipe>, sender: mpsc::Sender<Message>) {
+    while pipe.written().await.is_ok() {
+        if sender.send(Message::Printed).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn serve_runtime(listener: tokio::net::TcpListener, sender: mpsc::Sender<Message>) {
+    if let Err(error) = server::serve(Listener::Tcp(listener), sender, server::Limits::default()).await {
+        tracing::warn!(%error, "a Runtime API listener failed");
+    }
+}
+
+/// The kept descriptors of the sandbox's control group.
+struct Meters {
+    memory_peak: File,
+    oom_events: File,
+    cpu: File,
+    oom_seen: u64,
+}
+
+impl Meters {
+    fn peak_mb(&self) -> u64 {
+        cgroup::read_peak(&self.memory_peak).map_or(0, |bytes| bytes.div_ceil(1 << 20))
+    }
+
+    /// Whether the kernel killed for want of memory since the last call.
+    fn ran_out_of_memory(&mut self) -> bool {
+        let kills = cgroup::read_oom_kills(&self.oom_events).unwrap_or(self.oom_seen);
+        std::mem::replace(&mut self.oom_seen, kills) < kills
+    }
+
+    fn limit_cpu(&mut self, pure_v2: bool, memory_mb: u32) {
+        let text = cgroup::cpu_limit_text(pure_v2, u64::from(memory_mb) * 1000 / MEMORY_MB_PER_CORE);
+        if let Err(error) = self.cpu.write_all(text.as_bytes()) {
+            tracing::warn!(%error, "the CPU limit could not be set");
+        }
+    }
+}
+
+struct Flight {
+    invocation: Box<Invocation>,
+    /// The answer, kept back until the report is written when the caller wants the log with it.
+    held: Option<(Outcome, bool)>,
+}
+
+struct Environment {
+    id: EnvironmentId,
+    revision: Arc<Revision>,
+    shared: Arc<Shared>,
+    lifecycle: Lifecycle,
+    control: Arc<Control>,
+    output: Output,
+    meters: Meters,
+    scheduler: EnvironmentHandle,
+    minted: Minted,
+    process: Option<ProcessSpec>,
+    run: Run,
+    desk: Desk,
+    flights: BTreeMap<RequestId, Flight>,
+    dead: bool,
+}
+
+impl Environment {
+    fn new(
+        id: EnvironmentId,
+        revision: Arc<Revision>,
+        shared: &Arc<Shared>,
+        control: Arc<Control>,
+        (pipe, meters): (Arc<LogPipe>, Meters),
+        scheduler: EnvironmentHandle,
+    ) -> Self {
+        let stream = revision.new_log_stream();
+        let output = Output::new(pipe, shared.logs.clone(), Arc::clone(&revision.log_group), stream);
+        Self {
+            lifecycle: Lifecycle::new(clock::now(), Settings::default()),
+            minted: shared.keys.mint(SandboxId(id.0)),
+            shared: Arc::clone(shared),
+            id,
+            revision,
+            control,
+            output,
+            meters,
+            scheduler,
+            process: None,
+            run: Run::FIRST,
+            desk: Desk::default(),
+            flights: BTreeMap::new(),
+            dead: false,
+        }
+    }
+
+    /// Starts the runtime for the first time.
+    fn begin(&mut self, metadata_token: &str) {
+        let line = text::init_start_line(&self.revision.runtime_version, &self.revision.runtime_version_arn);
+        if let Some(line) = self.revision.is_managed().then_some(line) {
+            self.output.platform(line);
+        }
+        let context = self.revision.process_context(self.output.stream(), metadata_token, &self.minted.credentials);
+        self.process = Some(process::spec(&self.revision.served, &context));
+        self.spawn();
+    }
+
+    fn spawn(&mut self) {
+        let Some(process) = self.process.clone() else { return };
+        if self.control.send(&InitRequest::Spawn(process)).is_err() {
+            // Pid 1 is gone: its reader says `Lost`.
+            tracing::debug!(environment = self.id.0, "spawn: the sandbox is gone");
+        }
+    }
+
+    /// Whatever is still waiting for this environment gets an answer.
+    fn end(&mut self) {
+        self.desk = Desk::default();
+        for (_, flight) in std::mem::take(&mut self.flights) {
+            flight.invocation.fail_internally("the environment ended");
+        }
+        self.output.drain();
+    }
+
+    fn deliver(&mut self, invocation: Box<Invocation>) -> Event {
+        self.output.keep_tail(invocation.wants_log);
+        let request_id = invocation.request_id;
+        self.output.platform(text::start_line(&request_id.to_string(), &self.revision.version));
+        let timeout = self.revision.timeout;
+        let delivery = Delivery {
+            request_id,
+            delivery_id: DeliveryId::from_bytes(random::bytes()),
+            deadline: clock::wall().after(timeout),
+            invoked_arn: invocation.invoked_arn.clone(),
+            trace_id: invocation.trace_id.clone(),
+            client_context: invocation.client_context.clone(),
+            cognito_identity: String::new(),
+            tenant_id: String::new(),
+            content_type: String::new(),
+            payload: invocation.payload.clone(),
+        };
+        self.shared.metrics.concurrent.inc();
+        self.flights.insert(request_id, Flight { invocation, held: None });
+        Event::Deliver { delivery: Arc::new(delivery), timeout }
+    }
+
+    fn report(&mut self, report: InitReport) -> Option<Event> {
+        let run = self.run;
+        match report {
+            InitReport::Spawned => Some(Event::Started { run }),
+            InitReport::SpawnFailed { program, reason } => {
+                let message = match program {
+                    None => format!("Couldn't find valid bootstrap(s): [{}]", bootstraps_searched()),
+                    Some(program) => format!("fork/exec {program}: {reason}"),
+                };
+                Some(Event::SpawnFailed { run, error_type: ErrorType::known("Runtime.InvalidEntrypoint"), message })
+            }
+            InitReport::Exited(exit) => {
+                let exit = match exit {
+                    hearth_sandbox::Exit::Code(code) => Exit::Code(code),
+                    hearth_sandbox::Exit::Signal(signal) => Exit::Signal(signal),
+                };
+                let out_of_memory = self.meters.ran_out_of_memory();
+                Some(Event::Exited { run, exit, out_of_memory })
+            }
+            InitReport::Parked | InitReport::MapMe | InitReport::Broken { .. } => None,
+        }
+    }
+
+    fn settle(&mut self, request_id: RequestId, outcome: Outcome) {
+        let failed = !matches!(outcome, Outcome::Success { .. });
+        self.shared.metrics.invocation(&self.revision.name, failed);
+        let Some(flight) = self.flights.get_mut(&request_id) else { return };
+        if flight.invocation.wants_log {
+            flight.held = Some((outcome, failed));
+        } else {
+            let payload = outcome.into_payload(request_id);
+            flight.invocation.answer(Answer { payload, failed, log_tail: None });
+        }
+    }
+
+    fn finish(&mut self, request_id: RequestId, report: &Report) {
+        let id = request_id.to_string();
+        self.output.platform(text::end_line(&id));
+        let figures = text::ReportFigures {
+            request_id: &id,
+            duration: report.duration,
+            memory_size_mb: self.revision.memory_mb,
+            max_memory_used_mb: u32::try_from(self.meters.peak_mb()).unwrap_or(u32::MAX),
+            init_duration: report.init_duration,
+            status: log_status(&report.status),
+        };
+        self.output.platform(text::report_line(&figures));
+        self.shared.metrics.duration.observe(report.duration.as_secs_f64());
+        self.shared.metrics.concurrent.dec();
+        let tail = self.output.take_tail();
+        let Some(flight) = self.flights.remove(&request_id) else { return };
+        let mut invocation = flight.invocation;
+        if let Some((outcome, failed)) = flight.held {
+            invocation.answer(Answer { payload: outcome.into_payload(request_id), failed, log_tail: tail });
+        }
+        self.scheduler.tell(Told::Released { environment: self.id, invocation: invocation.id });
+    }
+
+    fn init_report(&mut self, phase: Phase, duration: Duration, status: &Status) {
+        if matches!(status, Status::Success) {
+            self.shared.metrics.init_duration.observe(duration.as_secs_f64());
+            return;
+        }
+        let phase = match phase {
+            Phase::Init => "init",
+            Phase::Invoke => "invoke",
+        };
+        self.output.platform(text::init_report_line(duration, phase, &log_status(status)));
+    }
+}
+
+fn bootstraps_searched() -> String {
+    let [task, layer, _] = process::bootstraps();
+    format!("{task} {layer}")
+}
+
+fn log_status(status: &Status) -> text::LogStatus {
+    match status {
+        Status::Success => text::LogStatus::Success,
+        Status::Timeout => text::LogStatus::Timeout,
+        Status::Error { error_type } => text::LogStatus::Error { error_type: error_type.as_str().to_owned() },
+    }
+}
+
+impl Driver for Environment {
+    type Machine = Lifecycle;
+    type Message = Message;
+
+    fn machine(&mut self) -> &mut Lifecycle {
+        &mut self.lifecycle
+    }
+
+    fn admit(&mut self, message: Message) -> Option<Event> {
+        match message {
+            Message::Deliver(invocation) => Some(self.deliver(invocation)),
+            Message::Shutdown => Some(Event::Shutdown),
+            Message::Lost => Some(Event::Lost),
+            Message::Report(report) => self.report(report),
+            Message::Printed => {
+                self.output.drain();
+                None
+            }
+            Message::Call(arrival) => Some(self.desk.accept(arrival)),
+        }
+    }
+
+    fn perform(&mut self, action: Action) -> Option<Event> {
+        match action {
+            Action::Answer { call, reply } => {
+                // The runtime has hung up; the lifecycle decides what that means for what it was given.
+                let reply = self.desk.answer(call, reply).err()?;
+                return Some(Event::Refused { action: Action::Answer { call, reply } });
+            }
+            Action::Spawn { run, .. } => {
+                self.run = run;
+                self.spawn();
+            }
+            Action::KillAll => {
+                self.control.send(&InitRequest::Kill).ok();
+            }
+            Action::Ready => self.scheduler.tell(Told::Ready { environment: self.id }),
+            Action::Throttle => self.meters.limit_cpu(self.shared.pure_v2, self.revision.memory_mb),
+            Action::Settle { request_id, outcome } => self.settle(request_id, outcome),
+            Action::Finished { request_id, report } => self.finish(request_id, &report),
+            Action::InitReport { phase, duration, status } => self.init_report(phase, duration, &status),
+            Action::GiveBack { delivery } => {
+                let flight = self.flights.remove(&delivery.request_id)?;
+                self.shared.metrics.concurrent.dec();
+                self.scheduler.tell(Told::GivenBack { environment: self.id, invocation: flight.invocation });
+            }
+            Action::Dead { why } => {
+                tracing::debug!(environment = self.id.0, ?why, "environment ended");
+                self.dead = true;
+                self.scheduler.tell(Told::Died { environment: self.id });
+            }
+        }
+        None
+    }
+
+    fn is_done(&self) -> bool {
+        self.dead
+    }
+}

@@ -1,0 +1,193 @@
+//! The synchronous path: an invocation from the front door to its answer, and what all parts of the daemon share.
+//!
+//! Nothing here decides about limits or reuse. A failed function is a value (`Answer`), a refused invocation another
+//! (`Refusal`); each invocation gets exactly one of them.
+
+use super::clock;
+use super::code::Code;
+use super::credentials::Keys;
+use super::logs::Logs;
+use super::metrics::Metrics;
+use super::random;
+use super::revision::Revision;
+use super::sandboxes::Sandboxes;
+use super::scheduler::SchedulerHandle;
+use bytes::Bytes;
+use hearth_logic::admission::Reason;
+use hearth_logic::InvocationId;
+use hearth_runtime_api::RequestId;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::oneshot;
+
+/// What every part of the daemon may use.
+pub(crate) struct Shared {
+    /// Series.
+    pub(crate) metrics: Metrics,
+    /// Function output.
+    pub(crate) logs: Logs,
+    /// Minted credentials.
+    pub(crate) keys: Keys,
+    /// The forker.
+    pub(crate) sandboxes: Sandboxes,
+    /// Unpacked code.
+    pub(crate) code: Code,
+    /// The scheduler.
+    pub(crate) scheduler: SchedulerHandle,
+    /// Functions as they can be invoked.
+    pub(crate) functions: super::functions::Functions,
+    /// Whether control groups have v2's form.
+    pub(crate) pure_v2: bool,
+    /// The last invocation number handed out.
+    pub(crate) invocations: AtomicU64,
+}
+
+impl Shared {
+    /// A number for an invocation.
+    pub(crate) fn next_invocation(&self) -> InvocationId {
+        InvocationId(self.invocations.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}
+
+/// What came of an invocation that ran.
+pub(crate) struct Answer {
+    /// The function's answer or the error document.
+    pub(crate) payload: Bytes,
+    /// Whether it is an error document.
+    pub(crate) failed: bool,
+    /// The last 4 KiB of its log, if asked for.
+    pub(crate) log_tail: Option<Vec<u8>>,
+}
+
+/// Why an invocation did not run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// A limit.
+    Limit(Reason),
+    /// The platform could not: the detail is for the log.
+    Internal(String),
+}
+
+/// One request to run a function once.
+pub(crate) struct Invocation {
+    /// Number among the daemon's invocations.
+    pub(crate) id: InvocationId,
+    /// The request id that caller, function and log see.
+    pub(crate) request_id: RequestId,
+    /// What to run.
+    pub(crate) revision: Arc<Revision>,
+    /// The ARN as invoked.
+    pub(crate) invoked_arn: String,
+    /// X-Ray header.
+    pub(crate) trace_id: String,
+    /// Decoded client context, or empty.
+    pub(crate) client_context: String,
+    /// The event.
+    pub(crate) payload: Bytes,
+    /// Whether the caller wants the log's tail.
+    pub(crate) wants_log: bool,
+    reply: Option<oneshot::Sender<Result<Answer, Refusal>>>,
+}
+
+impl Invocation {
+    /// Answers the caller; only the first answer counts.
+    pub(crate) fn answer(&mut self, answer: Answer) {
+        if let Some(reply) = self.reply.take() {
+            // A caller who has left does not stop the function, and gets no answer.
+            reply.send(Ok(answer)).ok();
+        }
+    }
+
+    /// Tells the caller that it did not run.
+    pub(crate) fn refuse(mut self: Box<Self>, refusal: Refusal) {
+        if let Some(reply) = self.reply.take() {
+            reply.send(Err(refusal)).ok();
+        }
+    }
+
+    /// For an environment that ends with callers still waiting.
+    pub(crate) fn fail_internally(self: Box<Self>, detail: &str) {
+        self.refuse(Refusal::Internal(detail.to_owned()));
+    }
+}
+
+/// What a caller asks for.
+pub(crate) struct Call {
+    /// What to run.
+    pub(crate) revision: Arc<Revision>,
+    /// The ARN as invoked.
+    pub(crate) invoked_arn: String,
+    /// The caller's X-Ray header, if any.
+    pub(crate) trace_header: Option<String>,
+    /// Decoded client context, or empty.
+    pub(crate) client_context: String,
+    /// The event.
+    pub(crate) payload: Bytes,
+    /// Whether the caller wants the log's tail.
+    pub(crate) wants_log: bool,
+    /// The request id.
+    pub(crate) request_id: RequestId,
+}
+
+/// A call's result: the X-Ray header it ran under, and what it came to.
+pub(crate) struct Returned {
+    /// X-Ray header.
+    pub(crate) trace_id: String,
+    /// Answer or refusal.
+    pub(crate) result: Result<Answer, Refusal>,
+}
+
+/// Runs a function once and waits for what it comes to.
+pub(crate) async fn invoke(shared: &Shared, call: Call) -> Returned {
+    let (reply, wait) = oneshot::channel();
+    let trace_id = trace_id(call.trace_header.as_deref());
+    let name = call.revision.name.clone();
+    let invocation = Box::new(Invocation {
+        id: shared.next_invocation(),
+        request_id: call.request_id,
+        revision: call.revision,
+        invoked_arn: call.invoked_arn,
+        trace_id: trace_id.clone(),
+        client_context: call.client_context,
+        payload: call.payload,
+        wants_log: call.wants_log,
+        reply: Some(reply),
+    });
+    let result = match shared.scheduler.offer(invocation) {
+        Err(_) => Err(Refusal::Limit(Reason::QueueFull)),
+        Ok(()) => wait.await.unwrap_or_else(|_| Err(Refusal::Internal("the invocation was lost".to_owned()))),
+    };
+    if let Err(Refusal::Limit(reason)) = &result {
+        shared.metrics.throttle(&name, reason.as_str());
+    }
+    Returned { trace_id, result }
+}
+
+/// The X-Ray header of an invocation: the caller's root and decision if there is one, else new ones, not sampled.
+fn trace_id(given: Option<&str>) -> String {
+    let part = |name: &str| {
+        given?.split(';').find_map(|part| part.trim().strip_prefix(name)).filter(|value| {
+            value.len() <= 64 && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        })
+    };
+    let root = part("Root=").map_or_else(
+        || format!("1-{:08x}-{}", clock::wall().as_millis() / 1000, random::hex::<12>()),
+        str::to_owned,
+    );
+    let sampled = part("Sampled=").filter(|flag| *flag == "1").unwrap_or("0");
+    format!("Root={root};Parent={};Sampled={sampled};Lineage=1:{}:0", random::hex::<8>(), random::hex::<4>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_given_root_is_kept_and_a_broken_one_replaced() {
+        let kept = trace_id(Some("Root=1-5759e988-bd862e3fe1be46a994272793;Parent=x;Sampled=1"));
+        assert!(kept.starts_with("Root=1-5759e988-bd862e3fe1be46a994272793;Parent="), "{kept}");
+        assert!(kept.contains(";Sampled=1;"), "{kept}");
+        let fresh = trace_id(Some("Root=a\r\nb"));
+        assert!(fresh.starts_with("Root=1-") && fresh.contains(";Sampled=0;"), "{fresh}");
+    }
+}

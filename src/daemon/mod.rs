@@ -1,0 +1,19 @@
+//! Drivers: one tokio task per machine, performing what the machines in `logic` and `runtime-api` decide.
+//!
+//! No policy here. Every queue is bounded, every task has an owner, nothing awaits inside `perform`.
+
+pub(crate) mod clock;
+pub(crate) mod code;
+pub(crate) mod credentials;
+mod drive;
+mod environment;
+pub(crate) mod functions;
+pub(crate) mod invoke;
+pub(crate) mod logs;
+pub(crate) mod metrics;
+mod output;
+pub(crate) mod random;
+pub(crate) mod revision;
+pub(crate) mod sandboxes;
+pub(crate) mod scheduler;
+pub(crate) mod serve;

@@ -1,0 +1,277 @@
+//! Drives the scheduler machine: the one task that hands invocations to environments and starts them.
+//!
+//! Decides nothing: `hearth_logic::scheduler` does. Keeps what the machine only knows by number: the waiting invocations
+//! and the inboxes of environments.
+
+use super::drive::{Driver, drive};
+use super::environment::{self, INBOX_MAX, Message};
+use super::invoke::{Invocation, Refusal, Shared};
+use super::revision::Revision;
+use hearth_logic::scheduler::{Action, Event};
+use hearth_logic::{EnvironmentId, FunctionId, InvocationId, RevisionId, Scheduler, SchedulerLimits};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::mpsc::{self, error::TrySendError};
+
+/// Messages that wait for the scheduler; senders beyond wait themselves.
+const MESSAGES_MAX: usize = 16 * 1024;
+
+/// What arrives at the scheduler.
+pub(crate) enum Order {
+    /// Run this.
+    Offer(Box<Invocation>),
+    /// An environment has something to tell.
+    Told(Told),
+    /// Limits of a function: `None` means unreserved.
+    Function { function: FunctionId, reserved: Option<u32> },
+    /// The function is gone.
+    FunctionGone(FunctionId),
+    /// A newer revision serves from now on.
+    Retire(RevisionId),
+    /// No new work; answer when everything is gone.
+    Drain(tokio::sync::oneshot::Sender<()>),
+    /// The grace is over.
+    Stop,
+}
+
+/// What an environment tells.
+pub(crate) enum Told {
+    /// Its sandbox is made.
+    Launched {
+        /// Which environment.
+        environment: EnvironmentId,
+    },
+    /// It takes an invocation.
+    Ready {
+        /// Which environment.
+        environment: EnvironmentId,
+    },
+    /// It could not be made.
+    StartFailed {
+        /// Which environment.
+        environment: EnvironmentId,
+        /// Why.
+        detail: String,
+    },
+    /// It has finished an invocation.
+    Released {
+        /// Which environment.
+        environment: EnvironmentId,
+        /// Which invocation.
+        invocation: InvocationId,
+    },
+    /// It could not take an invocation, which did not run.
+    GivenBack {
+        /// Which environment.
+        environment: EnvironmentId,
+        /// What it was given.
+        invocation: Box<Invocation>,
+    },
+    /// It takes nothing any more.
+    Died {
+        /// Which environment.
+        environment: EnvironmentId,
+    },
+    /// Nothing of it is left.
+    Destroyed {
+        /// Which environment.
+        environment: EnvironmentId,
+    },
+}
+
+/// Handle to the scheduler's task.
+#[derive(Clone)]
+pub(crate) struct SchedulerHandle {
+    orders: mpsc::Sender<Order>,
+}
+
+/// The environments' side of the handle.
+#[derive(Clone)]
+pub(crate) struct EnvironmentHandle(SchedulerHandle);
+
+impl EnvironmentHandle {
+    /// Tells without waiting; if the queue is full a task of its own waits, one per environment at most.
+    pub(crate) fn tell(&self, told: Told) {
+        self.0.order(Order::Told(told));
+    }
+}
+
+impl SchedulerHandle {
+    /// Makes the queue; the task is started by `start`.
+    pub(crate) fn new() -> (Self, mpsc::Receiver<Order>) {
+        let (orders, inbox) = mpsc::channel(MESSAGES_MAX);
+        (Self { orders }, inbox)
+    }
+
+    /// Hands an order over, in the background if the queue is full.
+    pub(crate) fn order(&self, order: Order) {
+        if let Err(TrySendError::Full(order)) = self.orders.try_send(order) {
+            let orders = self.orders.clone();
+            tokio::spawn(async move { orders.send(order).await.ok() });
+        }
+    }
+
+    /// Offers an invocation; gives it back if the queue is full or the scheduler is gone.
+    pub(crate) fn offer(&self, invocation: Box<Invocation>) -> Result<(), Box<Invocation>> {
+        match self.orders.try_send(Order::Offer(invocation)) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(Order::Offer(back)) | TrySendError::Closed(Order::Offer(back))) => Err(back),
+            // Only an offer was sent.
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+/// Runs the scheduler until the daemon ends.
+pub(crate) async fn start(
+    limits: SchedulerLimits,
+    shared: Arc<Shared>,
+    handle: SchedulerHandle,
+    mut inbox: mpsc::Receiver<Order>,
+) {
+    let mut driver = SchedulerDriver {
+        machine: Scheduler::new(limits),
+        shared,
+        handle,
+        waiting: BTreeMap::new(),
+        environments: BTreeMap::new(),
+        revisions: BTreeMap::new(),
+        drained: None,
+    };
+    drive(&mut driver, &mut inbox).await;
+}
+
+struct SchedulerDriver {
+    machine: Scheduler,
+    shared: Arc<Shared>,
+    handle: SchedulerHandle,
+    waiting: BTreeMap<InvocationId, Box<Invocation>>,
+    environments: BTreeMap<EnvironmentId, mpsc::Sender<Message>>,
+    /// Revisions that environments may be started for.
+    revisions: BTreeMap<RevisionId, Arc<Revision>>,
+    drained: Option<tokio::sync::oneshot::Sender<()>>,
+}
+
+impl SchedulerDriver {
+    fn offer(&mut self, invocation: Box<Invocation>) -> Event {
+        let revision = &invocation.revision;
+        let event = Event::Offer {
+            invocation: invocation.id,
+            function: revision.function,
+            revision: revision.id,
+            memory_mb: revision.memory_mb,
+        };
+        self.revisions.entry(revision.id).or_insert_with(|| Arc::clone(revision));
+        self.waiting.insert(invocation.id, invocation);
+        event
+    }
+
+    fn hear(&mut self, told: Told) -> Event {
+        match told {
+            Told::Launched { environment } => Event::Launched { environment },
+            Told::Ready { environment } => Event::Ready { environment },
+            Told::StartFailed { environment, detail } => {
+                self.environments.remove(&environment);
+                Event::StartFailed { environment, detail }
+            }
+            Told::Released { environment, invocation } => Event::Released { environment, invocation, reuse: true },
+            Told::GivenBack { environment, invocation } => {
+                let id = invocation.id;
+                self.waiting.insert(id, invocation);
+                Event::GivenBack { environment, invocation: id }
+            }
+            Told::Died { environment } => Event::Died { environment },
+            Told::Destroyed { environment } => {
+                self.environments.remove(&environment);
+                Event::Destroyed { environment }
+            }
+        }
+    }
+
+    fn refuse(&mut self, invocation: InvocationId, refusal: Refusal) {
+        if let Some(waiting) = self.waiting.remove(&invocation) {
+            waiting.refuse(refusal);
+        }
+    }
+
+    fn start_environment(&mut self, environment: EnvironmentId, revision: RevisionId) -> Option<Event> {
+        let Some(revision) = self.revisions.get(&revision) else {
+            return Some(Event::StartFailed { environment, detail: "the revision is gone".to_owned() });
+        };
+        let (sender, receiver) = mpsc::channel(INBOX_MAX);
+        self.environments.insert(environment, sender.clone());
+        let handle = EnvironmentHandle(self.handle.clone());
+        let (revision, shared) = (Arc::clone(revision), Arc::clone(&self.shared));
+        tokio::spawn(environment::run(environment, revision, shared, (sender, receiver), handle));
+        None
+    }
+
+    fn assign(&mut self, invocation: InvocationId, environment: EnvironmentId) -> Option<Event> {
+        let waiting = self.waiting.remove(&invocation)?;
+        let Some(inbox) = self.environments.get(&environment) else {
+            return Some(self.hear(Told::GivenBack { environment, invocation: waiting }));
+        };
+        match inbox.try_send(Message::Deliver(waiting)) {
+            Ok(()) => None,
+            Err(TrySendError::Full(Message::Deliver(back)) | TrySendError::Closed(Message::Deliver(back))) => {
+                // It died a moment ago: its last word is under way, the invocation starts over.
+                Some(self.hear(Told::GivenBack { environment, invocation: back }))
+            }
+            Err(_) => None,
+        }
+    }
+}
+
+impl Driver for SchedulerDriver {
+    type Machine = Scheduler;
+    type Message = Order;
+
+    fn machine(&mut self) -> &mut Scheduler {
+        &mut self.machine
+    }
+
+    fn admit(&mut self, order: Order) -> Option<Event> {
+        Some(match order {
+            Order::Offer(invocation) => self.offer(invocation),
+            Order::Told(told) => self.hear(told),
+            Order::Function { function, reserved } => Event::Function { function, reserved, idle_timeout: None },
+            Order::FunctionGone(function) => Event::FunctionGone { function },
+            Order::Retire(revision) => {
+                self.revisions.remove(&revision);
+                Event::Retire { revision }
+            }
+            Order::Drain(done) => {
+                self.drained = Some(done);
+                Event::Drain
+            }
+            Order::Stop => Event::Stop,
+        })
+    }
+
+    fn perform(&mut self, action: Action) -> Option<Event> {
+        match action {
+            Action::Assign { invocation, environment } => return self.assign(invocation, environment),
+            Action::Start { environment, revision, .. } => return self.start_environment(environment, revision),
+            Action::Refuse { invocation, reason } => self.refuse(invocation, Refusal::Limit(reason)),
+            Action::Fail { invocation, detail } => self.refuse(invocation, Refusal::Internal(detail.to_string())),
+            Action::Destroy { environment, .. } => {
+                if let Some(inbox) = self.environments.get(&environment)
+                    && let Err(TrySendError::Full(message)) = inbox.try_send(Message::Shutdown)
+                {
+                    let inbox = inbox.clone();
+                    tokio::spawn(async move { inbox.send(message).await.ok() });
+                }
+            }
+            Action::Drained => {
+                if let Some(done) = self.drained.take() {
+                    done.send(()).ok();
+                }
+            }
+        }
+        None
+    }
+
+    fn is_done(&self) -> bool {
+        false
+    }
+}

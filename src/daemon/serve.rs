@@ -1,0 +1,268 @@
+//! `hearth serve`: from configuration to a running daemon and back to nothing.
+//!
+//! The order matters: everything privileged (listeners, interpreters, the forker) comes first, then privileges are given
+//! up, then threads start. On the way out: no new work, a grace for what runs, then everything is destroyed.
+
+use super::code::Code;
+use super::credentials::Keys;
+use super::functions::Functions;
+use super::invoke::Shared;
+use super::logs::{Logs, Retention};
+use super::metrics::Metrics;
+use super::sandboxes::Sandboxes;
+use super::scheduler::{self, Order, SchedulerHandle};
+use super::{clock, random};
+use crate::config::Config;
+use crate::http::{self, admin::Health, control::Control, server};
+use crate::runtimes::{Interpreter, Language, Missing, Runtimes, discover};
+use crate::store::{Blobs, Layout, RunInfo, Store, Unpacker, collect_garbage};
+use hearth_sandbox::forker::client::Forker;
+use hearth_sandbox::{ForkerConfig, privileges};
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+use tokio::sync::{oneshot, watch};
+
+/// After the grace, destroying what is left takes this long at most.
+const DESTROY_MAX: Duration = Duration::from_secs(10);
+/// Descriptors that the daemon keeps for itself, and per environment (DESIGN §5).
+const FDS_OWN: u64 = 512;
+const FDS_PER_ENVIRONMENT: u64 = 12;
+
+type Problem = Box<dyn std::error::Error>;
+
+/// Runs the daemon until it is told to stop.
+pub(crate) fn serve(config: Config) -> Result<(), Problem> {
+    check(&config)?;
+    let state_dir = Path::new(&config.state_dir);
+    let layout = Layout::open(state_dir, &random::hex::<8>())?;
+    let listen = bind(&config.listen, "listen")?;
+    let admin = bind(&config.admin_listen, "admin_listen")?;
+    let runtimes = Arc::new(find_runtimes(&config)?);
+    tracing::info!(runtimes = ?runtimes.names(), absent = ?runtimes.absent(), "runtimes");
+    let open_files = privileges::raise_open_files();
+    let forker = Forker::start(&forker_config(&config, &layout, &runtimes, open_files), Some(layout.lock()))?;
+    tracing::info!(cgroups = %forker.cgroups, pid = forker.child.id(), "forker");
+    let (uid, gid) = service_user(&config)?;
+    layout.hand_over(uid, gid)?;
+    let view = privileges::private_view(layout.root())?;
+    let layout = layout.reached_by(&view);
+    privileges::give_up(uid, gid)?;
+    // From here on this process is nobody special, and may have threads.
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("hearth").build()?;
+    let started = Started { config, layout, listen, admin, runtimes, forker, open_files };
+    let result = runtime.block_on(run(started));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+struct Started {
+    config: Config,
+    layout: Layout,
+    listen: TcpListener,
+    admin: TcpListener,
+    runtimes: Arc<Runtimes>,
+    forker: Forker,
+    open_files: u64,
+}
+
+/// What can be refused before anything is touched.
+fn check(_config: &Config) -> Result<(), Problem> {
+    let missing = privileges::missing();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(format!(
+        "hearth serve makes namespaces, mounts and control groups, and lacks: {}. Start it as root (or from the systemd \
+         unit in deploy/); it gives these privileges up once its sandboxes' helper runs.",
+        missing.join(", ")
+    )
+    .into())
+}
+
+fn bind(address: &str, key: &str) -> Result<TcpListener, Problem> {
+    let listener = TcpListener::bind(address).map_err(|error| {
+        format!("cannot listen on {address}: {error}. Choose another address with `{key}` (port 0 picks a free one).")
+    })?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+fn find_runtimes(config: &Config) -> Result<Runtimes, Problem> {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let home = std::env::var_os("HOME").map(std::path::PathBuf::from);
+    let found = discover::find(&path, home.as_deref());
+    let mut configured: BTreeMap<String, Interpreter> = BTreeMap::new();
+    for (name, program) in config.interpreters() {
+        let language = if name.starts_with("python") { Language::Python } else { Language::Node };
+        let interpreter = discover::ask(Path::new(&program), language)
+            .map_err(|error| format!("[runtimes.\"{name}\"] interpreter: {error}"))?;
+        configured.insert(name, interpreter);
+    }
+    let missing = if config.substitutes_runtimes() { Missing::Substitute } else { Missing::Refuse };
+    Ok(Runtimes::new(&found, &configured, missing))
+}
+
+fn forker_config(config: &Config, layout: &Layout, runtimes: &Runtimes, open_files: u64) -> ForkerConfig {
+    let sandbox = &config.sandbox;
+    let fit = open_files.saturating_sub(FDS_OWN) / FDS_PER_ENVIRONMENT;
+    ForkerConfig {
+        instance: layout.instance().to_owned(),
+        state_dir: layout.root().display().to_string(),
+        uid_base: sandbox.uid_base,
+        uid_count: sandbox.uid_count,
+        parked: sandbox.parked,
+        tmp_mb: sandbox.tmp_default_mb,
+        pids_max: sandbox.pids_max,
+        nofile: sandbox.nofile,
+        sandboxes_max: u32::try_from(fit).unwrap_or(u32::MAX),
+        runtimes: runtimes.mounts(),
+    }
+}
+
+/// Uid and gid that the daemon runs as: the configured user's, else the first of the reserved range.
+fn service_user(config: &Config) -> Result<(u32, u32), Problem> {
+    let Some(name) = &config.user else { return Ok((config.sandbox.uid_base, config.sandbox.uid_base)) };
+    let user = match name.parse::<u32>() {
+        Ok(uid) => nix::unistd::User::from_uid(uid.into())?,
+        Err(_) => nix::unistd::User::from_name(name)?,
+    };
+    match (user, name.parse::<u32>()) {
+        (Some(user), _) if user.uid.is_root() => Err("`user` must not be root: hearth gives root up".into()),
+        (Some(user), _) => Ok((user.uid.as_raw(), user.gid.as_raw())),
+        (None, Ok(uid)) if uid > 0 => Ok((uid, uid)),
+        (None, _) => Err(format!("`user`: there is no user {name:?} on this host").into()),
+    }
+}
+
+async fn run(started: Started) -> Result<(), Problem> {
+    let Started { config, layout, listen, admin, runtimes, forker, open_files } = started;
+    let pure_v2 = forker.cgroups == "v2";
+    let (sandboxes, forker_gone) = Sandboxes::start(forker.channel)?;
+    let store = Store::open(&layout.catalog())?;
+    let blobs = Blobs::new(&layout.blobs());
+    let unpacker = Arc::new(Unpacker::new(blobs.clone(), &layout.unpacked()));
+    let (scheduler, inbox) = SchedulerHandle::new();
+    let identity = (config.region.clone(), config.account_id.clone());
+    let functions = Functions::new(store.clone(), runtimes, scheduler.clone(), identity);
+    let retention = Retention {
+        file_bytes: config.logs.max_file_mb << 20,
+        files: config.logs.keep_files,
+        age: Duration::from_secs(config.logs.retention_days * 86_400),
+    };
+    let shared = Arc::new(Shared {
+        metrics: Metrics::new()?,
+        logs: Logs::start(&layout.logs(), retention)?,
+        keys: Keys::default(),
+        sandboxes,
+        code: Code::new(unpacker),
+        scheduler: scheduler.clone(),
+        functions,
+        pure_v2,
+        invocations: AtomicU64::new(0),
+    });
+    let limits = config.scheduler_limits(open_files.saturating_sub(FDS_OWN) / FDS_PER_ENVIRONMENT);
+    tokio::spawn(scheduler::start(limits, Arc::clone(&shared), scheduler.clone(), inbox));
+    let (local, admin_local) = (listen.local_addr()?, admin.local_addr()?);
+    let control = Arc::new(Control::new(Arc::clone(&shared), blobs.clone(), &config, local));
+    let swept = collect_garbage(&store, &blobs, &layout.unpacked())?;
+    tracing::debug!(?swept, "garbage");
+    control.resume().await?;
+    let health = Health::default();
+    let (stop, stopped) = watch::channel(false);
+    serve_control(listen, Arc::clone(&control), stopped.clone())?;
+    serve_admin(admin, &shared, &health, stopped.clone())?;
+    serve_socket(&layout.admin_socket(), &control, stopped)?;
+    announce(&layout, local, admin_local)?;
+    health.set(true);
+    let outcome = wait_for_end(forker_gone).await;
+    health.set(false);
+    drain(&scheduler, Duration::from_secs(config.drain_grace_s)).await;
+    stop.send(true).ok();
+    layout.remove_run_info()?;
+    store.close().await;
+    shared.logs.flush();
+    outcome
+}
+
+fn serve_control(
+    listener: TcpListener,
+    control: Arc<Control>,
+    stop: watch::Receiver<bool>,
+) -> Result<(), Problem> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let handler = move |request| {
+        let control = Arc::clone(&control);
+        async move { control.handle(request).await }
+    };
+    tokio::spawn(server::serve(server::Listener::Tcp(listener), Arc::new(handler), stop));
+    Ok(())
+}
+
+fn serve_admin(
+    listener: TcpListener,
+    shared: &Arc<Shared>,
+    health: &Health,
+    stop: watch::Receiver<bool>,
+) -> Result<(), Problem> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let (shared, health) = (Arc::clone(shared), health.clone());
+    let handler = move |request| {
+        let response = http::admin::public(&shared, &health, &request);
+        async move { response }
+    };
+    tokio::spawn(server::serve(server::Listener::Tcp(listener), Arc::new(handler), stop));
+    Ok(())
+}
+
+fn serve_socket(path: &Path, control: &Arc<Control>, stop: watch::Receiver<bool>) -> Result<(), Problem> {
+    // A socket of a dead daemon: the lock says that nobody else uses this directory.
+    std::fs::remove_file(path).ok();
+    let listener = tokio::net::UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+    let control = Arc::clone(control);
+    let handler = move |request| http::admin::private(Arc::clone(&control), request);
+    tokio::spawn(server::serve(server::Listener::Unix(listener), Arc::new(handler), stop));
+    Ok(())
+}
+
+/// The one line on standard output, and `run.json` for clients on this machine.
+fn announce(layout: &Layout, listen: SocketAddr, admin: SocketAddr) -> Result<(), Problem> {
+    layout.write_run_info(&RunInfo {
+        listen: listen.to_string(),
+        admin: admin.to_string(),
+        pid: std::process::id(),
+        instance: layout.instance().to_owned(),
+    })?;
+    println!("hearth: listening on http://{listen}");
+    tracing::info!(%listen, %admin, start_ms = clock::now().as_nanos() / 1_000_000, "ready");
+    Ok(())
+}
+
+async fn wait_for_end(forker_gone: tokio::task::JoinHandle<()>) -> Result<(), Problem> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("SIGTERM: draining"),
+        _ = interrupt.recv() => tracing::info!("SIGINT: draining"),
+        _ = forker_gone => return Err("the forker ended; without it there are no sandboxes".into()),
+    }
+    Ok(())
+}
+
+async fn drain(scheduler: &SchedulerHandle, grace: Duration) {
+    let (done, mut drained) = oneshot::channel();
+    scheduler.order(Order::Drain(done));
+    if tokio::time::timeout(grace, &mut drained).await.is_ok() {
+        return;
+    }
+    tracing::warn!(grace_s = grace.as_secs(), "the grace is over: running invocations are ended");
+    scheduler.order(Order::Stop);
+    if tokio::time::timeout(DESTROY_MAX, drained).await.is_err() {
+        tracing::error!("environments are left; the forker kills them");
+    }
+}

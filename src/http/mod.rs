@@ -1,0 +1,11 @@
+//! Front doors: the control API, the functions' own door, and administration. Bounds sizes before reading and maps
+//! errors in one place; decides nothing about concurrency and touches no sandbox.
+
+pub(crate) mod admin;
+pub(crate) mod control;
+pub(crate) mod door;
+pub(crate) mod guard;
+pub(crate) mod invoke;
+mod json_check;
+pub(crate) mod location;
+pub(crate) mod server;

@@ -1,0 +1,154 @@
+//! The laws of the scheduler, as a recount of everything after each step.
+//!
+//! Bugs here are assertions, not errors: a broken law stops a debug build at the step that broke it. The recount is O(n),
+//! so that it is left out of release builds and, to keep debug builds usable under load, of large worlds.
+
+use crate::FunctionId;
+use crate::exchange::Event;
+use crate::fleet::Room;
+use crate::scheduler::{Due, Place, Scheduler};
+use std::collections::BTreeMap;
+
+/// Larger worlds are not recounted.
+const SMALL_ENVIRONMENTS: usize = 64;
+const SMALL_INVOCATIONS: usize = 256;
+
+/// What must not grow beyond a limit, as it was before a step. Lowered limits stop nothing that runs, so that a limit may
+/// be exceeded, but never by more.
+pub(crate) struct Watch(Option<Before>);
+
+struct Before {
+    /// Settings changed: what runs may count under another heading.
+    settings: bool,
+    running: u32,
+    unreserved: u32,
+    functions: BTreeMap<FunctionId, u32>,
+    committed_mb: u64,
+    environments: usize,
+    launching: usize,
+}
+
+fn is_setting(event: &Event) -> bool {
+    matches!(event, Event::Configure { .. } | Event::Function { .. } | Event::FunctionGone { .. })
+}
+
+fn is_small(scheduler: &Scheduler) -> bool {
+    scheduler.fleet().len() <= SMALL_ENVIRONMENTS && scheduler.invocations().len() <= SMALL_INVOCATIONS
+}
+
+impl Watch {
+    pub(crate) fn before(scheduler: &Scheduler, event: Option<&Event>) -> Self {
+        if !cfg!(debug_assertions) || !is_small(scheduler) {
+            return Self(None);
+        }
+        let admission = scheduler.admission();
+        Self(Some(Before {
+            settings: event.is_some_and(is_setting),
+            running: admission.running(),
+            unreserved: admission.running_unreserved(),
+            functions: admission.functions().map(|f| (f, admission.running_of(f))).collect(),
+            committed_mb: scheduler.fleet().committed_mb(),
+            environments: scheduler.fleet().len(),
+            launching: scheduler.fleet().launching(),
+        }))
+    }
+
+    pub(crate) fn check(self, scheduler: &Scheduler) {
+        let Some(before) = self.0 else { return };
+        if !is_small(scheduler) {
+            return;
+        }
+        let broken = broken_law(scheduler).or_else(|| before.outgrown(scheduler));
+        assert!(broken.is_none(), "scheduler: {}", broken.unwrap_or_default());
+    }
+}
+
+impl Before {
+    fn outgrown(&self, scheduler: &Scheduler) -> Option<String> {
+        let (admission, fleet, limits) = (scheduler.admission(), scheduler.fleet(), scheduler.limits());
+        let size = |n: u32| usize::try_from(n.max(1)).unwrap_or(usize::MAX);
+        if fleet.committed_mb() > limits.memory_budget_mb().max(self.committed_mb) {
+            return Some("committed memory is above capacity × overcommit".to_owned());
+        }
+        if fleet.len() > size(limits.environments_max).max(self.environments) {
+            return Some("there are more environments than allowed".to_owned());
+        }
+        if fleet.launching() > size(limits.starts_max).max(self.launching) {
+            return Some("more sandboxes are being made than allowed".to_owned());
+        }
+        if self.settings {
+            return None;
+        }
+        if admission.running() > admission.account().max(self.running) {
+            return Some("more is in flight than the account may have".to_owned());
+        }
+        if admission.running_unreserved() > admission.unreserved().max(self.unreserved) {
+            return Some("the unreserved share is exceeded".to_owned());
+        }
+        let over = admission.functions().find(|function| {
+            let before = self.functions.get(function).copied().unwrap_or(0);
+            admission.reserved_of(*function).is_some_and(|n| admission.running_of(*function) > n.max(before))
+        });
+        over.map(|function| format!("function {function} exceeds its reservation"))
+    }
+}
+
+/// Says which law is broken, if one is.
+pub(crate) fn broken_law(scheduler: &Scheduler) -> Option<String> {
+    scheduler
+        .fleet()
+        .broken_law()
+        .or_else(|| broken_permits(scheduler))
+        .or_else(|| broken_deadlines(scheduler))
+}
+
+/// Every permit belongs to one invocation, and every invocation is in exactly one place.
+fn broken_permits(scheduler: &Scheduler) -> Option<String> {
+    let (admission, fleet) = (scheduler.admission(), scheduler.fleet());
+    let mut functions: BTreeMap<FunctionId, u32> = BTreeMap::new();
+    for (invocation, admitted) in scheduler.invocations() {
+        *functions.entry(admitted.function()).or_default() += 1;
+        let is_there = match admitted.place {
+            Place::Waiting => {
+                fleet.pool(admitted.revision).and_then(|pool| pool.waiters().get(&admitted.turn))
+                    == Some(invocation)
+            }
+            Place::Running(environment) => fleet.get(environment).is_some_and(|environment| {
+                environment.in_flight.contains_key(invocation) && environment.revision == admitted.revision
+            }),
+        };
+        if !is_there {
+            return Some(format!("invocation {invocation} is not where it should be: {:?}", admitted.place));
+        }
+    }
+    let held: usize = fleet.iter().map(|(_, environment)| environment.in_flight.len()).sum();
+    if held + fleet.waiting() != scheduler.invocations().len() {
+        return Some("somewhere is an invocation without a permit".to_owned());
+    }
+    let unreserved: u32 =
+        functions.iter().filter(|(f, _)| admission.reserved_of(**f).is_none()).map(|(_, n)| *n).sum();
+    let counted = functions.iter().all(|(function, n)| admission.running_of(*function) == *n);
+    let all = usize::try_from(admission.running()) == Ok(scheduler.invocations().len());
+    if !counted || !all || unreserved != admission.running_unreserved() {
+        return Some("permits out are not invocations in flight".to_owned());
+    }
+    None
+}
+
+/// Whoever waits or idles has a deadline; nobody waits for a start that could begin now.
+fn broken_deadlines(scheduler: &Scheduler) -> Option<String> {
+    let (fleet, timers, limits) = (scheduler.fleet(), scheduler.timers(), scheduler.limits());
+    if let Some(id) = fleet.idle().find(|id| !timers.is_set(Due::Idle(*id))) {
+        return Some(format!("environment {id} would be idle for ever"));
+    }
+    let mut waiters = fleet.pools().flat_map(|pool| pool.waiters().values());
+    if let Some(invocation) = waiters.find(|invocation| !timers.is_set(Due::Wait(**invocation))) {
+        return Some(format!("invocation {invocation} would wait for ever"));
+    }
+    let pool = fleet.wanted.first_key_value().and_then(|(_, revision)| fleet.pool(*revision))?;
+    let bounded = fleet.launching() >= usize::try_from(limits.starts_max.max(1)).unwrap_or(usize::MAX);
+    if !bounded && fleet.room(pool.memory_mb, limits) != Room::Wait {
+        return Some("a start could begin and does not".to_owned());
+    }
+    None
+}

@@ -1,0 +1,214 @@
+//! The environments and the waiting line of one revision.
+//!
+//! Decides who is next (the oldest waiter), which environment is reused (the one freed last: the others may then go cold)
+//! and how many starts the line still needs. It does not know the other revisions, memory or time; `fleet` does.
+
+use crate::{EnvironmentId, FunctionId, InvocationId, RevisionId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A place in an order: of arrival for invocations, of coming free for environments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Turn(pub(crate) u64);
+
+/// Which revision's turn it is to start an environment, over all pools: the oldest waiter without a start goes first.
+pub(crate) type Wanted = BTreeMap<Turn, RevisionId>;
+
+#[derive(Debug)]
+pub(crate) struct Pool {
+    revision: RevisionId,
+    pub(crate) function: FunctionId,
+    pub(crate) memory_mb: u32,
+    /// No longer current: environments are not kept idle.
+    pub(crate) retired: bool,
+    waiters: BTreeMap<Turn, InvocationId>,
+    /// The waiters for whom no start is under way: always the youngest `waiters - starting`, also in `Wanted`.
+    uncovered: BTreeSet<Turn>,
+    /// Environments with room, by when they came free.
+    open: BTreeSet<(Turn, EnvironmentId)>,
+    starting: usize,
+    members: usize,
+}
+
+impl Pool {
+    pub(crate) fn new(revision: RevisionId, function: FunctionId, memory_mb: u32) -> Self {
+        Self {
+            revision,
+            function,
+            memory_mb,
+            retired: false,
+            waiters: BTreeMap::new(),
+            uncovered: BTreeSet::new(),
+            open: BTreeSet::new(),
+            starting: 0,
+            members: 0,
+        }
+    }
+
+    /// The environment to reuse: the one that came free last.
+    pub(crate) fn newest_open(&self) -> Option<EnvironmentId> {
+        self.open.last().map(|(_, environment)| *environment)
+    }
+
+    pub(crate) fn open(&self) -> impl Iterator<Item = EnvironmentId> + '_ {
+        self.open.iter().map(|(_, environment)| *environment)
+    }
+
+    pub(crate) fn set_open(&mut self, turn: Turn, environment: EnvironmentId) {
+        self.open.insert((turn, environment));
+    }
+
+    pub(crate) fn set_closed(&mut self, turn: Turn, environment: EnvironmentId) {
+        self.open.remove(&(turn, environment));
+    }
+
+    pub(crate) fn oldest_waiter(&self) -> Option<InvocationId> {
+        self.waiters.first_key_value().map(|(_, invocation)| *invocation)
+    }
+
+    /// The oldest waiter for whom no start is under way.
+    pub(crate) fn first_uncovered(&self) -> Option<InvocationId> {
+        self.uncovered.first().and_then(|turn| self.waiters.get(turn)).copied()
+    }
+
+    pub(crate) fn waiters(&self) -> &BTreeMap<Turn, InvocationId> {
+        &self.waiters
+    }
+
+    pub(crate) fn starting(&self) -> usize {
+        self.starting
+    }
+
+    pub(crate) fn add_waiter(&mut self, turn: Turn, invocation: InvocationId, wanted: &mut Wanted) {
+        self.waiters.insert(turn, invocation);
+        // One who was given back may stand anywhere in the line; the uncovered ones must stay its end.
+        if self.uncovered.first().is_some_and(|first| *first < turn) {
+            self.uncover(turn, wanted);
+        }
+        self.rebalance(wanted);
+    }
+
+    pub(crate) fn remove_waiter(&mut self, turn: Turn, wanted: &mut Wanted) {
+        self.waiters.remove(&turn);
+        self.cover(turn, wanted);
+        self.rebalance(wanted);
+    }
+
+    pub(crate) fn start_began(&mut self, wanted: &mut Wanted) {
+        self.members += 1;
+        self.starting += 1;
+        self.rebalance(wanted);
+    }
+
+    /// A start came to its end, good or bad.
+    pub(crate) fn start_ended(&mut self, wanted: &mut Wanted) {
+        self.starting = self.starting.saturating_sub(1);
+        self.rebalance(wanted);
+    }
+
+    pub(crate) fn member_gone(&mut self) {
+        self.members = self.members.saturating_sub(1);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.members == 0 && self.waiters.is_empty()
+    }
+
+    fn cover(&mut self, turn: Turn, wanted: &mut Wanted) {
+        if self.uncovered.remove(&turn) {
+            wanted.remove(&turn);
+        }
+    }
+
+    fn uncover(&mut self, turn: Turn, wanted: &mut Wanted) {
+        if self.uncovered.insert(turn) {
+            wanted.insert(turn, self.revision);
+        }
+    }
+
+    /// Makes the youngest `waiters - starting` the uncovered ones. Each change above moves that number by one or two.
+    fn rebalance(&mut self, wanted: &mut Wanted) {
+        let need = self.waiters.len().saturating_sub(self.starting);
+        while self.uncovered.len() > need {
+            let Some(oldest) = self.uncovered.first().copied() else { return };
+            self.cover(oldest, wanted);
+        }
+        while self.uncovered.len() < need {
+            let next = match self.uncovered.first() {
+                Some(first) => self.waiters.range(..first).next_back(),
+                None => self.waiters.last_key_value(),
+            };
+            let Some((turn, _)) = next else { return };
+            self.uncover(*turn, wanted);
+        }
+    }
+
+    /// Says which law of this pool is broken, if one is; `wanted` may hold entries of others.
+    pub(crate) fn broken_law(&self, wanted: &Wanted) -> Option<String> {
+        let need = self.waiters.len().saturating_sub(self.starting);
+        let youngest: BTreeSet<Turn> = self.waiters.keys().rev().take(need).copied().collect();
+        let mine: BTreeSet<Turn> = wanted
+            .iter()
+            .filter(|(_, revision)| **revision == self.revision)
+            .map(|(turn, _)| *turn)
+            .collect();
+        if !self.waiters.is_empty() && !self.open.is_empty() {
+            return Some(format!("revision {}: somebody waits while an environment is idle", self.revision));
+        }
+        if self.uncovered != youngest || mine != youngest {
+            return Some(format!("revision {}: starts wanted are not what the line needs", self.revision));
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn pool() -> Pool {
+        Pool::new(RevisionId(0), FunctionId(0), 128)
+    }
+
+    #[test]
+    fn the_environment_freed_last_is_reused_first() {
+        let mut pool = pool();
+        for n in 0..3 {
+            pool.set_open(Turn(10 - n), EnvironmentId(n));
+        }
+        assert_eq!(pool.newest_open(), Some(EnvironmentId(0)));
+        pool.set_closed(Turn(10), EnvironmentId(0));
+        assert_eq!(pool.newest_open(), Some(EnvironmentId(1)));
+    }
+
+    #[test]
+    fn a_start_covers_the_oldest_waiter_without_one() {
+        let (mut pool, mut wanted) = (pool(), Wanted::new());
+        for n in 1..=3 {
+            pool.add_waiter(Turn(n), InvocationId(n), &mut wanted);
+        }
+        pool.start_began(&mut wanted);
+        assert_eq!(pool.first_uncovered(), Some(InvocationId(2)));
+        pool.remove_waiter(Turn(1), &mut wanted);
+        assert_eq!(pool.first_uncovered(), Some(InvocationId(3)));
+        pool.start_ended(&mut wanted);
+        assert_eq!(pool.first_uncovered(), Some(InvocationId(2)));
+        assert_eq!(wanted.len(), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn the_line_always_wants_exactly_the_starts_it_lacks(steps in proptest::collection::vec((0..4u8, 0..12u64), 0..200)) {
+            let (mut pool, mut wanted) = (pool(), Wanted::new());
+            for (what, n) in steps {
+                match what {
+                    0 if !pool.waiters.contains_key(&Turn(n)) => pool.add_waiter(Turn(n), InvocationId(n), &mut wanted),
+                    0 | 1 => pool.remove_waiter(Turn(n), &mut wanted),
+                    2 => pool.start_began(&mut wanted),
+                    _ => pool.start_ended(&mut wanted),
+                }
+                prop_assert_eq!(pool.broken_law(&wanted), None);
+            }
+        }
+    }
+}

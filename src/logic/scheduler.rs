@@ -1,0 +1,615 @@
+//! Decides which invocation runs, where and when: admission, then an environment with room, a new one, or the line.
+//!
+//! A waiting invocation takes whatever comes first, an environment that others free or one started for it; what is
+//! started too much is kept idle. It knows nothing of initialisation, time-outs of functions, payloads or answers: the
+//! environment's own machine does. Not here either: provisioned concurrency and scaling rates.
+//!
+//! Every step costs O(log n) and what it undoes; settings of functions and limits may cost a walk over what they concern.
+
+pub use crate::exchange::{Action, Detail, Event, Why};
+
+use crate::admission::{Admission, Permit, Reason};
+use crate::fleet::{Fleet, Room, State};
+use crate::laws::Watch;
+use crate::limits::{DELIVERY_ATTEMPTS_MAX, RETRY_PAUSE, SchedulerLimits};
+use crate::pool::Turn;
+use crate::timers::Timers;
+use crate::{EnvironmentId, FunctionId, InvocationId, Machine, RevisionId, Time};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Due {
+    /// The environment has been idle for long enough.
+    Idle(EnvironmentId),
+    /// The invocation has waited for long enough.
+    Wait(InvocationId),
+    /// `Destroy` is to be said again.
+    Destroy(EnvironmentId),
+    /// `Drained` is to be said again.
+    Drained,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Waiting,
+    Running(EnvironmentId),
+}
+
+/// An invocation with its permit.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    permit: Permit,
+    pub(crate) revision: RevisionId,
+    /// When it arrived; its place in line, also after it was given back.
+    pub(crate) turn: Turn,
+    pub(crate) place: Place,
+    deliveries: u32,
+}
+
+impl Admitted {
+    pub(crate) fn function(&self) -> FunctionId {
+        self.permit.function()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Serving,
+    /// What was admitted is still run.
+    Draining,
+    /// Nothing is run any more.
+    Stopping,
+}
+
+/// The scheduler; see [`Event`] and [`Action`] for what it hears and says.
+#[derive(Debug)]
+pub struct Scheduler {
+    limits: SchedulerLimits,
+    admission: Admission,
+    fleet: Fleet,
+    invocations: BTreeMap<InvocationId, Admitted>,
+    idle_timeouts: BTreeMap<FunctionId, Duration>,
+    timers: Timers<Due>,
+    phase: Phase,
+    drained: bool,
+}
+
+impl Machine for Scheduler {
+    type Event = Event;
+    type Action = Action;
+
+    fn step(&mut self, now: Time, event: Event, todo: &mut Vec<Action>) {
+        let watch = Watch::before(self, Some(&event));
+        self.hear(now, event, todo);
+        self.start_wanted(todo);
+        self.say_drained(todo);
+        watch.check(self);
+    }
+
+    fn elapse(&mut self, now: Time, todo: &mut Vec<Action>) {
+        let watch = Watch::before(self, None);
+        while let Some(due) = self.timers.pop_due(now) {
+            self.fall_due(due, todo);
+        }
+        self.start_wanted(todo);
+        self.say_drained(todo);
+        watch.check(self);
+    }
+
+    fn wake_at(&self) -> Option<Time> {
+        self.timers.next()
+    }
+}
+
+impl Scheduler {
+    /// Nothing runs, nothing waits.
+    #[must_use]
+    pub fn new(limits: SchedulerLimits) -> Self {
+        Self {
+            admission: Admission::new(limits.account_concurrency),
+            limits,
+            fleet: Fleet::default(),
+            invocations: BTreeMap::new(),
+            idle_timeouts: BTreeMap::new(),
+            timers: Timers::new(),
+            phase: Phase::Serving,
+            drained: false,
+        }
+    }
+
+    /// The books of concurrency, to read.
+    #[must_use]
+    pub const fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
+    /// The limits in force.
+    #[must_use]
+    pub const fn limits(&self) -> &SchedulerLimits {
+        &self.limits
+    }
+
+    /// Figures for metrics.
+    #[must_use]
+    pub fn census(&self) -> Census {
+        Census {
+            invocations: self.invocations.len(),
+            waiting: self.fleet.waiting(),
+            environments: self.fleet.len(),
+            idle: self.fleet.idle_len(),
+            launching: self.fleet.launching(),
+            committed_mb: self.fleet.committed_mb(),
+        }
+    }
+
+    fn hear(&mut self, now: Time, event: Event, todo: &mut Vec<Action>) {
+        match event {
+            Event::Offer { invocation, function, revision, memory_mb } => {
+                self.offer(now, invocation, function, revision, memory_mb, todo);
+            }
+            Event::Launched { environment } => self.fleet.launched(environment),
+            Event::Ready { environment } => {
+                if self.fleet.ready(environment, now) {
+                    self.employ(now, environment, todo);
+                }
+            }
+            Event::StartFailed { environment, detail } => {
+                self.gone(environment, &Detail::StartFailed(detail), todo);
+            }
+            Event::Released { environment, invocation, reuse } => {
+                self.released(now, environment, invocation, reuse, todo);
+            }
+            Event::GivenBack { environment, invocation } => {
+                self.given_back(now, environment, invocation, todo)
+            }
+            Event::Died { environment } => self.died(environment, todo),
+            Event::Destroyed { environment } => self.gone(environment, &Detail::Died, todo),
+            Event::Configure { limits } => self.configure(limits, todo),
+            Event::Function { function, reserved, idle_timeout } => {
+                self.admission.reserve(function, reserved);
+                match idle_timeout {
+                    Some(timeout) => self.idle_timeouts.insert(function, timeout),
+                    None => self.idle_timeouts.remove(&function),
+                };
+                self.rearm(Some(function));
+            }
+            Event::FunctionGone { function } => {
+                self.admission.reserve(function, None);
+                self.idle_timeouts.remove(&function);
+                for revision in self.fleet.revisions_of(function) {
+                    self.retire(revision, todo);
+                }
+            }
+            Event::Retire { revision } => self.retire(revision, todo),
+            Event::Cancel { invocation } => self.cancel(invocation),
+            Event::Drain => self.drain(todo),
+            Event::Stop => self.stop(todo),
+            Event::Refused { action } => self.refused(now, action, todo),
+        }
+    }
+
+    fn offer(
+        &mut self,
+        now: Time,
+        invocation: InvocationId,
+        function: FunctionId,
+        revision: RevisionId,
+        memory_mb: u32,
+        todo: &mut Vec<Action>,
+    ) {
+        if self.invocations.contains_key(&invocation) {
+            return;
+        }
+        if self.phase != Phase::Serving {
+            todo.push(Action::Refuse { invocation, reason: Reason::ShuttingDown });
+            return;
+        }
+        let permit = match self.admission.admit(function) {
+            Ok(permit) => permit,
+            Err(refusal) => {
+                todo.push(Action::Refuse { invocation, reason: refusal.reason });
+                return;
+            }
+        };
+        let pool = self.fleet.enter(revision, function, memory_mb);
+        pool.retired = false;
+        let (open, memory_mb) = (pool.newest_open(), pool.memory_mb);
+        if open.is_none()
+            && let Some(reason) = self.no_place_in_line(memory_mb)
+        {
+            self.admission.give_back(permit);
+            self.fleet.forget_if_empty(revision);
+            todo.push(Action::Refuse { invocation, reason });
+            return;
+        }
+        let turn = self.fleet.turn();
+        let admitted = Admitted { permit, revision, turn, place: Place::Waiting, deliveries: 0 };
+        self.invocations.insert(invocation, admitted);
+        match open {
+            Some(environment) => self.assign(now, environment, invocation, todo),
+            None => self.wait(now, invocation),
+        }
+    }
+
+    fn no_place_in_line(&self, memory_mb: u32) -> Option<Reason> {
+        if self.fleet.room(memory_mb, &self.limits) == Room::Never {
+            return Some(Reason::CapacityExceeded);
+        }
+        let waiters_max = usize::try_from(self.limits.waiters_max).unwrap_or(usize::MAX);
+        (self.fleet.waiting() >= waiters_max).then_some(Reason::QueueFull)
+    }
+
+    /// Puts an admitted invocation in its revision's line, where its turn is.
+    fn wait(&mut self, now: Time, invocation: InvocationId) {
+        let Some(admitted) = self.invocations.get_mut(&invocation) else { return };
+        admitted.place = Place::Waiting;
+        self.fleet.add_waiter(admitted.revision, admitted.turn, invocation);
+        self.timers.set(Due::Wait(invocation), now.after(self.limits.wait_max));
+    }
+
+    fn assign(
+        &mut self,
+        now: Time,
+        environment: EnvironmentId,
+        invocation: InvocationId,
+        todo: &mut Vec<Action>,
+    ) {
+        let Some(admitted) = self.invocations.get_mut(&invocation) else { return };
+        admitted.place = Place::Running(environment);
+        admitted.deliveries += 1;
+        self.timers.cancel(Due::Idle(environment));
+        self.fleet.occupy(environment, invocation, now);
+        todo.push(Action::Assign { invocation, environment });
+    }
+
+    /// Gives a serving environment the oldest waiters, or keeps it idle, or lets it go.
+    fn employ(&mut self, now: Time, environment: EnvironmentId, todo: &mut Vec<Action>) {
+        let Some(revision) = self.fleet.get(environment).map(|e| e.revision) else { return };
+        let has_room = |fleet: &Fleet| {
+            fleet.get(environment).is_some_and(|e| e.state == State::Serving && e.in_flight.len() < e.slots)
+        };
+        while has_room(&self.fleet) {
+            let Some(invocation) = self.fleet.pool(revision).and_then(|pool| pool.oldest_waiter()) else {
+                break;
+            };
+            self.leave_line(invocation);
+            self.assign(now, environment, invocation, todo);
+        }
+        if !self.fleet.get(environment).is_some_and(|e| e.is_idle()) {
+            return;
+        }
+        if self.fleet.pool(revision).is_some_and(|pool| pool.retired) {
+            self.destroy(environment, Why::Retired, todo);
+        } else if self.phase != Phase::Serving {
+            self.destroy(environment, Why::Draining, todo);
+        } else {
+            self.arm(environment);
+        }
+    }
+
+    fn released(
+        &mut self,
+        now: Time,
+        environment: EnvironmentId,
+        invocation: InvocationId,
+        reuse: bool,
+        todo: &mut Vec<Action>,
+    ) {
+        if !self.fleet.vacate(environment, invocation, now) {
+            return;
+        }
+        self.settle(invocation);
+        if reuse {
+            self.employ(now, environment, todo);
+        } else {
+            self.destroy(environment, Why::Spent, todo);
+        }
+    }
+
+    fn given_back(
+        &mut self,
+        now: Time,
+        environment: EnvironmentId,
+        invocation: InvocationId,
+        todo: &mut Vec<Action>,
+    ) {
+        if !self.fleet.vacate(environment, invocation, now) {
+            return;
+        }
+        self.destroy(environment, Why::Unreachable, todo);
+        let Some(admitted) = self.invocations.get(&invocation) else { return };
+        if self.phase == Phase::Stopping {
+            self.refuse(invocation, Reason::ShuttingDown, todo);
+            return;
+        }
+        if admitted.deliveries >= DELIVERY_ATTEMPTS_MAX {
+            self.fail(invocation, Detail::NotTaken, todo);
+            return;
+        }
+        let open = self.fleet.pool(admitted.revision).and_then(|pool| pool.newest_open());
+        match open {
+            Some(other) => self.assign(now, other, invocation, todo),
+            None => self.wait(now, invocation),
+        }
+    }
+
+    fn died(&mut self, environment: EnvironmentId, todo: &mut Vec<Action>) {
+        let Some(state) = self.fleet.get(environment).map(|e| e.state) else { return };
+        self.fail_held(environment, todo);
+        self.destroy(environment, Why::Died, todo);
+        if let State::Starting { .. } = state {
+            self.fail_uncovered(environment, &Detail::Died, todo);
+        }
+    }
+
+    /// Counts out an environment of which nothing is left.
+    fn gone(&mut self, environment: EnvironmentId, detail: &Detail, todo: &mut Vec<Action>) {
+        let Some(found) = self.fleet.get(environment) else { return };
+        let (state, revision) = (found.state, found.revision);
+        self.fail_held(environment, todo);
+        // While it is still listed, so that its pool is there for the waiters.
+        self.fleet.leave(environment, Why::Died);
+        if let State::Starting { .. } = state {
+            self.fail_uncovered(environment, detail, todo);
+        }
+        self.fleet.remove(environment);
+        self.timers.cancel(Due::Idle(environment));
+        self.timers.cancel(Due::Destroy(environment));
+        self.fleet.forget_if_empty(revision);
+    }
+
+    fn fail_held(&mut self, environment: EnvironmentId, todo: &mut Vec<Action>) {
+        let Some(found) = self.fleet.get(environment) else { return };
+        let held: Vec<InvocationId> = found.in_flight.keys().copied().collect();
+        for invocation in held {
+            self.fail(invocation, Detail::Died, todo);
+        }
+    }
+
+    /// A start came to nothing: who has none under way thereby would wait for nothing.
+    fn fail_uncovered(&mut self, environment: EnvironmentId, detail: &Detail, todo: &mut Vec<Action>) {
+        if let Some(invocation) = self.uncovered_beside(environment) {
+            self.fail(invocation, detail.clone(), todo);
+        }
+    }
+
+    fn uncovered_beside(&self, environment: EnvironmentId) -> Option<InvocationId> {
+        let revision = self.fleet.get(environment)?.revision;
+        self.fleet.pool(revision)?.first_uncovered()
+    }
+
+    fn configure(&mut self, limits: SchedulerLimits, todo: &mut Vec<Action>) {
+        self.admission.set_account(limits.account_concurrency);
+        let before = std::mem::replace(&mut self.limits, limits);
+        for environment in self.fleet.over_limits(&self.limits) {
+            self.destroy(environment, Why::Evicted, todo);
+        }
+        if before.idle_timeout != self.limits.idle_timeout {
+            self.rearm(None);
+        }
+    }
+
+    fn retire(&mut self, revision: RevisionId, todo: &mut Vec<Action>) {
+        let Some(pool) = self.fleet.pool_mut(revision) else { return };
+        pool.retired = true;
+        let open: Vec<EnvironmentId> = pool.open().collect();
+        for environment in open {
+            if self.fleet.get(environment).is_some_and(|e| e.is_idle()) {
+                self.destroy(environment, Why::Retired, todo);
+            }
+        }
+    }
+
+    fn cancel(&mut self, invocation: InvocationId) {
+        if self.invocations.get(&invocation).is_some_and(|admitted| admitted.place == Place::Waiting) {
+            self.settle(invocation);
+        }
+    }
+
+    fn drain(&mut self, todo: &mut Vec<Action>) {
+        if self.phase == Phase::Serving {
+            self.phase = Phase::Draining;
+        }
+        let idle: Vec<EnvironmentId> = self.fleet.idle().collect();
+        for environment in idle {
+            self.destroy(environment, Why::Draining, todo);
+        }
+    }
+
+    fn stop(&mut self, todo: &mut Vec<Action>) {
+        self.drain(todo);
+        self.phase = Phase::Stopping;
+        let waiting: Vec<InvocationId> =
+            self.fleet.pools().flat_map(|pool| pool.waiters().values().copied()).collect();
+        for invocation in waiting {
+            self.refuse(invocation, Reason::ShuttingDown, todo);
+        }
+        let all: Vec<EnvironmentId> = self.fleet.iter().map(|(id, _)| id).collect();
+        for environment in all {
+            self.destroy(environment, Why::Draining, todo);
+        }
+    }
+
+    fn refused(&mut self, now: Time, action: Action, todo: &mut Vec<Action>) {
+        match action {
+            Action::Assign { invocation, environment } => self.given_back(now, environment, invocation, todo),
+            Action::Start { environment, .. } => self.start_refused(environment, todo),
+            Action::Destroy { environment, .. } => {
+                if self.fleet.get(environment).is_some() {
+                    self.timers.set(Due::Destroy(environment), now.after(RETRY_PAUSE));
+                }
+            }
+            Action::Drained => {
+                if self.drained {
+                    self.timers.set(Due::Drained, now.after(RETRY_PAUSE));
+                }
+            }
+            // The permit is back; who waits for the answer sees its channel close.
+            Action::Refuse { .. } | Action::Fail { .. } => {}
+        }
+    }
+
+    fn start_refused(&mut self, environment: EnvironmentId, todo: &mut Vec<Action>) {
+        let Some(found) = self.fleet.get(environment) else { return };
+        let revision = found.revision;
+        match found.state {
+            State::Starting { .. } => {
+                self.fleet.leave(environment, Why::Unreachable);
+                if let Some(invocation) = self.uncovered_beside(environment) {
+                    self.refuse(invocation, Reason::QueueFull, todo);
+                }
+            }
+            // Told to go in the meantime: it never was, so it is gone.
+            State::Leaving { .. } => {}
+            State::Serving => return,
+        }
+        self.fleet.remove(environment);
+        self.timers.cancel(Due::Destroy(environment));
+        self.fleet.forget_if_empty(revision);
+    }
+
+    fn fall_due(&mut self, due: Due, todo: &mut Vec<Action>) {
+        match due {
+            Due::Idle(environment) => self.destroy(environment, Why::IdleTimeout, todo),
+            Due::Wait(invocation) => self.refuse(invocation, Reason::CapacityExceeded, todo),
+            Due::Destroy(environment) => {
+                if let Some(State::Leaving { why }) = self.fleet.get(environment).map(|e| e.state) {
+                    todo.push(Action::Destroy { environment, why });
+                }
+            }
+            Due::Drained => todo.push(Action::Drained),
+        }
+    }
+
+    /// Starts what the lines want, oldest first, until a bound is met. The first that has no room holds up the others:
+    /// passing it by would starve the large.
+    fn start_wanted(&mut self, todo: &mut Vec<Action>) {
+        let starts_max = usize::try_from(self.limits.starts_max.max(1)).unwrap_or(usize::MAX);
+        while self.fleet.launching() < starts_max {
+            let Some((_, revision)) = self.fleet.wanted.first_key_value() else { return };
+            let revision = *revision;
+            let Some(pool) = self.fleet.pool(revision) else { return };
+            let (function, memory_mb, uncovered) = (pool.function, pool.memory_mb, pool.first_uncovered());
+            match (self.fleet.room(memory_mb, &self.limits), uncovered) {
+                (Room::Fits, Some(_)) => {
+                    let Some(environment) = self.fleet.start(revision) else { return };
+                    todo.push(Action::Start { environment, function, revision, memory_mb });
+                }
+                (Room::Never, Some(invocation)) => self.refuse(invocation, Reason::CapacityExceeded, todo),
+                (Room::Evict(victims), Some(_)) => {
+                    for environment in victims {
+                        self.destroy(environment, Why::Evicted, todo);
+                    }
+                    return;
+                }
+                (Room::Wait, Some(_)) | (_, None) => return,
+            }
+        }
+    }
+
+    fn say_drained(&mut self, todo: &mut Vec<Action>) {
+        let stays = self.phase == Phase::Serving || self.fleet.len() > 0 || !self.invocations.is_empty();
+        if !stays && !self.drained {
+            self.drained = true;
+            todo.push(Action::Drained);
+        }
+    }
+
+    fn destroy(&mut self, environment: EnvironmentId, why: Why, todo: &mut Vec<Action>) {
+        self.timers.cancel(Due::Idle(environment));
+        if self.fleet.leave(environment, why) {
+            todo.push(Action::Destroy { environment, why });
+        }
+    }
+
+    fn refuse(&mut self, invocation: InvocationId, reason: Reason, todo: &mut Vec<Action>) {
+        if self.settle(invocation) {
+            todo.push(Action::Refuse { invocation, reason });
+        }
+    }
+
+    fn fail(&mut self, invocation: InvocationId, detail: Detail, todo: &mut Vec<Action>) {
+        if self.settle(invocation) {
+            todo.push(Action::Fail { invocation, detail });
+        }
+    }
+
+    /// Forgets an invocation wherever it is and takes its permit back: the only place where one comes back.
+    fn settle(&mut self, invocation: InvocationId) -> bool {
+        self.leave_line(invocation);
+        let Some(admitted) = self.invocations.remove(&invocation) else { return false };
+        if let Place::Running(environment) = admitted.place {
+            self.fleet.forget_held(environment, invocation);
+        }
+        self.admission.give_back(admitted.permit);
+        true
+    }
+
+    fn leave_line(&mut self, invocation: InvocationId) {
+        if let Some(admitted) = self.invocations.get(&invocation)
+            && admitted.place == Place::Waiting
+        {
+            self.fleet.remove_waiter(admitted.revision, admitted.turn);
+            self.timers.cancel(Due::Wait(invocation));
+        }
+    }
+
+    /// Sets the moment when an idle environment has been kept long enough.
+    fn arm(&mut self, environment: EnvironmentId) {
+        let Some(found) = self.fleet.get(environment) else { return };
+        let function = self.fleet.pool(found.revision).map(|pool| pool.function);
+        let own = function.and_then(|function| self.idle_timeouts.get(&function));
+        let timeout = own.copied().unwrap_or(self.limits.idle_timeout);
+        self.timers.set(Due::Idle(environment), found.idle_since.after(timeout));
+    }
+
+    /// Does so again for all idle environments, or those of one function.
+    fn rearm(&mut self, function: Option<FunctionId>) {
+        let concerned: Vec<EnvironmentId> = match function {
+            None => self.fleet.idle().collect(),
+            Some(function) => {
+                let revisions = self.fleet.revisions_of(function);
+                let pools = revisions.iter().filter_map(|revision| self.fleet.pool(*revision));
+                pools.flat_map(|pool| pool.open().collect::<Vec<_>>()).collect()
+            }
+        };
+        for environment in concerned {
+            if self.fleet.get(environment).is_some_and(|e| e.is_idle()) {
+                self.arm(environment);
+            }
+        }
+    }
+
+    pub(crate) const fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
+    pub(crate) const fn invocations(&self) -> &BTreeMap<InvocationId, Admitted> {
+        &self.invocations
+    }
+
+    pub(crate) const fn timers(&self) -> &Timers<Due> {
+        &self.timers
+    }
+}
+
+/// How many of what there are, for metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Census {
+    /// Admitted invocations: permits out.
+    pub invocations: usize,
+    /// Of them, those that wait for an environment.
+    pub waiting: usize,
+    /// Environments, the ones being destroyed included.
+    pub environments: usize,
+    /// Of them, those without work.
+    pub idle: usize,
+    /// Of them, those whose sandbox is being made.
+    pub launching: usize,
+    /// Memory promised to all of them, MB.
+    pub committed_mb: u64,
+}
+
+#[cfg(test)]
+mod tests;

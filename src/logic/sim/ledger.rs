@@ -1,0 +1,186 @@
+//! What the world outside the scheduler knows for itself, to hold the scheduler to it.
+//!
+//! Kept from events and actions alone: whether the scheduler's own books agree is checked by its own laws.
+
+use crate::scheduler::{Action, Event};
+use crate::{EnvironmentId, FunctionId, InvocationId, RevisionId};
+use std::collections::BTreeMap;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    Waiting,
+    Running(EnvironmentId),
+    /// Given back or handed back: will be assigned again, or refused or failed.
+    Over,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sandbox {
+    pub(super) revision: RevisionId,
+    pub(super) ready: bool,
+    /// `Destroy` was said.
+    pub(super) doomed: bool,
+    pub(super) running: Option<InvocationId>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    pub(super) invocations: BTreeMap<InvocationId, (RevisionId, Fate)>,
+    pub(super) sandboxes: BTreeMap<EnvironmentId, Sandbox>,
+    pub(super) last_environment: Option<EnvironmentId>,
+    pub(super) drained: u32,
+    pub(super) assigned: u64,
+    pub(super) refused: u64,
+    pub(super) failed: u64,
+}
+
+type Verdict = Result<(), String>;
+
+impl Ledger {
+    pub(super) fn offered(&mut self, invocation: InvocationId, revision: RevisionId) {
+        self.invocations.insert(invocation, (revision, Fate::Waiting));
+    }
+
+    /// Notes an event that is about to be told, and says whether it is news of something that (still) is.
+    pub(super) fn hear(&mut self, event: &Event) {
+        match event {
+            Event::Ready { environment } => {
+                if let Some(sandbox) = self.sandboxes.get_mut(environment) {
+                    sandbox.ready = true;
+                }
+            }
+            Event::Released { environment, invocation, .. } => {
+                if self.leave(*environment, *invocation) {
+                    self.settle(*invocation);
+                }
+            }
+            Event::GivenBack { environment, invocation } => {
+                if self.leave(*environment, *invocation)
+                    && let Some((_, fate)) = self.invocations.get_mut(invocation)
+                {
+                    *fate = Fate::Waiting;
+                }
+            }
+            Event::Cancel { invocation } => {
+                if self.invocations.get(invocation).is_some_and(|(_, fate)| *fate == Fate::Waiting) {
+                    self.settle(*invocation);
+                }
+            }
+            Event::StartFailed { environment, .. } | Event::Destroyed { environment } => {
+                self.sandboxes.remove(environment);
+            }
+            Event::Refused { action: Action::Assign { invocation, environment } } => {
+                self.hear(&Event::GivenBack { environment: *environment, invocation: *invocation });
+            }
+            Event::Refused { action: Action::Start { environment, .. } } => {
+                self.sandboxes.remove(environment);
+            }
+            Event::Refused { .. }
+            | Event::Offer { .. }
+            | Event::Launched { .. }
+            | Event::Died { .. }
+            | Event::Configure { .. }
+            | Event::Function { .. }
+            | Event::FunctionGone { .. }
+            | Event::Retire { .. }
+            | Event::Drain
+            | Event::Stop => {}
+        }
+    }
+
+    /// Notes an action and says what is wrong with it, if something is.
+    pub(super) fn obey(&mut self, action: &Action) -> Verdict {
+        match action {
+            Action::Assign { invocation, environment } => self.assign(*invocation, *environment),
+            Action::Start { environment, revision, .. } => self.start(*environment, *revision),
+            Action::Refuse { invocation, .. } => {
+                self.refused += 1;
+                let fate = self.invocations.get(invocation).map(|(_, fate)| *fate);
+                self.settle(*invocation);
+                ensure(fate == Some(Fate::Waiting), || format!("{invocation} is refused but {fate:?}"))
+            }
+            Action::Fail { invocation, .. } => {
+                self.failed += 1;
+                let fate = self.invocations.get(invocation).map(|(_, fate)| *fate);
+                if let Some(Fate::Running(environment)) = fate {
+                    self.leave(environment, *invocation);
+                }
+                self.settle(*invocation);
+                ensure(matches!(fate, Some(Fate::Waiting | Fate::Running(_))), || {
+                    format!("{invocation} is failed but {fate:?}")
+                })
+            }
+            Action::Destroy { environment, .. } => match self.sandboxes.get_mut(environment) {
+                None => Err(format!("{environment} is destroyed and is not")),
+                Some(sandbox) => {
+                    let before = std::mem::replace(&mut sandbox.doomed, true);
+                    ensure(!before, || format!("{environment} is destroyed twice"))
+                }
+            },
+            Action::Drained => {
+                self.drained += 1;
+                ensure(self.sandboxes.is_empty(), || "drained with sandboxes left".to_owned())?;
+                ensure(self.open() == 0, || "drained with invocations left".to_owned())
+            }
+        }
+    }
+
+    /// A `Destroy` that could not be handed over may be said again.
+    pub(super) fn pardon(&mut self, environment: EnvironmentId) {
+        if let Some(sandbox) = self.sandboxes.get_mut(&environment) {
+            sandbox.doomed = false;
+        }
+    }
+
+    /// Invocations without an end.
+    pub(super) fn open(&self) -> usize {
+        self.invocations.values().filter(|(_, fate)| *fate != Fate::Over).count()
+    }
+
+    fn assign(&mut self, invocation: InvocationId, environment: EnvironmentId) -> Verdict {
+        self.assigned += 1;
+        let Some((revision, fate)) = self.invocations.get_mut(&invocation) else {
+            return Err(format!("{invocation} is assigned and unknown"));
+        };
+        let before = std::mem::replace(fate, Fate::Running(environment));
+        ensure(before == Fate::Waiting, || format!("{invocation} is assigned but {before:?}"))?;
+        let Some(sandbox) = self.sandboxes.get_mut(&environment) else {
+            return Err(format!("{invocation} is assigned to {environment}, which is not"));
+        };
+        ensure(sandbox.revision == *revision, || format!("{environment} serves two revisions"))?;
+        ensure(sandbox.ready && !sandbox.doomed, || format!("{environment} is assigned as {sandbox:?}"))?;
+        let held = sandbox.running.replace(invocation);
+        ensure(held.is_none(), || format!("{environment} runs {held:?} and {invocation}"))
+    }
+
+    fn start(&mut self, environment: EnvironmentId, revision: RevisionId) -> Verdict {
+        let fresh = self.last_environment.is_none_or(|last| environment.0 == last.0 + 1);
+        self.last_environment = Some(environment);
+        self.sandboxes.insert(environment, Sandbox { revision, ready: false, doomed: false, running: None });
+        ensure(fresh, || format!("{environment} is not the next id"))
+    }
+
+    fn leave(&mut self, environment: EnvironmentId, invocation: InvocationId) -> bool {
+        let Some(sandbox) = self.sandboxes.get_mut(&environment) else { return false };
+        let held = sandbox.running == Some(invocation);
+        if held {
+            sandbox.running = None;
+        }
+        held
+    }
+
+    fn settle(&mut self, invocation: InvocationId) {
+        if let Some((_, fate)) = self.invocations.get_mut(&invocation) {
+            *fate = Fate::Over;
+        }
+    }
+}
+
+fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Verdict {
+    if holds { Ok(()) } else { Err(otherwise()) }
+}
+
+/// Two revisions of each function, numbered apart.
+pub(super) fn revision_of(function: FunctionId, which: u64) -> RevisionId {
+    RevisionId(function.0 * 1_000 + which)
+}

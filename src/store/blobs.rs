@@ -1,0 +1,240 @@
+//! Code packages as files named by their SHA-256: written once, never changed, read with a check.
+//!
+//! A package is durable (file and name synced) before [`Blobs::put`] returns, so that a catalog commit that follows
+//! never names bytes that are not there. Until that commit a [`Pin`] keeps garbage collection away. All functions
+//! block on the disk: call them from blocking tasks.
+
+use super::layout::sync_dir;
+use hearth_sandbox::Digest;
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The content-addressed files of a state directory. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Blobs(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    sha256: PathBuf,
+    tmp: PathBuf,
+    written: AtomicU64,
+    pins: Mutex<BTreeMap<Digest, usize>>,
+}
+
+/// Keeps a blob from being collected as long as it lives: hold it until the catalog names the blob.
+#[derive(Debug)]
+pub(crate) struct Pin {
+    shared: Arc<Shared>,
+    digest: Digest,
+    size: u64,
+}
+
+/// Why a blob could not be written or read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BlobError {
+    /// There is no such blob.
+    #[error("code package {} is missing from the state directory", .0.hex())]
+    Missing(Digest),
+    /// The bytes on disk are not those that were stored.
+    #[error("code package {} is damaged on disk: its bytes have another hash", .0.hex())]
+    Damaged(Digest),
+    /// The file system refused.
+    #[error("cannot {action} code package {}: {source}", .digest.hex())]
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// To what.
+        digest: Digest,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+/// SHA-256 of some bytes.
+pub(crate) fn digest_of(bytes: &[u8]) -> Digest {
+    Digest(Sha256::digest(bytes).into())
+}
+
+impl Blobs {
+    /// Over the `blobs` directory of a layout.
+    pub(crate) fn new(dir: &Path) -> Self {
+        let (sha256, tmp) = (dir.join("sha256"), dir.join("tmp"));
+        Self(Arc::new(Shared { sha256, tmp, written: AtomicU64::new(0), pins: Mutex::default() }))
+    }
+
+    /// Stores `bytes`; on disk when it returns. The same bytes again cost a check instead of a write.
+    pub(crate) fn put(&self, bytes: &[u8]) -> Result<Pin, BlobError> {
+        let digest = digest_of(bytes);
+        let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        // Pinned before it is looked for: from here on the collector cannot take it away.
+        let pin = self.pin(digest, size);
+        let failed = |action| move |source| BlobError::Io { action, digest, source };
+        match self.read(&digest) {
+            Ok(_) => {}
+            // A damaged file is replaced by the right bytes under the same name.
+            Err(BlobError::Missing(_) | BlobError::Damaged(_)) => {
+                self.write(&digest, bytes).map_err(failed("write"))?;
+            }
+            Err(error) => return Err(error),
+        }
+        // Also when it was there: whoever wrote it may not have come this far yet.
+        sync_dir(&self.0.sha256).map_err(failed("sync"))?;
+        Ok(pin)
+    }
+
+    /// The whole blob, its hash checked.
+    pub(crate) fn read(&self, digest: &Digest) -> Result<Vec<u8>, BlobError> {
+        match fs::read(self.path(digest)) {
+            Ok(bytes) if digest_of(&bytes) == *digest => Ok(bytes),
+            Ok(_) => Err(BlobError::Damaged(*digest)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(BlobError::Missing(*digest)),
+            Err(source) => Err(BlobError::Io { action: "read", digest: *digest, source }),
+        }
+    }
+
+    /// Every blob on disk with its size in bytes.
+    pub(super) fn list(&self) -> io::Result<Vec<(Digest, u64)>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.0.sha256)? {
+            let entry = entry?;
+            if let Some(digest) = entry.file_name().to_str().and_then(Digest::parse) {
+                found.push((digest, entry.metadata()?.len()));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Removes a blob unless it is pinned or `wanted`. The question is asked and the file removed under the lock that
+    /// a new pin takes: a create that comes in between finds the file, or finds it gone and writes it again.
+    pub(super) fn remove_unless<E>(
+        &self,
+        digest: &Digest,
+        wanted: impl FnOnce() -> Result<bool, E>,
+    ) -> Result<io::Result<bool>, E> {
+        let pins = self.0.lock();
+        if pins.contains_key(digest) || wanted()? {
+            return Ok(Ok(false));
+        }
+        Ok(match fs::remove_file(self.path(digest)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            done => done.map(|()| true),
+        })
+    }
+
+    fn pin(&self, digest: Digest, size: u64) -> Pin {
+        *self.0.lock().entry(digest).or_default() += 1;
+        Pin { shared: Arc::clone(&self.0), digest, size }
+    }
+
+    fn write(&self, digest: &Digest, bytes: &[u8]) -> io::Result<()> {
+        let number = self.0.written.fetch_add(1, Ordering::Relaxed);
+        let tmp = self.0.tmp.join(format!("{}-{number}", std::process::id()));
+        let done = write_synced(&tmp, bytes).and_then(|()| fs::rename(&tmp, self.path(digest)));
+        if done.is_err() {
+            // The first error counts; what stays is cleared at the next start.
+            fs::remove_file(&tmp).ok();
+        }
+        done
+    }
+
+    fn path(&self, digest: &Digest) -> PathBuf {
+        self.0.sha256.join(digest.hex())
+    }
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o400).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Digest, usize>> {
+        self.pins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pin {
+    /// What is pinned, as the catalog names it.
+    pub(crate) fn code(&self) -> super::record::Code {
+        super::record::Code { digest: self.digest, size: self.size }
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        let mut pins = self.shared.lock();
+        match pins.get_mut(&self.digest) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => {
+                pins.remove(&self.digest);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::tests::Scratch;
+
+    fn blobs(scratch: &Scratch) -> Blobs {
+        for name in ["sha256", "tmp"] {
+            fs::create_dir_all(scratch.path().join(name)).expect("makes");
+        }
+        Blobs::new(scratch.path())
+    }
+
+    #[test]
+    fn what_is_put_is_read_back_and_leaves_no_temporary_file() {
+        let scratch = Scratch::new();
+        let blobs = blobs(&scratch);
+        let code = blobs.put(b"abc").expect("puts").code();
+        assert_eq!(code.digest.hex(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(code.sha256_base64(), "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=");
+        assert_eq!(blobs.read(&code.digest).expect("reads"), b"abc");
+        assert_eq!(fs::read_dir(scratch.path().join("tmp")).expect("there").count(), 0);
+    }
+
+    #[test]
+    fn a_damaged_blob_is_never_served_and_a_new_upload_mends_it() {
+        let scratch = Scratch::new();
+        let blobs = blobs(&scratch);
+        let digest = blobs.put(b"abc").expect("puts").code().digest;
+        let path = blobs.path(&digest);
+        fs::remove_file(&path).expect("removes");
+        fs::write(&path, b"abd").expect("damages");
+        assert!(matches!(blobs.read(&digest), Err(BlobError::Damaged(_))));
+        drop(blobs.put(b"abc").expect("puts again"));
+        assert_eq!(blobs.read(&digest).expect("reads"), b"abc");
+    }
+
+    #[test]
+    fn a_missing_blob_is_named() {
+        let scratch = Scratch::new();
+        let error = blobs(&scratch).read(&digest_of(b"abc")).expect_err("missing").to_string();
+        assert!(error.contains("ba7816bf"), "{error}");
+    }
+
+    #[test]
+    fn a_pinned_blob_is_not_removed_until_its_last_pin_goes() {
+        let scratch = Scratch::new();
+        let blobs = blobs(&scratch);
+        let pins = [blobs.put(b"abc").expect("puts"), blobs.put(b"abc").expect("puts")];
+        let digest = pins[0].code().digest;
+        let remove = || blobs.remove_unless(&digest, || Ok::<_, ()>(false)).expect("asks").expect("works");
+        assert!(!remove());
+        let [first, second] = pins;
+        drop(first);
+        assert!(!remove());
+        drop(second);
+        assert!(remove());
+        assert!(matches!(blobs.read(&digest), Err(BlobError::Missing(_))));
+    }
+}

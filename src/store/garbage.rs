@@ -1,0 +1,98 @@
+//! Removes code packages that no function has, and their trees.
+//!
+//! Run at the start and after functions changed. Safe beside creates: a package that is being stored is pinned until
+//! the catalog names it. Trees of packages that environments may still run from are the daemon's to protect: it
+//! passes them in.
+
+use super::blobs::{BlobError, Blobs};
+use super::catalog::{Store, StoreError};
+use super::unpack::Unpacker;
+use hearth_sandbox::Digest;
+use std::collections::BTreeSet;
+use std::io;
+
+/// What a collection removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Collected {
+    /// Code packages.
+    pub(crate) blobs: u64,
+    /// Their size, bytes.
+    pub(crate) bytes: u64,
+    /// Unpacked trees.
+    pub(crate) trees: u64,
+}
+
+/// Why a collection stopped; what it had removed before stays removed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum GarbageError {
+    /// The catalog could not be asked.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A package could not be removed.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    /// The directory could not be read.
+    #[error("cannot look for unused code: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Removes blobs that nothing refers to, and trees of missing or unused blobs unless `in_use` names them. Blocks.
+pub(crate) fn collect_garbage(
+    store: &Store,
+    blobs: &Blobs,
+    unpacker: &Unpacker,
+    in_use: &BTreeSet<Digest>,
+) -> Result<Collected, GarbageError> {
+    let mut collected = Collected::default();
+    for (digest, size) in blobs.list()? {
+        // First without the lock: most blobs are wanted.
+        if store.refers_to(&digest)? {
+            continue;
+        }
+        let removed = blobs.remove_unless(&digest, || store.refers_to(&digest))?;
+        if removed.map_err(|source| BlobError::Io { action: "remove", digest, source })? {
+            collected.blobs += 1;
+            collected.bytes += size;
+        }
+    }
+    for digest in unpacker.list()? {
+        if !in_use.contains(&digest) && !store.refers_to(&digest)? {
+            unpacker.discard(&digest)?;
+            collected.trees += 1;
+        }
+    }
+    Ok(collected)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::tests::{Fixture, record};
+    use crate::store::{Change, zips};
+
+    #[tokio::test]
+    async fn unused_packages_and_trees_go_and_used_or_pinned_ones_stay() {
+        let fixture = Fixture::new();
+        let package = |body: &str| zips::zip(&[("index.py", body)]);
+        let used = fixture.blobs.put(&package("used")).expect("puts").code();
+        let unused = fixture.blobs.put(&package("unused")).expect("puts").code();
+        let running = fixture.blobs.put(&package("running")).expect("puts").code();
+        let arriving = fixture.blobs.put(&package("arriving")).expect("puts");
+        for code in [used, unused, running] {
+            fixture.unpacker.ensure(&code.digest.hex()).expect("unpacks");
+        }
+        let mut function = record("f");
+        function.code = used;
+        fixture.store.commit(vec![Change::Create(Box::new(function))]).await.expect("commits");
+        let in_use = BTreeSet::from([running.digest]);
+        let collect = || collect_garbage(&fixture.store, &fixture.blobs, &fixture.unpacker, &in_use).expect("collects");
+        let collected = collect();
+        assert_eq!((collected.blobs, collected.bytes, collected.trees), (2, unused.size + running.size, 1));
+        assert!(fixture.blobs.read(&used.digest).is_ok());
+        assert!(fixture.blobs.read(&arriving.code().digest).is_ok());
+        assert_eq!(fixture.unpacker.list().expect("lists").len(), 2);
+        assert_eq!(collect(), Collected::default());
+        drop(arriving);
+        assert_eq!(collect().blobs, 1);
+    }
+}

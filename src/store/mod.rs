@@ -1,0 +1,32 @@
+//! What must survive: the catalog of functions (SQLite), code packages (content-addressed files), and the state
+//! directory that holds both. Nothing acknowledged is lost by `kill -9`.
+//!
+//! Engine types stay behind [`Store`]; nothing here decides policy or knows of sandboxes. `archive` and `unpack` make
+//! code trees from packages and trust no byte of them.
+
+mod archive;
+mod blobs;
+mod catalog;
+mod garbage;
+mod index;
+mod layout;
+mod memory;
+mod record;
+mod sqlite;
+mod tree;
+mod unpack;
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod zips;
+
+pub(crate) use archive::{ArchiveError, Summary, validate};
+pub(crate) use blobs::{BlobError, Blobs, Pin, digest_of};
+pub(crate) use catalog::{Change, CommitError, Store, StoreError, Usage};
+pub(crate) use garbage::{Collected, collect_garbage};
+pub(crate) use layout::{Layout, LayoutError, RunInfo};
+pub(crate) use record::{
+    Code, Configuration, FunctionRecord, Logging, Reason, State, StateKind, UpdateKind, UpdateStatus,
+};
+pub(crate) use unpack::{UnpackError, Unpacker};

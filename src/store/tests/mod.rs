@@ -1,0 +1,71 @@
+//! Tests of the store as a whole, and what they share.
+
+mod archives;
+mod catalogs;
+mod crash;
+
+use super::{Blobs, Code, Configuration, FunctionRecord, State, Store, Unpacker, UpdateStatus, digest_of};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A directory that goes with the value.
+pub(crate) struct Scratch(PathBuf);
+
+impl Scratch {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("hearth-store-{}-{number}", std::process::id()));
+        std::fs::create_dir(&path).expect("a fresh directory");
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+/// A durable store with its files.
+pub(crate) struct Fixture {
+    pub(crate) store: Store,
+    pub(crate) blobs: Blobs,
+    pub(crate) unpacker: Unpacker,
+    pub(crate) scratch: Scratch,
+}
+
+impl Fixture {
+    pub(crate) fn new() -> Self {
+        let scratch = Scratch::new();
+        for name in ["blobs/sha256", "blobs/tmp", "unpacked"] {
+            std::fs::create_dir_all(scratch.path().join(name)).expect("makes");
+        }
+        let store = Store::open(&scratch.path().join("hearth.db")).expect("opens");
+        let blobs = Blobs::new(&scratch.path().join("blobs"));
+        let unpacker = Unpacker::new(&scratch.path().join("unpacked"), blobs.clone());
+        Self { store, blobs, unpacker, scratch }
+    }
+}
+
+/// A function of this name whose other members depend on it.
+pub(crate) fn record(name: &str) -> FunctionRecord {
+    FunctionRecord {
+        name: name.into(),
+        version: "$LATEST".into(),
+        revision_id: format!("{name}-1"),
+        code: Code { digest: digest_of(name.as_bytes()), size: name.len() as u64 },
+        state: State::active(),
+        last_update: UpdateStatus::none(),
+        reserved_concurrency: None,
+        tags: BTreeMap::new(),
+        created_ms: 1,
+        last_modified_ms: 2,
+        configuration: Configuration::default(),
+    }
+}

@@ -1,0 +1,145 @@
+//! Makes the tree of a code package: `unpacked/<hash>`, the directory that sandboxes mount.
+//!
+//! Trees are disposable: made beside their place and renamed into it, so that a tree that is there is whole; not
+//! synced, because the layout throws away trees of an earlier boot. All functions block: call them from blocking
+//! tasks. Who still runs from a tree is not known here.
+
+use super::archive::{self, ArchiveError, Budget, Halt, Node};
+use super::blobs::{BlobError, Blobs};
+use super::tree::Tree;
+use hearth_sandbox::Digest;
+use std::fs::{self, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Makes and removes code trees.
+#[derive(Debug)]
+pub(crate) struct Unpacker {
+    dir: PathBuf,
+    blobs: Blobs,
+    made: AtomicU64,
+}
+
+/// Why a tree could not be made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UnpackError {
+    /// The package is refused; the text is for the client.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The package is not there or damaged.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    /// The name is not a hash.
+    #[error("'{0}' is not the hash of a code package")]
+    Name(String),
+    /// The file system refused.
+    #[error("cannot unpack code package {}: {source}", .digest.hex())]
+    Io {
+        /// Which package.
+        digest: Digest,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+impl Unpacker {
+    /// Over the `unpacked` directory of a layout.
+    pub(crate) fn new(dir: &Path, blobs: Blobs) -> Self {
+        Self { dir: dir.to_owned(), blobs, made: AtomicU64::new(0) }
+    }
+
+    /// Makes the tree of the stored package whose hash is `code` (64 hexadecimal digits) unless it is there.
+    pub(crate) fn ensure(&self, code: &str) -> Result<(), UnpackError> {
+        let digest = Digest::parse(code).ok_or_else(|| UnpackError::Name(code.to_owned()))?;
+        if self.path(&digest).is_dir() {
+            return Ok(());
+        }
+        let package = self.blobs.read(&digest)?;
+        self.unpack(&digest, &package)
+    }
+
+    /// Where the tree of this package is, or would be.
+    pub(crate) fn path(&self, digest: &Digest) -> PathBuf {
+        self.dir.join(digest.hex())
+    }
+
+    /// Removes a tree; its absence is no error. Nobody may be running from it.
+    pub(crate) fn discard(&self, digest: &Digest) -> io::Result<()> {
+        // Renamed first: a removal that is cut short must not leave half a tree that looks whole.
+        let doomed = self.fresh(digest);
+        match fs::rename(self.path(digest), &doomed) {
+            Ok(()) => fs::remove_dir_all(&doomed),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The trees that are there.
+    pub(super) fn list(&self) -> io::Result<Vec<Digest>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.dir)? {
+            found.extend(entry?.file_name().to_str().and_then(Digest::parse));
+        }
+        Ok(found)
+    }
+
+    fn unpack(&self, digest: &Digest, package: &[u8]) -> Result<(), UnpackError> {
+        let tmp = self.fresh(digest);
+        let failed = |source| UnpackError::Io { digest: *digest, source };
+        fs::create_dir(&tmp).map_err(failed)?;
+        let done = fill(&tmp, package).and_then(|()| self.put_in_place(&tmp, digest));
+        match done {
+            Ok(()) => Ok(()),
+            Err(halt) => {
+                // The first error counts; what stays is cleared at the next start.
+                fs::remove_dir_all(&tmp).ok();
+                Err(match halt {
+                    Halt::Archive(error) => error.into(),
+                    Halt::Sink(source) => failed(source),
+                })
+            }
+        }
+    }
+
+    fn put_in_place(&self, tmp: &Path, digest: &Digest) -> Result<(), Halt> {
+        match fs::rename(tmp, self.path(digest)) {
+            // Somebody else made the same tree meanwhile; the bytes are the same.
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+                fs::remove_dir_all(tmp).map_err(Halt::Sink)
+            }
+            done => done.map_err(Halt::Sink),
+        }
+    }
+
+    fn fresh(&self, digest: &Digest) -> PathBuf {
+        let number = self.made.fetch_add(1, Ordering::Relaxed);
+        self.dir.join(format!("{}.{}-{number}.tmp", digest.hex(), std::process::id()))
+    }
+}
+
+fn fill(root: &Path, package: &[u8]) -> Result<(), Halt> {
+    let plan = archive::plan(package)?;
+    let mut tree = Tree::open(root).map_err(Halt::Sink)?;
+    let mut budget = Budget::new();
+    for (path, node) in &plan.nodes {
+        match node {
+            Node::Directory => tree.directory(path).map_err(Halt::Sink)?,
+            Node::File { entry, mode } => {
+                let mut file = tree.file(path).map_err(Halt::Sink)?;
+                archive::inflate(entry, &mut budget, &mut |bytes| file.write_all(bytes))?;
+                file.set_permissions(Permissions::from_mode(*mode)).map_err(Halt::Sink)?;
+            }
+            Node::Link { .. } => {}
+        }
+    }
+    // Links last: while files are written there is none that could be followed.
+    for (path, node) in &plan.nodes {
+        if let Node::Link { entry } = node {
+            let target = archive::link_target(path, entry, &mut budget)?;
+            tree.link(path, &target).map_err(Halt::Sink)?;
+        }
+    }
+    Ok(())
+}

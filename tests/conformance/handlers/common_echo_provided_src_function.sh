@@ -1,0 +1,4 @@
+# Gives the event back.
+handler() {
+    cat
+}

@@ -1,0 +1,425 @@
+"""Replays recorded calls of the real service against the daemon and compares the answers.
+
+The recordings lie beside the checkout (`../shared`), or where `HEARTH_SHARED` points. A case is a list of calls; those
+of Lambda are made again with boto3, those of other services are left out, as are answers that only they could give.
+Which cases are replayed is decided by what they call (see `BUILT`); which of these cannot apply, by
+`not_applicable.toml`; where the service has changed since the recording, by `drift.toml`. Everything not named there
+has to match.
+"""
+
+import base64
+import copy
+import functools
+import json
+import os
+import re
+import tomllib
+import urllib.request
+from pathlib import Path
+
+import botocore.exceptions
+from compare import Bindings, Difference, compare
+
+from lib import functions, interpreters, waiting
+from lib.daemon import REPOSITORY
+
+HERE = Path(__file__).parent
+SHARED = Path(os.environ.get("HEARTH_SHARED", REPOSITORY.parent / "shared"))
+ACCOUNT = "111111111111"
+REGION = "us-east-1"
+BUILT = {
+    "CreateFunction",
+    "DeleteFunction",
+    "DeleteFunctionConcurrency",
+    "GetAccountSettings",
+    "GetFunction",
+    "GetFunctionConcurrency",
+    "GetFunctionConfiguration",
+    "Invoke",
+    "ListFunctions",
+    "ListTags",
+    "PutFunctionConcurrency",
+    "TagResource",
+    "UntagResource",
+    "UpdateFunctionCode",
+    "UpdateFunctionConfiguration",
+}
+# Members that answers got after some recordings were made, with the date since when they are there (year, month, day).
+INTRODUCED = {
+    "Architectures": (2021, 9, 29),
+    "EphemeralStorage": (2022, 3, 24),
+    "SnapStart": (2022, 11, 28),
+    "RuntimeVersionConfig": (2023, 1, 17),
+    "LoggingConfig": (2023, 11, 16),
+}
+SETTLE_WITHIN_S = 60
+
+
+class NotApplicable(Exception):
+    """The case cannot be replayed here; the text says why."""
+
+
+def methods(client):
+    return {operation: method for method, operation in client.meta.method_to_api_mapping.items()}
+
+
+# --- the cases ---
+
+
+@functools.cache
+def recordings():
+    """(requests, answers), or None when the recordings are not on this machine."""
+    files = [SHARED / "aws-recorded-requests.json", SHARED / "aws-recorded-answers.json"]
+    if not all(path.is_file() for path in files):
+        return None
+    return tuple(json.loads(path.read_text()) for path in files)
+
+
+def short(name):
+    """A case's name without the path of the suite it comes from."""
+    return name.split("/")[-1]
+
+
+@functools.cache
+def cases():
+    """Names of the cases all of whose Lambda calls are built, in order."""
+    if recordings() is None:
+        return []
+    requests, _ = recordings()
+    return [name for name, case in requests["cases"].items() if is_built(calls_of(case))]
+
+
+def calls_of(case):
+    return case["calls"] if isinstance(case, dict) else case
+
+
+def is_built(calls):
+    made = {call["call"].removeprefix("lambda.") for call in calls if call["call"].startswith("lambda.")}
+    return bool(made) and made <= BUILT
+
+
+@functools.cache
+def table(name):
+    """A TOML file beside this one."""
+    return tomllib.loads((HERE / name).read_text())
+
+
+def reason_against(name):
+    """Why a case cannot apply, or None."""
+    for entry in table("not_applicable.toml")["case"]:
+        if re.search(entry["name"], short(name)):
+            return entry["reason"]
+    return None
+
+
+def runtime_of(name):
+    """The runtime a case is about, when it names one: `test_echo_invoke[python3.12]`."""
+    match = re.search(r"\[(?:.*-)?((?:python|nodejs|provided|java|ruby|dotnet)[a-z0-9.]*)\]$", name)
+    return match.group(1) if match else None
+
+
+# --- one case ---
+
+
+class Replay:
+    """One case on one daemon."""
+
+    def __init__(self, daemon, name):
+        requests, answers = recordings()
+        self.daemon = daemon
+        self.name = name
+        self.calls = calls_of(requests["cases"][name])
+        recorded = answers["cases"].get(name, {})
+        self.answers = copy.deepcopy(recorded.get("recorded-content") or {})
+        self.date = date_of(recorded.get("recorded-date", ""))
+        self.values = requests["values"].get(name, {})
+        self.client = daemon.client(validate=False, region=REGION)
+        self.methods = methods(self.client)
+        self.given = []
+        self.compared = 0
+        self.differences = []
+        self.made = []
+        self.swap = self.runtime_swap()
+        self.apply_drift()
+        self.bindings = Bindings({"partition": "aws", "region": REGION, **self.known()})
+
+    def known(self):
+        """Variables whose value this replay chooses: names that were sent."""
+        return {
+            key.strip("<>"): value
+            for key, value in self.values.items()
+            if not re.match(r"<<?(uuid|code-sha|location|request)", key) and ":" not in str(value).removesuffix(":")
+        }
+
+    def runtime_swap(self):
+        """(recorded, used) runtime when the case is not about a runtime and this host lacks the recorded one."""
+        if runtime_of(self.name):
+            return None
+        recorded = {call["params"].get("Runtime") for call in self.calls if call["call"] == "lambda.CreateFunction"}
+        if "python3.12" in recorded and "python3.12" not in interpreters.runtimes():
+            return ("python3.12", interpreters.python())
+        return None
+
+    def apply_drift(self):
+        for entry in table("drift.toml").get("answer", []):
+            if re.search(entry["case"], short(self.name)) and entry["label"] in self.answers:
+                replace(self.answers[entry["label"]], entry["member"].split("."), entry["value"])
+
+    @property
+    def optional(self):
+        return frozenset(member for member, since in INTRODUCED.items() if self.date and self.date < since)
+
+    def run(self):
+        """Makes all calls; returns the differences. Deletes what it made."""
+        try:
+            for call in self.calls:
+                self.given.append(self.make(call))
+        finally:
+            self.clean_up()
+        return self.differences
+
+    def make(self, call):
+        service, operation = call["call"].split(".", 1) if "." in call["call"] else (call["call"], "")
+        if service == "http":
+            return self.fetch(call)
+        if service != "lambda":
+            return None
+        parameters = self.parameters(call)
+        if call.get("setup") and call.get("poll"):
+            return self.settle(parameters)
+        answer = self.call(operation, parameters)
+        if operation == "CreateFunction" and "Error" not in answer:
+            self.made.append(answer["FunctionName"])
+        if call.get("fails") and "Error" not in answer:
+            self.differences.append(Difference(f"call {len(self.given)} {operation}", "an error", answer))
+        if not call.get("fails") and "Error" in answer:
+            self.differences.append(Difference(f"call {len(self.given)} {operation}", "no error", answer["Error"]))
+        self.judge(call, answer)
+        return answer
+
+    def call(self, operation, parameters):
+        """The answer as a client library parses it, errors included; payloads are read."""
+        try:
+            answer = getattr(self.client, self.methods[operation])(**parameters)
+        except botocore.exceptions.ClientError as error:
+            return error.response
+        if "Payload" in answer:
+            answer["Payload"] = answer["Payload"].read()
+        return answer
+
+    def settle(self, parameters):
+        """Waits for a function to be ready, by the same question the recorded suite asked."""
+        answers = []
+
+        def settled():
+            answers.append(self.call("GetFunction", parameters))
+            now = answers[-1].get("Configuration", {})
+            return now.get("State") in ("Active", "Failed") and now.get("LastUpdateStatus") != "InProgress"
+
+        waiting.until(settled, f"{parameters.get('FunctionName')} is settled", SETTLE_WITHIN_S)
+        return answers[-1]
+
+    def fetch(self, call):
+        """A plain GET: of a code location that an earlier answer gave."""
+        locations = [answer["Code"]["Location"] for answer in self.given if answer and "Code" in answer]
+        if not locations:
+            return None
+        with urllib.request.urlopen(locations[-1], timeout=20) as answer:
+            return {"bytes": len(answer.read())}
+
+    # --- parameters ---
+
+    def parameters(self, call):
+        parameters = self.value(copy.deepcopy(call["params"]))
+        for place, source in call.get("from", {}).items():
+            replaced = self.from_answer(source)
+            if replaced is not None:
+                replace(parameters, split_place(place), replaced)
+        return parameters
+
+    def value(self, value):
+        """A recorded parameter as it is sent: blobs made, placeholders filled, names of this host's runtimes."""
+        if isinstance(value, dict):
+            if "zip" in value:
+                return self.package(value)
+            if set(value) == {"text"}:
+                return value["text"].encode()
+            if "bytes" in value and set(value) <= {"bytes", "starts"}:
+                return long_payload(value, self.name)
+            if set(value) == {"characters", "starts"}:
+                return (value["starts"] * (value["characters"] // len(value["starts"]) + 1))[: value["characters"]]
+            return {self.value(key): self.value(below) for key, below in value.items()}
+        if isinstance(value, list):
+            return [self.value(below) for below in value]
+        if isinstance(value, str):
+            for key, known in self.values.items():
+                value = value.replace(key, str(known))
+            value = self.bindings.fill(value)
+            return self.swap[1] if self.swap and value == self.swap[0] else value
+        return value
+
+    def package(self, blob):
+        """A zip with handlers of our own in place of the recorded ones."""
+        if not blob.get("sources") and not blob.get("built_from") and blob.get("zip") == ["handler.py"]:
+            return functions.package({"handler.py": (HERE / "handlers" / "index.py").read_text()})
+        sources = blob.get("sources")
+        if sources is None:
+            built = blob.get("built_from")
+            folder = HERE / "handlers" / (built or "nowhere").removeprefix("functions/").replace("/", "_")
+            if not built or not folder.is_dir():
+                raise NotApplicable(f"the package {built or blob.get('zip')} needs a compiler or a download")
+            return functions.package({path.name: path.read_bytes() for path in sorted(folder.iterdir())})
+        files = {name: self.handler(source) for name, source in sources.items()}
+        for name in blob.get("zip") or []:
+            if name not in files:
+                files[name] = self.handler(name)
+        return functions.package(files, executable=("bootstrap", "environment_wrapper"))
+
+    def handler(self, source):
+        path = HERE / "handlers" / source.removeprefix("functions/").replace("/", "_")
+        if not path.is_file():
+            raise NotApplicable(f"there is no handler of ours for {source}")
+        return path.read_bytes()
+
+    def from_answer(self, source):
+        """The value a parameter got from an earlier answer: `0: FunctionArn`, `4: FunctionArn + :x`."""
+        index, _, member = source.partition(": ")
+        member, _, added = member.partition(" + ")
+        answer = self.given[int(index)] if index.isdigit() and int(index) < len(self.given) else None
+        for step in split_place(member):
+            if isinstance(answer, list) and str(step).isdigit():
+                answer = answer[int(step)] if int(step) < len(answer) else None
+            else:
+                answer = answer.get(step) if isinstance(answer, dict) else None
+        return answer + added if added and isinstance(answer, str) else answer
+
+    # --- answers ---
+
+    def judge(self, call, answer):
+        for label in [call.get("label"), *call.get("also", [])]:
+            if label is not None and label in self.answers:
+                self.compare(call, label, self.answers[label], answer)
+
+    def compare(self, call, label, expected, answer):
+        expected = self.swapped(unwrap(expected))
+        best = None
+        for wanted in (expected, settled_form(expected) if asks(call) else None):
+            for plain in forms(answer) if wanted is not None else ():
+                tried = Bindings(self.bindings.values)
+                found = compare(wanted, shaped_like(wanted, plain), tried, label, self.optional)
+                if best is None or len(found) < len(best[0]):
+                    best = (found, tried)
+        self.compared += 1
+        self.differences += best[0]
+        self.bindings = best[1]
+
+    def swapped(self, value):
+        if self.swap is None:
+            return value
+        if isinstance(value, dict):
+            return {key: self.swapped(below) for key, below in value.items()}
+        if isinstance(value, list):
+            return [self.swapped(below) for below in value]
+        old, new = self.swap
+        return (
+            {old: new, f"AWS_Lambda_{old}": f"AWS_Lambda_{new}"}.get(value, value) if isinstance(value, str) else value
+        )
+
+    def clean_up(self):
+        for name in self.made:
+            self.call("DeleteFunction", {"FunctionName": name})
+
+
+# --- shapes of answers ---
+
+
+def date_of(text):
+    """`25-11-2025, 15:44:31` as (2025, 11, 25)."""
+    match = re.match(r"(\d\d)-(\d\d)-(\d{4})", text)
+    return (int(match[3]), int(match[2]), int(match[1])) if match else None
+
+
+def split_place(place):
+    """`Code.Items[0].Name` as its steps."""
+    return [step for step in re.split(r"[.\[\]]+", place) if step]
+
+
+def replace(value, steps, new):
+    """Sets a member deep inside; a part that is not there is made."""
+    for step in steps[:-1]:
+        value = value[int(step)] if isinstance(value, list) else value.setdefault(step, {})
+    if new == "(absent)":
+        value.pop(steps[-1], None)
+    else:
+        value[int(steps[-1]) if isinstance(value, list) else steps[-1]] = new
+
+
+def unwrap(expected):
+    """Creation answers of a helper of the recorded suite stand one level deeper."""
+    if isinstance(expected, dict) and "CreateFunctionResponse" in expected:
+        return expected["CreateFunctionResponse"]
+    return expected
+
+
+def asks(call):
+    """Whether a call only asks for a function, so that an update may have ended by then."""
+    return call["call"] in ("lambda.GetFunction", "lambda.GetFunctionConfiguration")
+
+
+def settled_form(expected):
+    """The same answer a moment later, when the update that was in progress has ended; None if there was none."""
+    configuration = expected.get("Configuration", expected) if isinstance(expected, dict) else {}
+    if configuration.get("LastUpdateStatus") != "InProgress":
+        return None
+    later = copy.deepcopy(expected)
+    configuration = later.get("Configuration", later)
+    configuration.update(LastUpdateStatus="Successful", RevisionId="<uuid>")
+    for reason in ("LastUpdateStatusReason", "LastUpdateStatusReasonCode"):
+        configuration.pop(reason, None)
+    return later
+
+
+def forms(answer):
+    """What a recorded answer may have been made from: the answer, its payload, the lines of its log tail."""
+    whole = {key: value for key, value in answer.items() if key != "ResponseMetadata"}
+    meta = answer.get("ResponseMetadata", {})
+    whole["ResponseMetadata"] = {"HTTPHeaders": {}, "HTTPStatusCode": meta.get("HTTPStatusCode")}
+    yield whole
+    if isinstance(answer.get("Payload"), bytes):
+        payload = json_or_text(answer["Payload"])
+        yield payload
+        if isinstance(payload, dict) and isinstance(payload.get("body"), str):
+            yield json_or_text(payload["body"].encode())
+    if "LogResult" in answer:
+        yield {"logs": base64.b64decode(answer["LogResult"]).decode().splitlines(keepends=True)}
+
+
+def json_or_text(data):
+    try:
+        return json.loads(data)
+    except ValueError:
+        return data.decode(errors="replace")
+
+
+def shaped_like(expected, actual):
+    """Blobs of the answer in the form the recording shows them: parsed, or as text."""
+    if isinstance(expected, dict) and isinstance(actual, dict):
+        return {key: shaped_like(expected.get(key), value) for key, value in actual.items()}
+    if isinstance(actual, bytes):
+        return actual.decode(errors="replace") if isinstance(expected, str) else json_or_text(actual)
+    return actual
+
+
+def long_payload(blob, name):
+    """A payload of which only the size and the beginning were kept."""
+    size, start = blob["bytes"], blob.get("starts", "")
+    if not start:
+        # The cases on encodings carry their bytes in their names.
+        match = re.search(r"payload_encoding_error\[[a-z]+-(.*)\]$", name, re.DOTALL)
+        if match:
+            return match.group(1).encode().decode("unicode_escape").encode("latin-1")
+        raise NotApplicable("the payload was not kept")
+    match = re.fullmatch(r'(\{"[^"]+": ")(.+)', start)
+    if not match:
+        raise NotApplicable("the payload cannot be made from its beginning")
+    return (match.group(1) + "x" * (size - len(match.group(1)) - 2) + '"}').encode()

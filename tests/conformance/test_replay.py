@@ -1,0 +1,49 @@
+"""One test per recorded case; the counts of all cases are told at the end of the run."""
+
+import pytest
+import replay
+
+CASES = replay.cases()
+
+
+@pytest.fixture(scope="module")
+def recorded_daemon(request):
+    """A daemon that says it is the account of the recordings."""
+    import conftest
+
+    daemon = conftest.launch(environment={"HEARTH_ACCOUNT_ID": replay.ACCOUNT, "HEARTH_REGION": replay.REGION})
+    yield daemon
+    conftest.end(daemon)
+
+
+@pytest.mark.skipif(not CASES, reason=f"the recordings are not at {replay.SHARED}")
+def test_the_recordings_are_there():
+    assert len(CASES) > 200
+
+
+@pytest.mark.parametrize("name", CASES, ids=[replay.short(name) for name in CASES])
+def test_an_answer_is_that_of_the_service(name, request):
+    if reason := replay.reason_against(name):
+        pytest.skip(reason)
+    wanted = replay.runtime_of(name)
+    present = replay.interpreters.runtimes()
+    if wanted and wanted.startswith(("python", "nodejs")) and wanted not in present and "deprecated" not in name:
+        pytest.skip(f"{wanted} is not on this host")
+    case = replay.Replay(request.getfixturevalue("recorded_daemon"), name)
+    try:
+        differences = case.run()
+    except replay.NotApplicable as reason:
+        pytest.skip(str(reason))
+    shown = "\n".join(map(repr, differences))
+    assert not differences, f"{len(differences)} differences from the service:\n{shown}"
+
+
+def test_every_entry_of_the_tables_is_used():
+    """An entry that fits no case any more is dead and hides nothing."""
+    if not CASES:
+        pytest.skip(f"the recordings are not at {replay.SHARED}")
+    names = [replay.short(name) for name in CASES]
+    for table, key, entries in (("not_applicable.toml", "name", "case"), ("drift.toml", "case", "answer")):
+        for entry in replay.table(table).get(entries, []):
+            assert any(replay.re.search(entry[key], name) for name in names), f"{table}: {entry[key]}"
+            assert entry["reason"]

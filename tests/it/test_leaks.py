@@ -1,0 +1,172 @@
+"""Nothing is left behind: not by any outcome of an invocation, not by `kill -9` of the daemon.
+
+Counts before and after: processes, control groups of all hierarchies, mounts of all mount namespaces, namespaces, loop
+devices, network links, descriptors of the daemon, temporary files. `HEARTH_LONG=1` runs 300 cold invocations of every
+outcome, otherwise 30.
+"""
+
+import concurrent.futures
+import os
+import signal
+
+import pytest
+
+from lib import functions, host, waiting
+from lib.daemon import ROLE
+
+WORKERS = 6
+# A pool, a cache or a log file may hold a few more descriptors after work than before; a leak grows with the count.
+DESCRIPTOR_SLACK = 24
+
+OUTCOMES = {
+    "success": ("def handler(e, c):\n    return 1\n", {}, None),
+    "exception": ("def handler(e, c):\n    raise Exception('x')\n", {}, "Exception"),
+    "exit": ("import os\ndef handler(e, c):\n    os._exit(3)\n", {}, "Runtime.ExitError"),
+    "signal": ("import os\ndef handler(e, c):\n    os.kill(os.getpid(), 9)\n", {}, "Runtime.ExitError"),
+    "timeout": ("import time\ndef handler(e, c):\n    time.sleep(60)\n", {"Timeout": 1}, "Sandbox.Timedout"),
+    "out of memory": (
+        "def handler(e, c):\n    return len(bytearray(b'x') * (400 << 20))\n",
+        {"Timeout": 20},
+        "Runtime.OutOfMemory",
+    ),
+    "init error": ("raise RuntimeError('x')\n", {}, "RuntimeError"),
+    "init exit": ("import os\nos._exit(3)\n", {}, "Runtime.ExitError"),
+    "import error": ("import nothing_of_that_name\n", {}, "Runtime.ImportModuleError"),
+    "too large": ("def handler(e, c):\n    return 'x' * (7 << 20)\n", {"Timeout": 20}, "Function.ResponseSizeTooLarge"),
+    "children left": (
+        "import subprocess\ndef handler(e, c):\n"
+        "    subprocess.Popen(['sleep', '1000'], start_new_session=True)\n    return 1\n",
+        {},
+        None,
+    ),
+    "tmp full": (
+        "def handler(e, c):\n    open('/tmp/big', 'wb').write(b'x' * (20 << 20))\n    return 1\n",
+        {},
+        None,
+    ),
+    "no bootstrap": (None, {}, "Runtime.InvalidEntrypoint"),
+}
+
+
+def make_outcome(maker, kind, number):
+    code, settings, _ = OUTCOMES[kind]
+    name = f"leak-{kind.replace(' ', '-')}-{number}"
+    if code is None:
+        return maker.bootstrap({"other": str(number)}, name=name, **settings)
+    return maker(code, name=name, **settings)
+
+
+def run_cold(function, kind):
+    wanted = OUTCOMES[kind][2]
+    result = function.invoke({}, tail=False)
+    seen = None if result.error is None else result.json["errorType"]
+    assert seen == wanted, (kind, result.body[:300])
+
+
+def cold_invocations(daemon, python, count):
+    """`count` cold invocations of every outcome, several at a time, each on a revision of its own."""
+    maker = functions.Maker(daemon, python, ROLE)
+    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+        for kind in OUTCOMES:
+            made = [make_outcome(maker, kind, number) for number in range(min(WORKERS, count))]
+
+            def lane(number, kind=kind, made=made):
+                for index in range(number, count, WORKERS):
+                    if index >= WORKERS:
+                        # Changed settings are a new revision: no environment can be reused.
+                        made[number].update(Description=f"round {index}")
+                    run_cold(made[number], kind)
+
+            for done in [pool.submit(lane, number) for number in range(len(made))]:
+                done.result()
+    return maker
+
+
+def descriptor_kinds(pid):
+    counted = {}
+    for target in host.descriptors(pid).values():
+        kind = target.split(":")[0] if ":" in target else "file"
+        counted[kind] = counted.get(kind, 0) + 1
+    return counted
+
+
+@pytest.mark.own_daemon
+def test_every_outcome_and_then_kill_9_leaves_nothing(start_daemon, python, long_run, record_property):
+    count = 300 if long_run else 30
+    before = host.Inventory()
+    temporary = host.files("/tmp") if not long_run else None
+    daemon = start_daemon(config="[limits]\nidle_timeout_s = 2\n")
+    # One of each first, so that what is made once (pools, caches, parked sandboxes) is there when counting begins.
+    cold_invocations(daemon, python, 1).delete_all()
+    fresh = len(host.descriptors(daemon.pid))
+    groups = len(host.Inventory().groups - before.groups)
+
+    maker = cold_invocations(daemon, python, count)
+    maker.delete_all()
+    waiting.until(
+        lambda: len(host.descriptors(daemon.pid)) <= fresh + DESCRIPTOR_SLACK,
+        f"the daemon holds {fresh} (+{DESCRIPTOR_SLACK}) descriptors again: {descriptor_kinds(daemon.pid)}",
+        within_s=60,
+    )
+    waiting.until(
+        lambda: len(host.Inventory().groups - before.groups) <= groups + 2,
+        f"no more control groups than before the {count} rounds ({groups})",
+        within_s=60,
+    )
+    family = host.children_of(daemon.pid)
+    assert family
+    daemon.kill()
+    waiting.until(lambda: not (family & set(host.processes())), "what the daemon started is gone", within_s=30)
+    host.settled(before)
+    if temporary is not None:
+        left = {path for path in host.files("/tmp") - temporary if "hearth-test-" not in path and "pytest" not in path}
+        assert not left
+    record_property("cold_invocations", count * len(OUTCOMES))
+    record_property("left", str(host.Inventory().counts()))
+
+
+@pytest.mark.own_daemon
+def test_kill_9_in_the_middle_of_invocations_leaves_nothing(start_daemon, python):
+    before = host.Inventory()
+    daemon = start_daemon()
+    maker = functions.Maker(daemon, python, ROLE)
+    function = maker(functions.SLEEP, Timeout=60)
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        running = [pool.submit(function.invoke, {"seconds": 50}) for _ in range(4)]
+        waiting.until(
+            lambda: sum("bootstrap.py" in line for _, _, line in host.processes().values()) >= 4,
+            "four interpreters are running",
+            within_s=30,
+        )
+        daemon.kill()
+        for one in running:
+            assert one.exception(30) is not None
+    host.settled(before)
+
+
+@pytest.mark.own_daemon
+def test_the_forker_alone_killed_ends_the_daemon_and_leaves_nothing(start_daemon, python):
+    """The daemon without its forker is of no use: it goes, so that the service manager restarts both."""
+    before = host.Inventory()
+    daemon = start_daemon()
+    functions.Maker(daemon, python, ROLE)(functions.ECHO).invoke({}).ok()
+    forkers = [pid for pid in host.children_of(daemon.pid) if "__forker" in host.processes().get(pid, ("", "", ""))[2]]
+    assert len(forkers) == 1, "exactly one forker belongs to a daemon"
+    os.kill(forkers[0], signal.SIGKILL)
+    assert daemon.process.wait(30) != 0
+    daemon.kill()
+    host.settled(before)
+
+
+@pytest.mark.own_daemon
+def test_the_next_start_sweeps_what_a_killed_one_left_on_disk(start_daemon, python):
+    daemon = start_daemon()
+    maker = functions.Maker(daemon, python, ROLE)
+    maker(functions.ECHO).invoke({}).ok()
+    daemon.kill()
+    leftovers = [daemon.state / "blobs" / "tmp" / "half", daemon.state / "unpacked" / "half.tmp"]
+    for path in leftovers:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+    daemon.start()
+    assert not [path for path in leftovers if path.exists()]

@@ -1,0 +1,181 @@
+"""What the host holds that a sandbox could leave behind: counted before and after.
+
+Everything is told apart by what was there before, so that other daemons and containers on the machine do not matter
+as long as they are quiet while a test counts.
+"""
+
+import os
+from pathlib import Path
+
+from . import waiting
+
+NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
+
+
+def processes():
+    """pid → (start time, command line) of all processes; kernel threads left out."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+            line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        except OSError:
+            continue
+        flags, state, start = int(fields[6]), fields[0], fields[19]
+        kernel_thread = flags & 0x00200000
+        if not kernel_thread:
+            found[int(entry.name)] = (start, state, line)
+    return found
+
+
+def children_of(pid):
+    """All living descendants of a process, by pid."""
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parents[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            except OSError:
+                continue
+    found, grown = {pid}, True
+    while grown:
+        grown = False
+        for child, parent in parents.items():
+            if parent in found and child not in found:
+                found.add(child)
+                grown = True
+    return found - {pid}
+
+
+def control_groups():
+    """Paths of all groups in all hierarchies."""
+    found = set()
+    for root, names, _ in os.walk("/sys/fs/cgroup"):
+        found.update(os.path.join(root, name) for name in names)
+    return found
+
+
+def mounts():
+    """(mount namespace, mount point, root, source) of every mount that any process can see."""
+    found, seen = set(), set()
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            namespace = os.readlink(entry / "ns" / "mnt")
+            if namespace in seen:
+                continue
+            lines = (entry / "mountinfo").read_text().splitlines()
+        except OSError:
+            continue
+        seen.add(namespace)
+        for line in lines:
+            fields = line.split(" ")
+            found.add((namespace, fields[4], fields[3], fields[2]))
+    return found
+
+
+def namespaces():
+    """Identities of all namespaces that some process is in or holds open."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        for kind in NAMESPACES:
+            try:
+                found.add(os.readlink(entry / "ns" / kind))
+            except OSError:
+                continue
+    return found
+
+
+def loop_devices():
+    """Loop devices with a file behind them: name → file."""
+    found = {}
+    for entry in Path("/sys/block").glob("loop*"):
+        backing = entry / "loop" / "backing_file"
+        try:
+            found[entry.name] = backing.read_text().strip()
+        except OSError:
+            continue
+    return found
+
+
+def links():
+    """Network interfaces of the host's own network namespace."""
+    return set(os.listdir("/sys/class/net"))
+
+
+def descriptors(pid):
+    """number → target of the open descriptors of a process."""
+    found = {}
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            found[int(entry.name)] = os.readlink(entry)
+        except OSError:
+            continue
+    return found
+
+
+def files(*places):
+    """All files and directories below the places given."""
+    found = set()
+    for place in places:
+        for root, names, leaves in os.walk(place):
+            found.update(os.path.join(root, name) for name in [*names, *leaves])
+    return found
+
+
+class Inventory:
+    """All of it at one moment. Zombies count as processes: somebody has to reap them."""
+
+    def __init__(self):
+        self.processes = {(pid, start): line for pid, (start, _, line) in processes().items()}
+        self.groups = control_groups()
+        self.mounts = mounts()
+        self.namespaces = namespaces()
+        self.loops = loop_devices()
+        self.links = links()
+
+    def new_since(self, before):
+        """What is here now and was not before, by kind; empty kinds are left out."""
+        news = {
+            "processes": {key: line for key, line in self.processes.items() if key not in before.processes},
+            "groups": self.groups - before.groups,
+            "mounts": self.mounts - before.mounts,
+            "namespaces": self.namespaces - before.namespaces,
+            "loops": {name: file for name, file in self.loops.items() if before.loops.get(name) != file},
+            "links": self.links - before.links,
+        }
+        return {kind: what for kind, what in news.items() if what}
+
+    def counts(self):
+        return {
+            "processes": len(self.processes),
+            "groups": len(self.groups),
+            "mounts": len(self.mounts),
+            "namespaces": len(self.namespaces),
+            "loops": len(self.loops),
+            "links": len(self.links),
+        }
+
+
+def settled(before, within_s=30.0):
+    """Waits until nothing is left that was not there before; fails with what is."""
+    left = {}
+
+    def nothing_new():
+        left.clear()
+        left.update(Inventory().new_since(before))
+        # A namespace shows up here only through a process; one of our own short-lived readers is not a leak.
+        return not left
+
+    try:
+        waiting.until(nothing_new, "everything the daemon made is gone", within_s)
+    except AssertionError as error:
+        shown = {
+            kind: sorted(map(str, what.items() if isinstance(what, dict) else what))[:8] for kind, what in left.items()
+        }
+        raise AssertionError(f"{error}; left behind: {shown}") from None
