@@ -37,6 +37,8 @@ say "building the harness"
 cargo build --quiet --release --manifest-path "$benches/Cargo.toml" -p hearth-bench --target-dir "$built"
 bench=$built/release/hearth-bench
 [[ $informational == no ]] || exec "$bench" "$@"
+# Reads all options before it lists anything: a wrong one is refused now, not after the long build.
+"$bench" "$@" --list >/dev/null
 
 # The measured programs are static, so that the time to load libraries is in neither side of a pair. A target named
 # outright keeps the flag away from what cargo builds for itself.

@@ -39,6 +39,7 @@ has python3 python3
 has node nodejs
 has curl curl
 has mkfs.ext4 e2fsprogs
+[ "$samples" = 0 ] || python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
 if [ "${#missing[@]}" -gt 0 ]; then
     command -v apt-get >/dev/null 2>&1 || give_up "please install what these Debian packages hold: ${missing[*]}"
     tell "installing ${missing[*]}"
@@ -66,7 +67,7 @@ clean_up() {
         kill -TERM "$daemon" 2>/dev/null || true
         wait "$daemon" 2>/dev/null || true
     fi
-    rm -f "$said"
+    rm -f "$said" "$said.last"
 }
 trap clean_up EXIT
 trap 'exit 130' INT
@@ -91,36 +92,33 @@ tell "listening on $endpoint"
 
 export HEARTH_ENDPOINT=$endpoint HEARTH_STATE_DIR=$state
 
-# Prints a member of a sample's function.json, or the default.
-member() {
-    python3 -c 'import json, sys; print(json.load(open(sys.argv[1])).get(sys.argv[2], sys.argv[3]))' "$1" "$2" "$3"
+# Prints what a sample's function.json says, one value a line.
+describe() {
+    python3 - "$1/function.json" <<'PY'
+import json, sys
+
+told = json.load(open(sys.argv[1]))
+print(told.get("build", ""), told.get("path", "."), told["handler"], told.get("memory", 128), told.get("timeout", 3), sep="\n")
+print(told["runtime"], *told.get("or_runtimes", []))
+PY
 }
 
 # Deploys one sample with the first of its runtimes that this host can serve.
 deploy_sample() {
-    local folder=$1 name build path runtimes runtime
-    name=$(basename "$folder")
-    build=$(member "$folder/function.json" build "")
-    if [ -n "$build" ] && ! sh "$folder/$build" >"$said.build" 2>&1; then
-        cat "$said.build" >&2
-        rm -f "$said.build"
+    local folder=$1 build path handler memory timeout runtimes runtime
+    { read -r build; read -r path; read -r handler; read -r memory; read -r timeout; read -r runtimes; } < <(describe "$folder")
+    if [ -n "$build" ] && ! sh "$folder/$build" >"$said.last" 2>&1; then
+        cat "$said.last" >&2
         return 1
     fi
-    rm -f "$said.build"
-    path=$folder/$(member "$folder/function.json" path .)
-    runtimes=$(python3 -c 'import json, sys; f = json.load(open(sys.argv[1])); print(*[f["runtime"], *f.get("or_runtimes", [])])' "$folder/function.json")
     for runtime in $runtimes; do
-        if "$hearth" deploy "$path" --name "$name" --runtime "$runtime" \
-            --handler "$(member "$folder/function.json" handler "")" \
-            --memory "$(member "$folder/function.json" memory 128)" \
-            --timeout "$(member "$folder/function.json" timeout 3)" >"$said.deploy" 2>&1; then
-            tell "deployed $name ($runtime)"
-            rm -f "$said.deploy"
+        if "$hearth" deploy "$folder/$path" --name "$(basename "$folder")" --runtime "$runtime" --handler "$handler" \
+            --memory "$memory" --timeout "$timeout" >"$said.last" 2>&1; then
+            tell "deployed $(basename "$folder") ($runtime)"
             return 0
         fi
     done
-    cat "$said.deploy" >&2
-    rm -f "$said.deploy"
+    cat "$said.last" >&2
     return 1
 }
 

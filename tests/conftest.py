@@ -126,6 +126,20 @@ def echo(daemon, python):
     maker.delete_all()
 
 
+FIGURES = []
+
+
+@pytest.fixture
+def figure(request):
+    """Notes a figure that the end of the run tells: counts that a reader wants to see although nothing failed."""
+    return lambda what, value: FIGURES.append(f"{request.node.name}: {what}: {value}")
+
+
+def pytest_terminal_summary(terminalreporter):
+    for line in FIGURES:
+        terminalreporter.write_line(line)
+
+
 @pytest.fixture(scope="session")
 def long_run():
     """True when the full counts are asked for."""

@@ -40,6 +40,7 @@ fn main() -> ExitCode {
             }
         }
         Ok(Task::Run(options)) => match run(&options) {
+            Ok(_) if process::is_interrupted() => return ExitCode::from(130),
             Ok(true) => {}
             Ok(false) => return ExitCode::FAILURE,
             Err(fault) => return complain(&fault),
@@ -74,11 +75,15 @@ fn run(options: &Options) -> Result<bool, Fault> {
         eprintln!("hearth-bench: {} …", row.id);
         let outcome = measure(row, &world, &mut control, options);
         if let Outcome::Measured { pairs, .. } = &outcome
-            && let Some(svg) = plot::draw(row, pairs)
+            && let Some(svg) = plot::draw(row, pairs, options.calibrate)
         {
             write(&options.out.join(report::plot_name(row)), &svg)?;
         }
         finished.push(Finished { row, outcome });
+        if process::is_interrupted() {
+            // What was measured before is still published.
+            break;
+        }
     }
     drop(world);
     let run = Run {

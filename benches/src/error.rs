@@ -73,6 +73,9 @@ pub(crate) enum Fault {
     /// The command line.
     #[error("{0}")]
     Usage(String),
+    /// Somebody asked the harness to stop.
+    #[error("interrupted")]
+    Interrupted,
     /// The row needs something this host or run does not have.
     #[error("{0}")]
     Unavailable(String),

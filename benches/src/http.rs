@@ -4,7 +4,7 @@
 
 use crate::clock;
 use crate::error::{Fault, shorten};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -174,7 +174,11 @@ impl Connection {
         self.inbox.clear();
         self.stream.write_all(&request.0).map_err(Fault::system("send a request"))?;
         loop {
-            let count = self.stream.read(self.inbox.space()).map_err(Fault::system("read an answer"))?;
+            let count = match self.stream.read(self.inbox.space()) {
+                // A read with a limit is not resumed by the kernel after a signal.
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                other => other.map_err(Fault::system("read an answer"))?,
+            };
             if let Some(layout) = self.inbox.advance(count)? {
                 return Ok(self.inbox.answer(layout));
             }

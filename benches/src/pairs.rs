@@ -3,6 +3,7 @@
 
 use crate::control::Control;
 use crate::error::Fault;
+use crate::process;
 use crate::stats::{Spread, median};
 
 /// Pairs at the start that are thrown away: caches, page tables and connections warm up.
@@ -88,6 +89,9 @@ pub(crate) fn measure(
 ) -> Result<Vec<Pair>, Fault> {
     let mut pairs = Vec::new();
     for round in 0..DISCARDED + count {
+        if process::is_interrupted() {
+            return Err(Fault::Interrupted);
+        }
         control.once()?;
         let pair = Pair { ours: ours.measure()?, theirs: theirs.measure()? };
         if round >= DISCARDED {

@@ -42,8 +42,8 @@ impl Panel {
     }
 }
 
-/// The picture of a row; `None` without pairs.
-pub(crate) fn draw(row: &Row, pairs: &[Pair]) -> Option<String> {
+/// The picture of a row; `None` without pairs. In a calibration both sides are the comparator.
+pub(crate) fn draw(row: &Row, pairs: &[Pair], calibration: bool) -> Option<String> {
     let spread = ratio(row.statistic, pairs)?;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"{WIDTH}\" \
@@ -61,7 +61,8 @@ pub(crate) fn draw(row: &Row, pairs: &[Pair]) -> Option<String> {
         INK,
         &format!("<tspan font-size=\"16\">{}</tspan>", escape(&title)),
     );
-    legend(&mut svg, 46.0, OURS, &format!("Hearth: {}", row.what));
+    let ours = if calibration { "the comparator too".into() } else { format!("Hearth: {}", row.what) };
+    legend(&mut svg, 46.0, OURS, &ours);
     legend(&mut svg, 64.0, THEIRS, &format!("comparator: {}", row.comparator));
     distributions(&mut svg, pairs)?;
     ratios(&mut svg, row, pairs);
@@ -93,8 +94,10 @@ fn distributions(svg: &mut String, pairs: &[Pair]) -> Option<()> {
     }
     let caption = "operations done within this time (logarithmic; the slowest 0.5 % not shown)";
     text(svg, (panel.left + panel.width / 2.0, BOTTOM + 40.0), "middle", INK, caption);
-    curve(svg, &panel, &theirs, THEIRS);
-    curve(svg, &panel, &ours, OURS);
+    // The faster side is labelled on its left, the slower on its right: the labels never meet.
+    let ours_first = percentile(&ours, 50.0)? < percentile(&theirs, 50.0)?;
+    curve(svg, &panel, &theirs, THEIRS, !ours_first);
+    curve(svg, &panel, &ours, OURS, ours_first);
     Some(())
 }
 
@@ -106,7 +109,7 @@ fn share_y(percent: f64) -> f64 {
     BOTTOM - (BOTTOM - TOP) * percent / 100.0
 }
 
-fn curve(svg: &mut String, panel: &Panel, sorted: &[f64], colour: &str) {
+fn curve(svg: &mut String, panel: &Panel, sorted: &[f64], colour: &str, label_left: bool) {
     let mut points = String::new();
     for step in 0..=POINTS {
         let percent = f64::from(step) * TAIL_PERCENT / f64::from(POINTS);
@@ -123,13 +126,15 @@ fn curve(svg: &mut String, panel: &Panel, sorted: &[f64], colour: &str) {
     let Some(median) = percentile(sorted, 50.0) else { return };
     let (x, y) = (panel.log_x(median), share_y(50.0));
     writeln!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" fill=\"{colour}\"/>").ok();
-    text(svg, (x + 8.0, y - 6.0), "start", colour, &escape(&time(median)));
+    let (shift, anchor) = if label_left { (-8.0, "end") } else { (8.0, "start") };
+    text(svg, (x + shift, y - 6.0), anchor, colour, &escape(&time(median)));
 }
 
-/// Tick values 1, 2, 5 of each power of ten between two values, fewer when they would crowd.
+/// Round values between two others, as many as find room.
 fn ticks(from: f64, to: f64) -> Vec<f64> {
     let steps: &[f64] = match to / from {
-        span if span < 60.0 => &[1.0, 2.0, 5.0],
+        span if span < 6.0 => &[1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0],
+        span if span < 300.0 => &[1.0, 2.0, 5.0],
         _ => &[1.0],
     };
     let mut decade = 10_f64.powf(from.log10().floor());
@@ -219,7 +224,7 @@ mod tests {
         let pairs: Vec<Pair> =
             (1..=15).map(|n| Pair { ours: sample(f64::from(n) * 10.0), theirs: sample(100.0) }).collect();
         for row in ALL {
-            let svg = draw(row, &pairs).expect("pairs");
+            let svg = draw(row, &pairs, false).expect("pairs");
             assert_eq!(svg.matches("<polyline").count(), 2);
             assert_eq!(svg.matches("r=\"3.5\"").count(), 15);
             assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
@@ -229,13 +234,14 @@ mod tests {
     #[test]
     fn equal_values_still_make_a_picture() {
         let pairs = [Pair { ours: sample(5.0), theirs: sample(5.0) }];
-        assert!(!draw(ALL[0], &pairs).expect("a pair").contains("NaN"));
-        assert!(draw(ALL[0], &[]).is_none());
+        assert!(!draw(ALL[0], &pairs, true).expect("a pair").contains("NaN"));
+        assert!(draw(ALL[0], &[], false).is_none());
     }
 
     #[test]
     fn ticks_lie_within_the_axis() {
         assert_eq!(ticks(90.0, 1200.0), [100.0, 200.0, 500.0, 1000.0]);
         assert_eq!(ticks(5.0, 5000.0), [10.0, 100.0, 1000.0]);
+        assert_eq!(ticks(320.0, 810.0), [400.0, 500.0, 600.0, 800.0]);
     }
 }

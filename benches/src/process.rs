@@ -1,4 +1,4 @@
-//! Programs the harness starts: each has an owner, is stopped with it, and is stopped when the harness is interrupted.
+//! Programs the harness starts: each has an owner, is stopped with it, also when the harness is interrupted.
 
 use crate::clock;
 use crate::error::Fault;
@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::signal::unix;
 
@@ -17,11 +17,16 @@ const READY_LIMIT: Duration = Duration::from_secs(60);
 /// Time a program has to stop by itself.
 const STOP_LIMIT: Duration = Duration::from_secs(45);
 
-/// What must not outlive this process.
-static RUNNING: Mutex<Vec<i32>> = Mutex::new(Vec::new());
+/// Whether somebody asked this process to end.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// Stops all programs when the harness gets SIGINT or SIGTERM. Handlers, not blocked signals: children inherit a
-/// signal mask, and would then never see the signal that stops them.
+/// Whether to stop: looked at between pairs, so that owners end their programs in their usual way.
+pub(crate) fn is_interrupted() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
+}
+
+/// Takes note of SIGINT and SIGTERM; the second one ends the process at once. Handlers, not blocked signals: children
+/// inherit a signal mask, and would then never see the signal that stops them.
 ///
 /// # Errors
 /// When no handler can be installed.
@@ -34,17 +39,18 @@ pub(crate) fn watch_signals() -> Result<(), Fault> {
         (watch(unix::SignalKind::interrupt())?, watch(unix::SignalKind::terminate())?)
     };
     std::thread::spawn(move || {
-        runtime.block_on(async {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
+        for _ in 0..2 {
+            runtime.block_on(async {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+            });
+            if INTERRUPTED.swap(true, Ordering::Relaxed) {
+                std::process::exit(130);
             }
-        });
-        for &pid in RUNNING.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            // It may have ended by itself, which is just as well.
-            kill(Pid::from_raw(pid), Signal::SIGTERM).ok();
+            eprintln!("hearth-bench: stopping after this pair");
         }
-        std::process::exit(130);
     });
     Ok(())
 }
@@ -65,7 +71,6 @@ impl Program {
         let child = command.stdin(Stdio::null()).stderr(file).spawn();
         let child =
             child.map_err(|source| Fault::Spawn { program: PathBuf::from(command.get_program()), source })?;
-        RUNNING.lock().unwrap_or_else(PoisonError::into_inner).push(pid_of(&child));
         Ok(Self { child })
     }
 
@@ -120,6 +125,5 @@ impl Drop for Program {
             self.child.kill().ok();
             self.child.wait().ok();
         }
-        RUNNING.lock().unwrap_or_else(PoisonError::into_inner).retain(|&running| running != pid);
     }
 }

@@ -182,7 +182,7 @@ pub(crate) fn table(run: &Run<'_>, finished: &[Finished]) -> String {
     for one in finished {
         match &one.outcome {
             Outcome::Measured { pairs, control } => {
-                lines.push(table_line(one.row, pairs));
+                lines.push(table_line(one.row, pairs, run.calibration));
                 if control.is_doubtful() {
                     doubt(&mut notes, one.row.id, control);
                 }
@@ -209,7 +209,7 @@ pub(crate) fn table(run: &Run<'_>, finished: &[Finished]) -> String {
     format!("{}{notes}", aligned(&lines))
 }
 
-fn table_line(row: &Row, pairs: &[Pair]) -> Vec<String> {
+fn table_line(row: &Row, pairs: &[Pair], calibration: bool) -> Vec<String> {
     let spread = ratio(row.statistic, pairs);
     let times = |value: f64| format!("{value:.3}×");
     let (sign, unit): (&str, fn(f64) -> String) = match row.statistic {
@@ -225,7 +225,7 @@ fn table_line(row: &Row, pairs: &[Pair]) -> Vec<String> {
         spread.map_or_else(String::new, |spread| format!("{:.3}–{:.3}", spread.min, spread.max)),
         format!("{sign} {}×", row.must),
         format!("{sign} {}×", row.aim),
-        meets(row, pairs).into(),
+        if calibration { "—" } else { meets(row, pairs) }.into(),
         unit(middle(|pair| &pair.ours)),
         unit(middle(|pair| &pair.theirs)),
         Cpu::of(pairs).ratio().map_or_else(|| "—".into(), |ratio| format!("{ratio:.2}×")),

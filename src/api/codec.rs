@@ -20,17 +20,8 @@ use serde_json::{Map, Number, Value};
 /// What stays as it is in a path label or a query value: RFC 3986's unreserved characters, as signatures need it.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// The headers of a request, by a name that is matched without case.
-pub trait Headers {
-    /// The first value of this header, if it is text.
-    fn get(&self, name: &str) -> Option<&str>;
-}
-
-impl<N: AsRef<str>, V: AsRef<str>> Headers for [(N, V)] {
-    fn get(&self, name: &str) -> Option<&str> {
-        self.iter().find(|(key, _)| key.as_ref().eq_ignore_ascii_case(name)).map(|(_, value)| value.as_ref())
-    }
-}
+/// Looks a header up by its name, whatever the case; the first value, if it is text.
+pub type Headers<'a> = &'a dyn Fn(&str) -> Option<&'a str>;
 
 /// What one request brings beside its body.
 pub struct Head<'a> {
@@ -39,7 +30,7 @@ pub struct Head<'a> {
     /// The raw query string without `?`.
     pub query: &'a str,
     /// The headers.
-    pub headers: &'a dyn Headers,
+    pub headers: Headers<'a>,
 }
 
 /// Reads and validates the input of a request, body included.
@@ -90,7 +81,7 @@ fn read_head(row: &Row, head: &Head<'_>) -> Result<Map<String, Value>, ApiError>
                 label.map(|(_, text)| scalar(member.shape, text)).transpose()?
             }
             Place::Query(name) => query_value(member.shape, head.query, name)?,
-            Place::Header(name) => head.headers.get(name).map(|text| scalar(member.shape, text)).transpose()?,
+            Place::Header(name) => (head.headers)(name).map(|text| scalar(member.shape, text)).transpose()?,
             Place::Body | Place::Payload | Place::Status => None,
         };
         if let Some(value) = value {
@@ -104,10 +95,11 @@ fn read_body(shape: &'static Shape, body: &[u8], input: &mut Map<String, Value>)
     let mut value = parse(body)?;
     // Checked as a structure first, so that a body that is no object is refused in the same words as a member.
     conform(shape, &mut value)?;
-    if let Value::Object(members) = value {
+    if let Value::Object(mut members) = value {
         for member in shape.members().iter().filter(|member| member.place == Place::Body) {
-            if let Some(value) = members.get(member.name) {
-                input.insert(member.name.into(), value.clone());
+            // Moved, not cloned: a package may be 70 MB of base64.
+            if let Some(value) = members.swap_remove(member.name) {
+                input.insert(member.name.into(), value);
             }
         }
     }
@@ -143,12 +135,15 @@ pub fn encode<T: Serialize>(row: &Row, output: &T) -> Result<Reply, ApiError> {
         let Some(value) = members.remove(member.name) else { continue };
         match member.place {
             Place::Header(name) => reply.headers.push((name, plain(member.shape, &value))),
-            Place::Status => reply.status = value.as_u64().and_then(|status| status.try_into().ok()).unwrap_or(reply.status),
+            Place::Status => {
+                reply.status =
+                    value.as_u64().and_then(|status| status.try_into().ok()).unwrap_or(reply.status)
+            }
             _ => payload = Some(value),
         }
     }
-    let is_empty_status = reply.status == 204;
-    if row.output.has_raw_payload() || is_empty_status {
+    let only_in_the_head = !row.output.members().is_empty() && payload.is_none() && !has_body(row.output);
+    if only_in_the_head || reply.status == 204 {
         return Ok(reply);
     }
     let body = payload.unwrap_or(Value::Object(members));
@@ -175,7 +170,9 @@ pub struct RequestParts {
 /// # Errors
 /// The input lacks a label of the path, or cannot be written as JSON.
 pub fn encode_request<T: Serialize>(row: &Row, input: &T) -> Result<RequestParts, EncodeError> {
-    let Value::Object(mut members) = serde_json::to_value(input)? else { return Err(EncodeError::NotAnObject) };
+    let Value::Object(mut members) = serde_json::to_value(input)? else {
+        return Err(EncodeError::NotAnObject);
+    };
     let mut path = row.uri.to_owned();
     let (mut query, mut headers, mut payload) = (Vec::new(), Vec::new(), None);
     for member in row.input.members() {
@@ -187,7 +184,9 @@ pub fn encode_request<T: Serialize>(row: &Row, input: &T) -> Result<RequestParts
                 path = path.replace(&format!("{{{}}}", member.name), &encode_label(&text));
             }
             (Place::Query(name), Some(value)) => match value {
-                Value::Array(items) => query.extend(items.iter().map(|item| (name, plain(item_shape(member), item)))),
+                Value::Array(items) => {
+                    query.extend(items.iter().map(|item| (name, plain(item_shape(member), item))))
+                }
                 value => query.push((name, plain(member.shape, value))),
             },
             (Place::Header(name), Some(value)) => headers.push((name, plain(member.shape, value))),
@@ -235,24 +234,24 @@ pub enum EncodeError {
 pub fn decode_response<T: DeserializeOwned>(
     row: &Row,
     status: u16,
-    headers: &dyn Headers,
+    headers: Headers<'_>,
     body: &[u8],
 ) -> Result<T, ServiceError> {
     if !(200..300).contains(&status) {
-        return Err(ServiceError::read(status, headers.get("x-amzn-ErrorType"), body));
+        return Err(ServiceError::read(status, headers("x-amzn-ErrorType"), body));
     }
     let nonsense = |message: String| ServiceError { status, code: "Unknown".into(), message, reason: None };
     let value = read_response(row, status, headers, body).map_err(|error| nonsense(error.to_string()))?;
     serde_json::from_value(value).map_err(|error| nonsense(error.to_string()))
 }
 
-fn read_response(row: &Row, status: u16, headers: &dyn Headers, body: &[u8]) -> Result<Value, ApiError> {
+fn read_response(row: &Row, status: u16, headers: Headers<'_>, body: &[u8]) -> Result<Value, ApiError> {
     let mut output = Map::new();
     for member in row.output.members() {
         match member.place {
             Place::Status => drop(output.insert(member.name.into(), status.into())),
             Place::Header(name) => {
-                if let Some(text) = headers.get(name) {
+                if let Some(text) = headers(name) {
                     output.insert(member.name.into(), scalar(member.shape, text)?);
                 }
             }
@@ -344,7 +343,13 @@ fn plain(shape: &Shape, value: &Value) -> String {
 fn conform(shape: &'static Shape, value: &mut Value) -> Result<(), ApiError> {
     match (shape.kind, value) {
         (_, Value::Null) | (Kind::Text(_), Value::String(_)) | (Kind::Boolean, Value::Bool(_)) => Ok(()),
-        (Kind::Double(_), Value::Number(_)) => Ok(()),
+        (Kind::Double(_), Value::Number(number)) => {
+            // Written with a fraction, as messages and the type print it.
+            if let Some(double) = number.as_f64().and_then(Number::from_f64) {
+                *number = double;
+            }
+            Ok(())
+        }
         (Kind::Structure(members), Value::Object(object)) => {
             object.retain(|_, value| !value.is_null());
             for member in members {
@@ -354,7 +359,9 @@ fn conform(shape: &'static Shape, value: &mut Value) -> Result<(), ApiError> {
             }
             Ok(())
         }
-        (Kind::List(list), Value::Array(items)) => items.iter_mut().try_for_each(|item| conform(list.member, item)),
+        (Kind::List(list), Value::Array(items)) => {
+            items.iter_mut().try_for_each(|item| conform(list.member, item))
+        }
         (Kind::Map(map), Value::Object(object)) => {
             object.values_mut().try_for_each(|value| conform(map.value, value))
         }
@@ -371,7 +378,10 @@ fn conform(shape: &'static Shape, value: &mut Value) -> Result<(), ApiError> {
 fn conform_whole(shape: &Shape, number: &mut Number) -> Result<(), ApiError> {
     let whole = number.as_i64().or_else(|| {
         let value = number.as_f64()?;
-        #[expect(clippy::cast_possible_truncation, reason = "checked to be whole and small in the same expression")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "checked to be whole and small in the same expression"
+        )]
         (value.fract() == 0.0 && value.abs() < 9e15).then_some(value as i64)
     });
     let fits = |value: &i64| matches!(shape.kind, Kind::Long(_)) || i32::try_from(*value).is_ok();
@@ -397,7 +407,9 @@ fn conform_base64(text: &str) -> Result<(), ApiError> {
 
 fn wrong_type(shape: &Shape, value: &Value) -> ApiError {
     let text = match (shape.kind, value) {
-        (Kind::Structure(_) | Kind::Map(_), Value::Array(_)) => "Start of list found where not expected".to_owned(),
+        (Kind::Structure(_) | Kind::Map(_), Value::Array(_)) => {
+            "Start of list found where not expected".to_owned()
+        }
         (Kind::Structure(_) | Kind::Map(_), _) => "Expected null".to_owned(),
         (Kind::List(_), Value::Object(_)) => "Start of structure or map found where not expected.".to_owned(),
         (Kind::List(_), _) => "Expected list or null".to_owned(),
@@ -406,7 +418,9 @@ fn wrong_type(shape: &Shape, value: &Value) -> ApiError {
         (_, Value::Bool(true)) => format!("TRUE_VALUE can not be converted to {}", article(shape)),
         (_, Value::Bool(false)) => format!("FALSE_VALUE can not be converted to {}", article(shape)),
         (_, Value::Number(_)) => format!("NUMBER_VALUE can not be converted to {}", article(shape)),
-        (_, Value::String(_) | Value::Null) => format!("STRING_VALUE can not be converted to {}", article(shape)),
+        (_, Value::String(_) | Value::Null) => {
+            format!("STRING_VALUE can not be converted to {}", article(shape))
+        }
     };
     serialization(text)
 }

@@ -236,7 +236,11 @@ impl ApiError {
     /// 500 that tells the client nothing but an identifier to quote; `log` is for the operator.
     #[must_use]
     pub fn internal(id: &str, log: impl Into<String>) -> Self {
-        Self::new(ErrorCode::ServiceException, format!("An internal error occurred. Quote {id} to the operator.")).with_log(log)
+        Self::new(
+            ErrorCode::ServiceException,
+            format!("An internal error occurred. Quote {id} to the operator."),
+        )
+        .with_log(log)
     }
 
     /// 429 with its machine-readable reason and, where given, the seconds after which to try again.
@@ -343,7 +347,8 @@ impl ServiceError {
     #[must_use]
     pub fn read(status: u16, error_type: Option<&str>, body: &[u8]) -> Self {
         let body: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
-        let member = |names: [&str; 2]| names.iter().find_map(|name| body.get(name)?.as_str()).map(str::to_owned);
+        let member =
+            |names: [&str; 2]| names.iter().find_map(|name| body.get(name)?.as_str()).map(str::to_owned);
         let code = error_type.map(str::to_owned).or_else(|| member(["__type", "code"]));
         let code = code.as_deref().unwrap_or("Unknown");
         let code = code.rsplit('#').next().unwrap_or(code);
@@ -386,8 +391,10 @@ mod tests {
 
     #[test]
     fn a_throttled_caller_reads_reason_and_retry_after() {
-        let error = ApiError::too_many_requests("Rate Exceeded.", "ConcurrentInvocationLimitExceeded", Some(2));
-        let expected = r#"{"Reason":"ConcurrentInvocationLimitExceeded","Type":"User","message":"Rate Exceeded."}"#;
+        let error =
+            ApiError::too_many_requests("Rate Exceeded.", "ConcurrentInvocationLimitExceeded", Some(2));
+        let expected =
+            r#"{"Reason":"ConcurrentInvocationLimitExceeded","Type":"User","message":"Rate Exceeded."}"#;
         assert_eq!(body(&error), expected);
         assert_eq!(error.to_reply().header("retry-after"), Some("2"));
         let read = ServiceError::read(429, Some("TooManyRequestsException:http://x"), expected.as_bytes());

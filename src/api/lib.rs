@@ -16,6 +16,7 @@ pub mod codec;
 pub mod error;
 pub mod operations;
 pub mod page;
+mod pattern;
 pub mod primitives;
 pub mod reply;
 pub mod router;
@@ -26,3 +27,6 @@ pub mod validate;
 pub use error::{ApiError, ErrorCode, ServiceError};
 pub use operations::{Operation, Row, Service};
 pub use reply::{Body, Reply};
+
+#[cfg(test)]
+mod model_tests;

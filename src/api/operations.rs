@@ -1,7 +1,7 @@
 //! THE table: one row per operation of the API, and everything that follows from a row.
 //!
 //! A row gives the operation's name, route, success status, shapes and whether it is built. From the rows follow the
-//! [`Operation`] enum, the [`Service`] trait, [`dispatch`], the router's table, the client's calls, the metric labels,
+//! [`enum@Operation`] enum, the [`Service`] trait, [`dispatch`], the router's table, the client's calls, the metric labels,
 //! the list in the README and `hearth api dump`. An operation that is not built answers 501 with its name: never a
 //! fake success. Long because the table is one thing. Deliberately not here: reading requests (`codec`).
 
@@ -314,7 +314,8 @@ operations! {
 #[must_use]
 pub fn coverage() -> String {
     let built = TABLE.iter().filter(|row| row.is_built()).count();
-    let mut text = format!("{built} of {} operations work; every other one answers 501 with its name.\n\n", TABLE.len());
+    let mut text =
+        format!("{built} of {} operations work; every other one answers 501 with its name.\n\n", TABLE.len());
     text.push_str("| Operation | Request | State |\n|---|---|---|\n");
     for row in TABLE {
         let state = if row.is_built() { "works" } else { "501" };
@@ -326,17 +327,20 @@ pub fn coverage() -> String {
 /// The table as JSON, for `hearth api dump`: one object per operation, with the names and places of its members.
 #[must_use]
 pub fn dump() -> Value {
-    TABLE.iter().map(|row| {
-        serde_json::json!({
-            "operation": row.name,
-            "method": row.method.as_str(),
-            "uri": row.uri,
-            "success": row.success,
-            "state": if row.is_built() { "built" } else { "not built" },
-            "input": dump_members(row.input),
-            "output": if row.has_output() { dump_members(row.output) } else { Value::Null },
+    TABLE
+        .iter()
+        .map(|row| {
+            serde_json::json!({
+                "operation": row.name,
+                "method": row.method.as_str(),
+                "uri": row.uri,
+                "success": row.success,
+                "state": if row.is_built() { "built" } else { "not built" },
+                "input": dump_members(row.input),
+                "output": if row.has_output() { dump_members(row.output) } else { Value::Null },
+            })
         })
-    }).collect()
+        .collect()
 }
 
 fn dump_members(shape: &Shape) -> Value {
@@ -350,7 +354,8 @@ fn dump_members(shape: &Shape) -> Value {
             Place::Status => "status".to_owned(),
             Place::Payload => "payload".to_owned(),
         };
-        let about = serde_json::json!({ "shape": member.shape.name, "place": place, "required": member.required });
+        let about =
+            serde_json::json!({ "shape": member.shape.name, "place": place, "required": member.required });
         (member.name.to_owned(), about)
     });
     serde_json::json!({ "shape": shape.name, "members": members.collect::<serde_json::Map<_, _>>() })

@@ -123,7 +123,8 @@ impl EpochTime {
         }
         let (date, rest) = text.split_once(['T', 't', ' '])?;
         let number = |text: &str, range: std::ops::RangeInclusive<i64>| {
-            let whole = (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then_some(text)?;
+            let whole =
+                (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then_some(text)?;
             whole.parse::<i64>().ok().filter(|value| range.contains(value))
         };
         let mut fields = date.splitn(3, '-');
@@ -158,7 +159,15 @@ impl EpochTime {
         let (days, ms) = (self.ms.div_euclid(86_400_000), self.ms.rem_euclid(86_400_000));
         let (year, month, day) = civil_from_days(days);
         let second = ms / 1000;
-        Parts { year, month, day, hour: second / 3600, minute: second / 60 % 60, second: second % 60, ms: ms % 1000 }
+        Parts {
+            year,
+            month,
+            day,
+            hour: second / 3600,
+            minute: second / 60 % 60,
+            second: second % 60,
+            ms: ms % 1000,
+        }
     }
 }
 
@@ -234,7 +243,12 @@ mod tests {
     #[test]
     fn offsets_fractions_and_epoch_seconds_are_read() {
         let moment = Some(EpochTime::from_ms(1_714_566_896_000));
-        for text in ["2024-05-01T12:34:56Z", "2024-05-01T14:34:56+02:00", "2024-05-01T12:34:56.0000+0000", "1714566896"] {
+        for text in [
+            "2024-05-01T12:34:56Z",
+            "2024-05-01T14:34:56+02:00",
+            "2024-05-01T12:34:56.0000+0000",
+            "1714566896",
+        ] {
             assert_eq!(EpochTime::parse(text), moment, "{text}");
         }
         for text in ["", "T", "2024-05-01", "2024-13-01T00:00:00Z", "NaN", "1e300", "2024-05-01T12:34:56+2"] {

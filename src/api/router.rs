@@ -84,7 +84,10 @@ pub fn find(method: &str, path: &str, query: &str) -> Result<Match, RouteError> 
     Err(failure)
 }
 
-fn split<'parts, 'path>(path: &'path str, parts: &'parts mut [&'path str; MAX_PARTS]) -> Option<&'parts [&'path str]> {
+fn split<'parts, 'path>(
+    path: &'path str,
+    parts: &'parts mut [&'path str; MAX_PARTS],
+) -> Option<&'parts [&'path str]> {
     let path = path.strip_prefix('/')?;
     let path = path.strip_suffix('/').unwrap_or(path);
     let mut count = 0;
@@ -115,7 +118,9 @@ impl Template {
                 Part::Label(_) => true,
             })
             && self.constant.is_none_or(|(name, value)| {
-                query.split('&').any(|pair| pair.split_once('=').is_some_and(|(key, given)| key == name && given == value))
+                query.split('&').any(|pair| {
+                    pair.split_once('=').is_some_and(|(key, given)| key == name && given == value)
+                })
             })
     }
 
@@ -154,7 +159,10 @@ mod tests {
     #[test]
     fn a_constant_query_parameter_tells_operations_apart() {
         assert_eq!(name("GET", "/2018-10-31/layers", ""), Ok("ListLayers"));
-        assert_eq!(name("GET", "/2018-10-31/layers", "MaxItems=1&find=LayerVersion&Arn=a"), Ok("GetLayerVersionByArn"));
+        assert_eq!(
+            name("GET", "/2018-10-31/layers", "MaxItems=1&find=LayerVersion&Arn=a"),
+            Ok("GetLayerVersionByArn")
+        );
         let path = "/2019-09-30/functions/f/provisioned-concurrency";
         assert_eq!(name("GET", path, "Qualifier=1"), Ok("GetProvisionedConcurrencyConfig"));
         assert_eq!(name("GET", path, "List=ALL"), Ok("ListProvisionedConcurrencyConfigs"));
@@ -165,18 +173,35 @@ mod tests {
         let path = "/2017-03-31/tags/arn%3Aaws%3Alambda%3Aus-east-1%3A000000000000%3Afunction%3Aa%2Fb%24";
         let found = find("GET", path, "").unwrap();
         assert_eq!(found.row.name, "ListTags");
-        assert_eq!(found.labels, [("Resource", "arn:aws:lambda:us-east-1:000000000000:function:a/b$".to_owned())]);
+        assert_eq!(
+            found.labels,
+            [("Resource", "arn:aws:lambda:us-east-1:000000000000:function:a/b$".to_owned())]
+        );
         let found = find("GET", "/2015-03-31/functions/a/aliases/b", "").unwrap();
         assert_eq!(found.labels, [("FunctionName", "a".to_owned()), ("Name", "b".to_owned())]);
     }
 
     #[test]
     fn other_paths_are_unknown() {
-        for path in ["", "/", "//", "/2015-03-31", "/2015-03-31/function", "2015-03-31/functions", "/2015-03-31/functions//",
-            "/1/2/3/4/5/6/7/8/9/10", "/2015-03-31/functions/a/b", "/2015-03-31/functions?x"] {
+        for path in [
+            "",
+            "/",
+            "//",
+            "/2015-03-31",
+            "/2015-03-31/function",
+            "2015-03-31/functions",
+            "/2015-03-31/functions//",
+            "/1/2/3/4/5/6/7/8/9/10",
+            "/2015-03-31/functions/a/b",
+            "/2015-03-31/functions?x",
+        ] {
             let found = name("GET", path, "");
             let empty_label = path == "/2015-03-31/functions//";
-            assert_eq!(found, if empty_label { Ok("GetFunction") } else { Err(RouteError::UnknownPath) }, "{path}");
+            assert_eq!(
+                found,
+                if empty_label { Ok("GetFunction") } else { Err(RouteError::UnknownPath) },
+                "{path}"
+            );
         }
         assert_eq!(name("GET", "/2015-03-31/functions/%ff", ""), Err(RouteError::NotText));
     }

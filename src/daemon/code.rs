@@ -3,7 +3,7 @@
 
 use crate::store::Unpacker;
 use hearth_sandbox::Digest;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::OnceCell;
 
@@ -16,12 +16,47 @@ type Cell = Arc<OnceCell<Result<(), String>>>;
 pub(crate) struct Code {
     unpacker: Arc<Unpacker>,
     known: Mutex<BTreeMap<Digest, Cell>>,
+    used: Arc<Mutex<BTreeMap<Digest, usize>>>,
+}
+
+/// A tree that a sandbox has mounted; it stays on disk for as long as this lives.
+pub(crate) struct Use {
+    digest: Digest,
+    used: Arc<Mutex<BTreeMap<Digest, usize>>>,
+}
+
+impl Drop for Use {
+    fn drop(&mut self) {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        match used.get_mut(&self.digest) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => {
+                used.remove(&self.digest);
+            }
+        }
+    }
 }
 
 impl Code {
     /// Over the store's unpacker.
     pub(crate) fn new(unpacker: Arc<Unpacker>) -> Self {
-        Self { unpacker, known: Mutex::default() }
+        Self { unpacker, known: Mutex::default(), used: Arc::default() }
+    }
+
+    /// Keeps a tree on disk while a sandbox uses it.
+    pub(crate) fn hold(&self, digest: Digest) -> Use {
+        *self.used.lock().unwrap_or_else(PoisonError::into_inner).entry(digest).or_default() += 1;
+        Use { digest, used: Arc::clone(&self.used) }
+    }
+
+    /// Trees that sandboxes use.
+    pub(crate) fn in_use(&self) -> BTreeSet<Digest> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+    }
+
+    /// Trees may be gone.
+    pub(crate) fn forget_all(&self) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Unpacks the blob of this hash if its tree is not there yet.
@@ -45,8 +80,7 @@ impl Code {
         made
     }
 
-    /// The tree may be gone.
-    pub(crate) fn forget(&self, code: Digest) {
+    fn forget(&self, code: Digest) {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&code);
     }
 

@@ -19,6 +19,8 @@ pub(crate) trait Driver {
     fn admit(&mut self, message: Self::Message) -> Option<<Self::Machine as Machine>::Event>;
     /// Does one action now, without waiting; may leave an event to be fed next.
     fn perform(&mut self, action: <Self::Machine as Machine>::Action) -> Option<<Self::Machine as Machine>::Event>;
+    /// Called after all actions of a step are done.
+    fn settled(&mut self) {}
     /// True when the loop has nothing left to do.
     fn is_done(&self) -> bool;
 }
@@ -65,4 +67,5 @@ fn settle<D: Driver>(driver: &mut D, todo: &mut Vec<<D::Machine as Machine>::Act
             driver.machine().step(clock::now(), event, todo);
         }
     }
+    driver.settled();
 }

@@ -68,6 +68,7 @@ pub(crate) async fn run(
     scheduler: EnvironmentHandle,
 ) {
     let sandbox = SandboxId(id.0);
+    let _code = shared.code.hold(revision.code);
     let launched = match launch(sandbox, &revision, &shared).await {
         Ok(launched) => launched,
         Err(detail) => {
@@ -179,6 +180,8 @@ struct Flight {
     invocation: Box<Invocation>,
     /// The answer, kept back until the report is written when the caller wants the log with it.
     held: Option<(Outcome, bool)>,
+    /// Its error document is the handler's own.
+    reported_by_handler: bool,
 }
 
 struct Environment {
@@ -195,6 +198,8 @@ struct Environment {
     run: Run,
     desk: Desk,
     flights: BTreeMap<RequestId, Flight>,
+    /// An initialisation failed and nobody has heard of it yet.
+    init_failed: bool,
     dead: bool,
 }
 
@@ -223,6 +228,7 @@ impl Environment {
             run: Run::FIRST,
             desk: Desk::default(),
             flights: BTreeMap::new(),
+            init_failed: false,
             dead: false,
         }
     }
@@ -258,7 +264,7 @@ impl Environment {
     fn deliver(&mut self, invocation: Box<Invocation>) -> Event {
         self.output.keep_tail(invocation.wants_log);
         let request_id = invocation.request_id;
-        self.output.platform(text::start_line(&request_id.to_string(), &self.revision.version));
+        self.output.platform(text::start_line(request_id, &self.revision.version));
         let timeout = self.revision.timeout;
         let delivery = Delivery {
             request_id,
@@ -273,7 +279,7 @@ impl Environment {
             payload: invocation.payload.clone(),
         };
         self.shared.metrics.concurrent.inc();
-        self.flights.insert(request_id, Flight { invocation, held: None });
+        self.flights.insert(request_id, Flight { invocation, held: None, reported_by_handler: false });
         Event::Deliver { delivery: Arc::new(delivery), timeout }
     }
 
@@ -303,7 +309,9 @@ impl Environment {
     fn settle(&mut self, request_id: RequestId, outcome: Outcome) {
         let failed = !matches!(outcome, Outcome::Success { .. });
         self.shared.metrics.invocation(&self.revision.name, failed);
+        let init_failed = std::mem::take(&mut self.init_failed);
         let Some(flight) = self.flights.get_mut(&request_id) else { return };
+        flight.reported_by_handler = !init_failed && matches!(outcome, Outcome::FunctionError { .. });
         if flight.invocation.wants_log {
             flight.held = Some((outcome, failed));
         } else {
@@ -313,17 +321,21 @@ impl Environment {
     }
 
     fn finish(&mut self, request_id: RequestId, report: &Report) {
-        let id = request_id.to_string();
-        self.output.platform(text::end_line(&id));
-        let figures = text::ReportFigures {
-            request_id: &id,
+        self.output.platform(text::end_line(request_id));
+        // The handler's own error is the function's answer: the platform's report says nothing of it.
+        let own = self.flights.get(&request_id).is_some_and(|flight| flight.reported_by_handler);
+        let status = if own { text::Status::Success } else { log_status(&report.status) };
+        let figures = text::Report {
+            request_id,
             duration: report.duration,
+            init_duration: report.init_duration,
             memory_size_mb: self.revision.memory_mb,
             max_memory_used_mb: u32::try_from(self.meters.peak_mb()).unwrap_or(u32::MAX),
-            init_duration: report.init_duration,
-            status: log_status(&report.status),
+            status,
+            trace: None,
         };
-        self.output.platform(text::report_line(&figures));
+        let line = figures.line();
+        self.output.platform(line);
         self.shared.metrics.duration.observe(report.duration.as_secs_f64());
         self.shared.metrics.concurrent.dec();
         let tail = self.output.take_tail();
@@ -340,11 +352,13 @@ impl Environment {
             self.shared.metrics.init_duration.observe(duration.as_secs_f64());
             return;
         }
+        self.init_failed = true;
         let phase = match phase {
-            Phase::Init => "init",
-            Phase::Invoke => "invoke",
+            Phase::Init => text::InitPhase::Init,
+            Phase::Invoke => text::InitPhase::Invoke,
         };
-        self.output.platform(text::init_report_line(duration, phase, &log_status(status)));
+        let line = text::init_report_line(duration, phase, log_status(status));
+        self.output.platform(line);
     }
 }
 
@@ -353,11 +367,11 @@ fn bootstraps_searched() -> String {
     format!("{task} {layer}")
 }
 
-fn log_status(status: &Status) -> text::LogStatus {
+fn log_status(status: &Status) -> text::Status<'_> {
     match status {
-        Status::Success => text::LogStatus::Success,
-        Status::Timeout => text::LogStatus::Timeout,
-        Status::Error { error_type } => text::LogStatus::Error { error_type: error_type.as_str().to_owned() },
+        Status::Success => text::Status::Success,
+        Status::Timeout => text::Status::Timeout,
+        Status::Error { error_type } => text::Status::Error { error_type: Some(error_type.as_str()) },
     }
 }
 

@@ -7,6 +7,7 @@ use super::revision::Revision;
 use super::scheduler::{Order, SchedulerHandle};
 use crate::runtimes::{Language, Kind, Runtimes, Served};
 use crate::store::{Change, CommitError, FunctionRecord, StateKind, Store, StoreError, UpdateKind};
+use hearth_api::arn::Home;
 use hearth_logic::{FunctionId, RevisionId};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
@@ -45,8 +46,7 @@ pub(crate) struct Functions {
     pub(crate) store: Store,
     runtimes: Arc<Runtimes>,
     scheduler: SchedulerHandle,
-    region: String,
-    account: String,
+    home: Home,
     entries: RwLock<BTreeMap<String, Entry>>,
     gates: Vec<Mutex<()>>,
     last_id: AtomicU64,
@@ -58,11 +58,11 @@ impl Functions {
         store: Store,
         runtimes: Arc<Runtimes>,
         scheduler: SchedulerHandle,
-        (region, account): (String, String),
+        home: Home,
     ) -> Self {
         let gates = (0..GATES).map(|_| Mutex::new(())).collect();
         let (entries, last_id) = (RwLock::default(), AtomicU64::new(0));
-        Self { store, runtimes, scheduler, region, account, entries, gates, last_id }
+        Self { store, runtimes, scheduler, home, entries, gates, last_id }
     }
 
     /// The runtimes of this host.
@@ -70,9 +70,15 @@ impl Functions {
         &self.runtimes
     }
 
+    /// Where this installation stands.
+    pub(crate) const fn home(&self) -> &Home {
+        &self.home
+    }
+
     /// Unqualified ARN of a function.
     pub(crate) fn arn(&self, name: &str) -> String {
-        format!("arn:aws:lambda:{}:{}:function:{name}", self.region, self.account)
+        let Home { partition, region, account } = &self.home;
+        format!("arn:{partition}:lambda:{region}:{account}:function:{name}")
     }
 
     /// The revision that serves now.
@@ -185,8 +191,8 @@ impl Functions {
             log_group: group.into(),
             json_log_level: (logging.format == "JSON").then(level),
             runtime_version: runtime_version(&runtime, &served),
-            runtime_version_arn: runtime_version_arn(&self.region, &runtime, &served),
-            region: self.region.clone(),
+            runtime_version_arn: runtime_version_arn(&self.home.region, &runtime, &served),
+            region: self.home.region.clone(),
             runtime,
             served,
         }

@@ -15,6 +15,7 @@ use tokio::sync::mpsc::{self, error::TrySendError};
 
 /// Messages that wait for the scheduler; senders beyond wait themselves.
 const MESSAGES_MAX: usize = 16 * 1024;
+const FORGET_AT_MIN: usize = 64;
 
 /// What arrives at the scheduler.
 pub(crate) enum Order {
@@ -136,6 +137,7 @@ pub(crate) async fn start(
         waiting: BTreeMap::new(),
         environments: BTreeMap::new(),
         revisions: BTreeMap::new(),
+        forget_at: FORGET_AT_MIN,
         drained: None,
     };
     drive(&mut driver, &mut inbox).await;
@@ -149,6 +151,8 @@ struct SchedulerDriver {
     environments: BTreeMap<EnvironmentId, mpsc::Sender<Message>>,
     /// Revisions that environments may be started for.
     revisions: BTreeMap<RevisionId, Arc<Revision>>,
+    /// How many revisions are kept before the unused ones are looked for; doubles with what is left.
+    forget_at: usize,
     drained: Option<tokio::sync::oneshot::Sender<()>>,
 }
 
@@ -236,10 +240,7 @@ impl Driver for SchedulerDriver {
             Order::Told(told) => self.hear(told),
             Order::Function { function, reserved } => Event::Function { function, reserved, idle_timeout: None },
             Order::FunctionGone(function) => Event::FunctionGone { function },
-            Order::Retire(revision) => {
-                self.revisions.remove(&revision);
-                Event::Retire { revision }
-            }
+            Order::Retire(revision) => Event::Retire { revision },
             Order::Drain(done) => {
                 self.drained = Some(done);
                 Event::Drain
@@ -269,6 +270,15 @@ impl Driver for SchedulerDriver {
             }
         }
         None
+    }
+
+    fn settled(&mut self) {
+        // A revision is kept for as long as the machine may ask to start an environment of it.
+        if self.revisions.len() > self.forget_at {
+            let machine = &self.machine;
+            self.revisions.retain(|revision, _| machine.serves(*revision));
+            self.forget_at = (self.revisions.len() * 2).max(FORGET_AT_MIN);
+        }
     }
 
     fn is_done(&self) -> bool {

@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::http::{self, admin::Health, control::Control, server};
 use crate::runtimes::{Interpreter, Language, Missing, Runtimes, discover};
 use crate::store::{Blobs, Layout, RunInfo, Store, Unpacker, collect_garbage};
+use hearth_api::arn::Home;
 use hearth_sandbox::forker::client::Forker;
 use hearth_sandbox::{ForkerConfig, privileges};
 use std::collections::BTreeMap;
@@ -29,6 +30,8 @@ use tokio::sync::{oneshot, watch};
 
 /// After the grace, destroying what is left takes this long at most.
 const DESTROY_MAX: Duration = Duration::from_secs(10);
+/// How often unused code is looked for.
+const COLLECT_EVERY: Duration = Duration::from_secs(300);
 /// Descriptors that the daemon keeps for itself, and per environment (DESIGN §5).
 const FDS_OWN: u64 = 512;
 const FDS_PER_ENVIRONMENT: u64 = 12;
@@ -38,10 +41,9 @@ type Problem = Box<dyn std::error::Error>;
 /// Runs the daemon until it is told to stop.
 pub(crate) fn serve(config: Config) -> Result<(), Problem> {
     check(&config)?;
-    let state_dir = Path::new(&config.state_dir);
-    let layout = Layout::open(state_dir, &random::hex::<8>())?;
-    let listen = bind(&config.listen, "listen")?;
-    let admin = bind(&config.admin_listen, "admin_listen")?;
+    let layout = Layout::open(&config.state_dir, &random::hex::<8>())?;
+    let listen = bind(config.listen, "listen")?;
+    let admin = bind(config.admin_listen, "admin_listen")?;
     let runtimes = Arc::new(find_runtimes(&config)?);
     tracing::info!(runtimes = ?runtimes.names(), absent = ?runtimes.absent(), "runtimes");
     let open_files = privileges::raise_open_files();
@@ -84,7 +86,7 @@ fn check(_config: &Config) -> Result<(), Problem> {
     .into())
 }
 
-fn bind(address: &str, key: &str) -> Result<TcpListener, Problem> {
+fn bind(address: SocketAddr, key: &str) -> Result<TcpListener, Problem> {
     let listener = TcpListener::bind(address).map_err(|error| {
         format!("cannot listen on {address}: {error}. Choose another address with `{key}` (port 0 picks a free one).")
     })?;
@@ -99,7 +101,7 @@ fn find_runtimes(config: &Config) -> Result<Runtimes, Problem> {
     let mut configured: BTreeMap<String, Interpreter> = BTreeMap::new();
     for (name, program) in config.interpreters() {
         let language = if name.starts_with("python") { Language::Python } else { Language::Node };
-        let interpreter = discover::ask(Path::new(&program), language)
+        let interpreter = discover::ask(&program, language)
             .map_err(|error| format!("[runtimes.\"{name}\"] interpreter: {error}"))?;
         configured.insert(name, interpreter);
     }
@@ -147,8 +149,8 @@ async fn run(started: Started) -> Result<(), Problem> {
     let blobs = Blobs::new(&layout.blobs());
     let unpacker = Arc::new(Unpacker::new(blobs.clone(), &layout.unpacked()));
     let (scheduler, inbox) = SchedulerHandle::new();
-    let identity = (config.region.clone(), config.account_id.clone());
-    let functions = Functions::new(store.clone(), runtimes, scheduler.clone(), identity);
+    let home = Home::new(config.region.clone(), config.account_id.clone());
+    let functions = Functions::new(store.clone(), runtimes, scheduler.clone(), home);
     let retention = Retention {
         file_bytes: config.logs.max_file_mb << 20,
         files: config.logs.keep_files,
@@ -159,7 +161,7 @@ async fn run(started: Started) -> Result<(), Problem> {
         logs: Logs::start(&layout.logs(), retention)?,
         keys: Keys::default(),
         sandboxes,
-        code: Code::new(unpacker),
+        code: Code::new(Arc::clone(&unpacker)),
         scheduler: scheduler.clone(),
         functions,
         pure_v2,
@@ -169,8 +171,9 @@ async fn run(started: Started) -> Result<(), Problem> {
     tokio::spawn(scheduler::start(limits, Arc::clone(&shared), scheduler.clone(), inbox));
     let (local, admin_local) = (listen.local_addr()?, admin.local_addr()?);
     let control = Arc::new(Control::new(Arc::clone(&shared), blobs.clone(), &config, local));
-    let swept = collect_garbage(&store, &blobs, &layout.unpacked())?;
-    tracing::debug!(?swept, "garbage");
+    let keeper = Keeper { store: store.clone(), blobs, unpacker, shared: Arc::clone(&shared) };
+    keeper.clone().collect()?;
+    tokio::spawn(keeper.run());
     control.resume().await?;
     let health = Health::default();
     let (stop, stopped) = watch::channel(false);
@@ -189,6 +192,39 @@ async fn run(started: Started) -> Result<(), Problem> {
     outcome
 }
 
+/// Removes code that nothing refers to any more.
+#[derive(Clone)]
+struct Keeper {
+    store: Store,
+    blobs: Blobs,
+    unpacker: Arc<Unpacker>,
+    shared: Arc<Shared>,
+}
+
+impl Keeper {
+    fn collect(self) -> Result<(), crate::store::GarbageError> {
+        let in_use = self.shared.code.in_use();
+        let collected = collect_garbage(&self.store, &self.blobs, &self.unpacker, &in_use)?;
+        if collected.trees > 0 {
+            self.shared.code.forget_all();
+        }
+        tracing::debug!(?collected, "unused code removed");
+        Ok(())
+    }
+
+    async fn run(self) {
+        loop {
+            tokio::time::sleep(COLLECT_EVERY).await;
+            let keeper = self.clone();
+            match tokio::task::spawn_blocking(move || keeper.collect()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "unused code could not be removed"),
+                Err(error) => tracing::error!(%error, "the search for unused code failed"),
+            }
+        }
+    }
+}
+
 fn serve_control(
     listener: TcpListener,
     control: Arc<Control>,
@@ -199,7 +235,7 @@ fn serve_control(
         let control = Arc::clone(&control);
         async move { control.handle(request).await }
     };
-    tokio::spawn(server::serve(server::Listener::Tcp(listener), Arc::new(handler), stop));
+    tokio::spawn(server::serve(server::Listener::Tcp(listener), Arc::new(handler), server::Limits::default(), stop));
     Ok(())
 }
 
@@ -215,7 +251,7 @@ fn serve_admin(
         let response = http::admin::public(&shared, &health, &request);
         async move { response }
     };
-    tokio::spawn(server::serve(server::Listener::Tcp(listener), Arc::new(handler), stop));
+    tokio::spawn(server::serve(server::Listener::Tcp(listener), Arc::new(handler), server::Limits::default(), stop));
     Ok(())
 }
 
@@ -226,7 +262,7 @@ fn serve_socket(path: &Path, control: &Arc<Control>, stop: watch::Receiver<bool>
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
     let control = Arc::clone(control);
     let handler = move |request| http::admin::private(Arc::clone(&control), request);
-    tokio::spawn(server::serve(server::Listener::Unix(listener), Arc::new(handler), stop));
+    tokio::spawn(server::serve(server::Listener::Unix(listener), Arc::new(handler), server::Limits::default(), stop));
     Ok(())
 }
 

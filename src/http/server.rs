@@ -16,8 +16,19 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, watch};
 
-/// Connections served at once; more wait in the listener's queue.
-const CONNECTIONS_MAX: usize = 8192;
+/// What one listener's clients may take together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Connections served at once; more wait in the listener's queue.
+    pub(crate) connections: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections: 8192 }
+    }
+}
+
 /// A client has this long to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
 /// A client may pause this long within a body.
@@ -62,12 +73,12 @@ impl Listener {
 }
 
 /// Serves until `stop` turns true, then lets open requests finish for a short while.
-pub(crate) async fn serve<H, F>(listener: Listener, handler: Arc<H>, mut stop: watch::Receiver<bool>)
+pub(crate) async fn serve<H, F>(listener: Listener, handler: Arc<H>, limits: Limits, mut stop: watch::Receiver<bool>)
 where
     H: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let slots = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder

@@ -5,7 +5,7 @@
 
 use crate::FunctionId;
 use crate::exchange::Event;
-use crate::fleet::Room;
+use crate::fleet::{Environment, Room, State};
 use crate::scheduler::{Due, Place, Scheduler};
 use std::collections::BTreeMap;
 
@@ -32,13 +32,18 @@ fn is_setting(event: &Event) -> bool {
     matches!(event, Event::Configure { .. } | Event::Function { .. } | Event::FunctionGone { .. })
 }
 
+/// True where the scheduler recounts after each step of its own accord.
+pub(crate) fn checks_itself(scheduler: &Scheduler) -> bool {
+    cfg!(debug_assertions) && is_small(scheduler)
+}
+
 fn is_small(scheduler: &Scheduler) -> bool {
     scheduler.fleet().len() <= SMALL_ENVIRONMENTS && scheduler.invocations().len() <= SMALL_INVOCATIONS
 }
 
 impl Watch {
     pub(crate) fn before(scheduler: &Scheduler, event: Option<&Event>) -> Self {
-        if !cfg!(debug_assertions) || !is_small(scheduler) {
+        if !checks_itself(scheduler) {
             return Self(None);
         }
         let admission = scheduler.admission();
@@ -135,7 +140,7 @@ fn broken_permits(scheduler: &Scheduler) -> Option<String> {
     None
 }
 
-/// Whoever waits or idles has a deadline; nobody waits for a start that could begin now.
+/// Whoever waits or idles has a deadline, and nobody else; nobody waits for a start that could begin now.
 fn broken_deadlines(scheduler: &Scheduler) -> Option<String> {
     let (fleet, timers, limits) = (scheduler.fleet(), scheduler.timers(), scheduler.limits());
     if let Some(id) = fleet.idle().find(|id| !timers.is_set(Due::Idle(*id))) {
@@ -144,6 +149,18 @@ fn broken_deadlines(scheduler: &Scheduler) -> Option<String> {
     let mut waiters = fleet.pools().flat_map(|pool| pool.waiters().values());
     if let Some(invocation) = waiters.find(|invocation| !timers.is_set(Due::Wait(**invocation))) {
         return Some(format!("invocation {invocation} would wait for ever"));
+    }
+    let is_leaving = |state| matches!(state, State::Leaving { .. });
+    let stale = timers.keys().find(|due| match due {
+        Due::Idle(id) => !fleet.get(*id).is_some_and(Environment::is_idle),
+        Due::Destroy(id) => !fleet.get(*id).is_some_and(|environment| is_leaving(environment.state)),
+        Due::Wait(id) => {
+            !scheduler.invocations().get(id).is_some_and(|admitted| admitted.place == Place::Waiting)
+        }
+        Due::Drained => false,
+    });
+    if let Some(due) = stale {
+        return Some(format!("a deadline is left of nothing: {due:?}"));
     }
     let pool = fleet.wanted.first_key_value().and_then(|(_, revision)| fleet.pool(*revision))?;
     let bounded = fleet.launching() >= usize::try_from(limits.starts_max.max(1)).unwrap_or(usize::MAX);

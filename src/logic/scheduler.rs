@@ -6,12 +6,14 @@
 //!
 //! Every step costs O(log n) and what it undoes; settings of functions and limits may cost a walk over what they concern.
 
+mod endings;
+
 pub use crate::exchange::{Action, Detail, Event, Why};
 
 use crate::admission::{Admission, Permit, Reason};
 use crate::fleet::{Fleet, Room, State};
 use crate::laws::Watch;
-use crate::limits::{DELIVERY_ATTEMPTS_MAX, RETRY_PAUSE, SchedulerLimits};
+use crate::limits::SchedulerLimits;
 use crate::pool::Turn;
 use crate::timers::Timers;
 use crate::{EnvironmentId, FunctionId, InvocationId, Machine, RevisionId, Time};
@@ -128,6 +130,12 @@ impl Scheduler {
     #[must_use]
     pub const fn limits(&self) -> &SchedulerLimits {
         &self.limits
+    }
+
+    /// True while the revision has an environment or somebody waits for one, so that `Start` may still name it.
+    #[must_use]
+    pub fn serves(&self, revision: RevisionId) -> bool {
+        self.fleet.pool(revision).is_some()
     }
 
     /// Figures for metrics.
@@ -288,97 +296,6 @@ impl Scheduler {
         }
     }
 
-    fn released(
-        &mut self,
-        now: Time,
-        environment: EnvironmentId,
-        invocation: InvocationId,
-        reuse: bool,
-        todo: &mut Vec<Action>,
-    ) {
-        if !self.fleet.vacate(environment, invocation, now) {
-            return;
-        }
-        self.settle(invocation);
-        if reuse {
-            self.employ(now, environment, todo);
-        } else {
-            self.destroy(environment, Why::Spent, todo);
-        }
-    }
-
-    fn given_back(
-        &mut self,
-        now: Time,
-        environment: EnvironmentId,
-        invocation: InvocationId,
-        todo: &mut Vec<Action>,
-    ) {
-        if !self.fleet.vacate(environment, invocation, now) {
-            return;
-        }
-        self.destroy(environment, Why::Unreachable, todo);
-        let Some(admitted) = self.invocations.get(&invocation) else { return };
-        if self.phase == Phase::Stopping {
-            self.refuse(invocation, Reason::ShuttingDown, todo);
-            return;
-        }
-        if admitted.deliveries >= DELIVERY_ATTEMPTS_MAX {
-            self.fail(invocation, Detail::NotTaken, todo);
-            return;
-        }
-        let open = self.fleet.pool(admitted.revision).and_then(|pool| pool.newest_open());
-        match open {
-            Some(other) => self.assign(now, other, invocation, todo),
-            None => self.wait(now, invocation),
-        }
-    }
-
-    fn died(&mut self, environment: EnvironmentId, todo: &mut Vec<Action>) {
-        let Some(state) = self.fleet.get(environment).map(|e| e.state) else { return };
-        self.fail_held(environment, todo);
-        self.destroy(environment, Why::Died, todo);
-        if let State::Starting { .. } = state {
-            self.fail_uncovered(environment, &Detail::Died, todo);
-        }
-    }
-
-    /// Counts out an environment of which nothing is left.
-    fn gone(&mut self, environment: EnvironmentId, detail: &Detail, todo: &mut Vec<Action>) {
-        let Some(found) = self.fleet.get(environment) else { return };
-        let (state, revision) = (found.state, found.revision);
-        self.fail_held(environment, todo);
-        // While it is still listed, so that its pool is there for the waiters.
-        self.fleet.leave(environment, Why::Died);
-        if let State::Starting { .. } = state {
-            self.fail_uncovered(environment, detail, todo);
-        }
-        self.fleet.remove(environment);
-        self.timers.cancel(Due::Idle(environment));
-        self.timers.cancel(Due::Destroy(environment));
-        self.fleet.forget_if_empty(revision);
-    }
-
-    fn fail_held(&mut self, environment: EnvironmentId, todo: &mut Vec<Action>) {
-        let Some(found) = self.fleet.get(environment) else { return };
-        let held: Vec<InvocationId> = found.in_flight.keys().copied().collect();
-        for invocation in held {
-            self.fail(invocation, Detail::Died, todo);
-        }
-    }
-
-    /// A start came to nothing: who has none under way thereby would wait for nothing.
-    fn fail_uncovered(&mut self, environment: EnvironmentId, detail: &Detail, todo: &mut Vec<Action>) {
-        if let Some(invocation) = self.uncovered_beside(environment) {
-            self.fail(invocation, detail.clone(), todo);
-        }
-    }
-
-    fn uncovered_beside(&self, environment: EnvironmentId) -> Option<InvocationId> {
-        let revision = self.fleet.get(environment)?.revision;
-        self.fleet.pool(revision)?.first_uncovered()
-    }
-
     fn configure(&mut self, limits: SchedulerLimits, todo: &mut Vec<Action>) {
         self.admission.set_account(limits.account_concurrency);
         let before = std::mem::replace(&mut self.limits, limits);
@@ -405,68 +322,6 @@ impl Scheduler {
         if self.invocations.get(&invocation).is_some_and(|admitted| admitted.place == Place::Waiting) {
             self.settle(invocation);
         }
-    }
-
-    fn drain(&mut self, todo: &mut Vec<Action>) {
-        if self.phase == Phase::Serving {
-            self.phase = Phase::Draining;
-        }
-        let idle: Vec<EnvironmentId> = self.fleet.idle().collect();
-        for environment in idle {
-            self.destroy(environment, Why::Draining, todo);
-        }
-    }
-
-    fn stop(&mut self, todo: &mut Vec<Action>) {
-        self.drain(todo);
-        self.phase = Phase::Stopping;
-        let waiting: Vec<InvocationId> =
-            self.fleet.pools().flat_map(|pool| pool.waiters().values().copied()).collect();
-        for invocation in waiting {
-            self.refuse(invocation, Reason::ShuttingDown, todo);
-        }
-        let all: Vec<EnvironmentId> = self.fleet.iter().map(|(id, _)| id).collect();
-        for environment in all {
-            self.destroy(environment, Why::Draining, todo);
-        }
-    }
-
-    fn refused(&mut self, now: Time, action: Action, todo: &mut Vec<Action>) {
-        match action {
-            Action::Assign { invocation, environment } => self.given_back(now, environment, invocation, todo),
-            Action::Start { environment, .. } => self.start_refused(environment, todo),
-            Action::Destroy { environment, .. } => {
-                if self.fleet.get(environment).is_some() {
-                    self.timers.set(Due::Destroy(environment), now.after(RETRY_PAUSE));
-                }
-            }
-            Action::Drained => {
-                if self.drained {
-                    self.timers.set(Due::Drained, now.after(RETRY_PAUSE));
-                }
-            }
-            // The permit is back; who waits for the answer sees its channel close.
-            Action::Refuse { .. } | Action::Fail { .. } => {}
-        }
-    }
-
-    fn start_refused(&mut self, environment: EnvironmentId, todo: &mut Vec<Action>) {
-        let Some(found) = self.fleet.get(environment) else { return };
-        let revision = found.revision;
-        match found.state {
-            State::Starting { .. } => {
-                self.fleet.leave(environment, Why::Unreachable);
-                if let Some(invocation) = self.uncovered_beside(environment) {
-                    self.refuse(invocation, Reason::QueueFull, todo);
-                }
-            }
-            // Told to go in the meantime: it never was, so it is gone.
-            State::Leaving { .. } => {}
-            State::Serving => return,
-        }
-        self.fleet.remove(environment);
-        self.timers.cancel(Due::Destroy(environment));
-        self.fleet.forget_if_empty(revision);
     }
 
     fn fall_due(&mut self, due: Due, todo: &mut Vec<Action>) {

@@ -35,6 +35,10 @@ impl<K: Ord + Copy> Timers<K> {
         self.by_key.contains_key(&key)
     }
 
+    pub(crate) fn keys(&self) -> impl Iterator<Item = K> + '_ {
+        self.by_key.keys().copied()
+    }
+
     /// Takes the earliest deadline if it is not after `now`.
     pub(crate) fn pop_due(&mut self, now: Time) -> Option<K> {
         let (at, key) = *self.by_time.first()?;

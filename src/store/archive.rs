@@ -266,7 +266,8 @@ fn check_tree(nodes: BTreeMap<Vec<u8>, Node<'_>>) -> Result<Plan<'_>, ArchiveErr
             return Err(ArchiveError::TooManyEntries);
         }
         let below = [path.as_slice(), b"/"].concat();
-        let has_children = nodes.range(below.clone()..).next().is_some_and(|(next, _)| next.starts_with(&below));
+        let has_children =
+            nodes.range(below.clone()..).next().is_some_and(|(next, _)| next.starts_with(&below));
         if has_children && !matches!(node, Node::Directory) {
             return refuse(path, Why::Conflict);
         }
@@ -306,7 +307,8 @@ pub(super) fn inflate(
     let mut size = 0_u64;
     let mut chunk = vec![0; CHUNK];
     loop {
-        let read = source.read(&mut chunk).map_err(|_| ArchiveError::Broken { detail: "undecodable data" })?;
+        let read =
+            source.read(&mut chunk).map_err(|_| ArchiveError::Broken { detail: "undecodable data" })?;
         if read == 0 {
             break;
         }

@@ -22,7 +22,10 @@ pub(crate) enum Store {
     /// Durable, in the state directory.
     Sqlite(SqliteStore),
     /// For tests and simulations; gone with the process.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the second engine keeps the seam honest; tests run both"))]
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the second engine keeps the seam honest; tests run both")
+    )]
     Memory(MemoryStore),
 }
 
@@ -146,7 +149,9 @@ pub(crate) enum StoreError {
         detail: String,
     },
     /// Written by a later release.
-    #[error("the catalog has schema {found}, this hearth knows up to {known}: run the hearth that wrote it, or a later one")]
+    #[error(
+        "the catalog has schema {found}, this hearth knows up to {known}: run the hearth that wrote it, or a later one"
+    )]
     Newer {
         /// On disk.
         found: i64,

@@ -85,7 +85,8 @@ mod tests {
         function.code = used;
         fixture.store.commit(vec![Change::Create(Box::new(function))]).await.expect("commits");
         let in_use = BTreeSet::from([running.digest]);
-        let collect = || collect_garbage(&fixture.store, &fixture.blobs, &fixture.unpacker, &in_use).expect("collects");
+        let collect =
+            || collect_garbage(&fixture.store, &fixture.blobs, &fixture.unpacker, &in_use).expect("collects");
         let collected = collect();
         assert_eq!((collected.blobs, collected.bytes, collected.trees), (2, unused.size + running.size, 1));
         assert!(fixture.blobs.read(&used.digest).is_ok());

@@ -106,7 +106,9 @@ fn find_end(package: &[u8]) -> Result<usize, ArchiveError> {
     let Some(last) = package.len().checked_sub(END_SIZE) else { return broken("too short for a zip") };
     let first = last.saturating_sub(usize::from(u16::MAX));
     let mut candidates = (first..=last).rev().filter(|at| package[*at..].starts_with(&END));
-    let fits = |at: &usize| u16_at(package, at + 20).is_ok_and(|comment| at + END_SIZE + usize::from(comment) <= package.len());
+    let fits = |at: &usize| {
+        u16_at(package, at + 20).is_ok_and(|comment| at + END_SIZE + usize::from(comment) <= package.len())
+    };
     candidates.find(fits).map_or_else(|| broken("no end record"), Ok)
 }
 
@@ -118,7 +120,9 @@ fn find_end64(package: &[u8], end: usize) -> Result<Option<usize>, ArchiveError>
     let claimed = usize::try_from(u64_at(package, locator + 8)?).unwrap_or(usize::MAX);
     // With a prefix the claim is off; the record usually stands right before its locator.
     let places = [Some(claimed), locator.checked_sub(END64_SIZE)];
-    let right = |at: &usize| package.get(*at..locator).is_some_and(|it| it.starts_with(&END64) && it.len() >= END64_SIZE);
+    let right = |at: &usize| {
+        package.get(*at..locator).is_some_and(|it| it.starts_with(&END64) && it.len() >= END64_SIZE)
+    };
     places.into_iter().flatten().find(right).map_or_else(|| broken("no zip64 end record"), |at| Ok(Some(at)))
 }
 
@@ -135,7 +139,8 @@ fn read_entry<'a>(
     let name_end = at + ENTRY_SIZE + length(28)?;
     let extra_end = name_end + length(30)?;
     let next = extra_end + length(32)?;
-    let (Some(name), Some(extra)) = (table.get(at + ENTRY_SIZE..name_end), table.get(name_end..extra_end)) else {
+    let (Some(name), Some(extra)) = (table.get(at + ENTRY_SIZE..name_end), table.get(name_end..extra_end))
+    else {
         return broken("the table ends early");
     };
     let mut size = u64::from(u32_at(table, at + 24)?);

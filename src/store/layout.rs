@@ -113,7 +113,8 @@ impl Layout {
         let root = fs::canonicalize(root).map_err(failed("find", root))?;
         refuse_foreign(&root)?;
         let lock = take_lock(&root, patience)?;
-        fs::set_permissions(&root, fs::Permissions::from_mode(0o700)).map_err(failed("make private", &root))?;
+        fs::set_permissions(&root, fs::Permissions::from_mode(0o700))
+            .map_err(failed("make private", &root))?;
         let mut layout = Self { root, instance: String::new(), lock };
         layout.instance = layout.read_version(fresh_instance)?;
         for name in ["blobs", "blobs/sha256", "blobs/tmp", "unpacked", "logs"] {
@@ -197,7 +198,8 @@ impl Layout {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let new = LayoutFile { version: VERSION, instance: fresh_instance.to_owned() };
-                let text = serde_json::to_vec(&new).map_err(io::Error::other).map_err(failed("encode", &path))?;
+                let text =
+                    serde_json::to_vec(&new).map_err(io::Error::other).map_err(failed("encode", &path))?;
                 replace_file(&path, &text).map_err(failed("write", &path))?;
                 return Ok(new.instance);
             }
@@ -224,7 +226,8 @@ impl Layout {
     fn clear_leftovers(&self) -> Result<(), LayoutError> {
         let tmp = self.root.join("blobs/tmp");
         clear(&tmp, |_| true).map_err(failed("clear", &tmp))?;
-        clear(&self.root, |name| name.as_encoded_bytes().ends_with(b".new")).map_err(failed("clear", &self.root))?;
+        clear(&self.root, |name| name.as_encoded_bytes().ends_with(b".new"))
+            .map_err(failed("clear", &self.root))?;
         for stale in ["run.json", "admin.sock"] {
             let path = self.root.join(stale);
             if let Err(error) = fs::remove_file(&path)
@@ -237,7 +240,8 @@ impl Layout {
         let marker = unpacked.join("BOOT");
         let boot = fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let same_boot = !boot.is_empty() && fs::read(&marker).is_ok_and(|found| found == boot);
-        let doomed = |name: &OsStr| name != "BOOT" && (!same_boot || name.as_encoded_bytes().ends_with(b".tmp"));
+        let doomed =
+            |name: &OsStr| name != "BOOT" && (!same_boot || name.as_encoded_bytes().ends_with(b".tmp"));
         clear(&unpacked, doomed).map_err(failed("clear", &unpacked))?;
         if same_boot { Ok(()) } else { replace_file(&marker, &boot).map_err(failed("write", &marker)) }
     }
@@ -483,10 +487,16 @@ mod tests {
     fn run_info_is_written_whole_and_removed_twice_without_error() {
         let scratch = Scratch::new();
         let layout = open(scratch.path()).expect("opens");
-        let info = RunInfo { listen: "127.0.0.1:1".into(), admin: "127.0.0.1:2".into(), pid: 3, instance: ID.into() };
+        let info = RunInfo {
+            listen: "127.0.0.1:1".into(),
+            admin: "127.0.0.1:2".into(),
+            pid: 3,
+            instance: ID.into(),
+        };
         layout.write_run_info(&info).expect("writes");
         let read = fs::read_to_string(scratch.path().join("run.json")).expect("reads");
-        let expected = format!(r#"{{"listen":"127.0.0.1:1","admin":"127.0.0.1:2","pid":3,"instance":"{ID}"}}"#);
+        let expected =
+            format!(r#"{{"listen":"127.0.0.1:1","admin":"127.0.0.1:2","pid":3,"instance":"{ID}"}}"#);
         assert_eq!(read, expected);
         layout.remove_run_info().expect("removes");
         layout.remove_run_info().expect("is gone");

@@ -21,12 +21,10 @@ mod tests;
 #[cfg(test)]
 mod zips;
 
-pub(crate) use archive::{ArchiveError, Summary, validate};
-pub(crate) use blobs::{BlobError, Blobs, Pin, digest_of};
-pub(crate) use catalog::{Change, CommitError, Store, StoreError, Usage};
-pub(crate) use garbage::{Collected, collect_garbage};
-pub(crate) use layout::{Layout, LayoutError, RunInfo};
-pub(crate) use record::{
-    Code, Configuration, FunctionRecord, Logging, Reason, State, StateKind, UpdateKind, UpdateStatus,
-};
-pub(crate) use unpack::{UnpackError, Unpacker};
+pub(crate) use archive::validate;
+pub(crate) use blobs::{Blobs, Pin};
+pub(crate) use catalog::{Change, CommitError, Store, StoreError};
+pub(crate) use garbage::{GarbageError, collect_garbage};
+pub(crate) use layout::{Layout, RunInfo};
+pub(crate) use record::{Configuration, FunctionRecord, Logging, State, StateKind, UpdateKind, UpdateStatus};
+pub(crate) use unpack::Unpacker;

@@ -58,8 +58,7 @@ pub(crate) struct SqliteStore {
 
 impl SqliteStore {
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
-        let failed =
-            |detail: String| StoreError::Open { path: path.display().to_string(), detail };
+        let failed = |detail: String| StoreError::Open { path: path.display().to_string(), detail };
         let mut writer = Connection::open(path).map_err(|error| failed(error.to_string()))?;
         configure(&writer).map_err(|error| failed(error.to_string()))?;
         migrate(&mut writer)?;
@@ -88,14 +87,15 @@ impl SqliteStore {
         let rows = self.read("list functions", move |connection| {
             let sql = format!("SELECT {COLUMNS} FROM functions WHERE name > ?1 ORDER BY name LIMIT ?2");
             let mut statement = connection.prepare_cached(&sql)?;
-            statement.query_map(params![after, limit], |row| Raw::from_row(row))?.collect::<Result<Vec<_>, _>>()
+            statement.query_map(params![after, limit], Raw::from_row)?.collect::<Result<Vec<_>, _>>()
         });
         rows.await?.into_iter().map(Raw::parse).collect()
     }
 
     pub(super) async fn usage(&self) -> Result<Usage, StoreError> {
         self.read("sum up functions", |connection| {
-            let sql = "SELECT count(*), coalesce(sum(code_size), 0), coalesce(sum(reserved), 0) FROM functions";
+            let sql =
+                "SELECT count(*), coalesce(sum(code_size), 0), coalesce(sum(reserved), 0) FROM functions";
             connection.prepare_cached(sql)?.query_row([], |row| {
                 Ok(Usage {
                     functions: unsigned(row.get(0)?),
@@ -202,11 +202,12 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
-    let failed =
-        |error: rusqlite::Error| StoreError::Engine { action: "migrate its schema", detail: error.to_string() };
+    let failed = |error: rusqlite::Error| StoreError::Engine {
+        action: "migrate its schema",
+        detail: error.to_string(),
+    };
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
-    let found: i64 =
-        connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
     if found > known {
         return Err(StoreError::Newer { found, known });
     }
@@ -214,7 +215,8 @@ fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     for (at, sql) in MIGRATIONS.iter().enumerate().skip(done) {
         let transaction = connection.transaction().map_err(failed)?;
         transaction.execute_batch(sql).map_err(failed)?;
-        transaction.pragma_update(None, "user_version", at + 1).map_err(failed)?;
+        let version = i64::try_from(at + 1).unwrap_or(known);
+        transaction.pragma_update(None, "user_version", version).map_err(failed)?;
         transaction.commit().map_err(failed)?;
     }
     Ok(())
@@ -286,7 +288,8 @@ fn apply(connection: &Connection, change: Change) -> Result<(), CommitError> {
     let name = change.name().to_owned();
     let current = fetch(connection, &name).map_err(writing)??;
     let others = || {
-        let sql = "SELECT coalesce(sum(reserved), 0) FROM functions WHERE reserved IS NOT NULL AND name <> ?1";
+        let sql =
+            "SELECT coalesce(sum(reserved), 0) FROM functions WHERE reserved IS NOT NULL AND name <> ?1";
         let sum = connection.prepare_cached(sql).and_then(|mut it| it.query_row([&name], |row| row.get(0)));
         sum.map(unsigned).map_err(writing)
     };
@@ -301,7 +304,9 @@ fn apply(connection: &Connection, change: Change) -> Result<(), CommitError> {
 }
 
 fn put(connection: &Connection, record: &FunctionRecord) -> Result<(), StoreError> {
-    let sql = format!("INSERT OR REPLACE INTO functions ({COLUMNS}) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)");
+    let sql = format!(
+        "INSERT OR REPLACE INTO functions ({COLUMNS}) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)"
+    );
     let mut statement = connection.prepare_cached(&sql).map_err(writing)?;
     let done = statement.execute(params![
         record.name,
@@ -320,9 +325,12 @@ fn put(connection: &Connection, record: &FunctionRecord) -> Result<(), StoreErro
     done.map(drop).map_err(writing)
 }
 
-fn fetch(connection: &Connection, name: &str) -> rusqlite::Result<Result<Option<FunctionRecord>, StoreError>> {
+fn fetch(
+    connection: &Connection,
+    name: &str,
+) -> rusqlite::Result<Result<Option<FunctionRecord>, StoreError>> {
     let sql = format!("SELECT {COLUMNS} FROM functions WHERE name = ?1");
-    let raw = connection.prepare_cached(&sql)?.query_row([name], |row| Raw::from_row(row)).optional()?;
+    let raw = connection.prepare_cached(&sql)?.query_row([name], Raw::from_row).optional()?;
     Ok(raw.map(Raw::parse).transpose())
 }
 
@@ -363,13 +371,13 @@ impl Raw {
 
     fn parse(self) -> Result<FunctionRecord, StoreError> {
         let mut record = self.record;
-        let damaged =
-            |detail: String| StoreError::Damaged { name: record.name.clone(), detail };
+        let damaged = |detail: String| StoreError::Damaged { name: record.name.clone(), detail };
         let digest = <[u8; 32]>::try_from(self.digest.as_slice())
             .map_err(|_| damaged(format!("a code hash of {} bytes", self.digest.len())))?;
         let part = |what: &str, error: serde_json::Error| damaged(format!("{what}: {error}"));
         let state = serde_json::from_str(&self.state).map_err(|error| part("state", error))?;
-        let last_update = serde_json::from_str(&self.last_update).map_err(|error| part("last update", error))?;
+        let last_update =
+            serde_json::from_str(&self.last_update).map_err(|error| part("last update", error))?;
         let tags = serde_json::from_str(&self.tags).map_err(|error| part("tags", error))?;
         let configuration =
             serde_json::from_str(&self.configuration).map_err(|error| part("configuration", error))?;

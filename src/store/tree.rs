@@ -91,7 +91,8 @@ fn descend(from: BorrowedFd<'_>, name: &[u8]) -> io::Result<OwnedFd> {
 }
 
 fn how(flags: OFlag) -> OpenHow {
-    let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+    let resolve =
+        ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_MAGICLINKS;
     OpenHow::new().flags(flags).resolve(resolve)
 }
 

@@ -46,7 +46,7 @@ pub(crate) enum UnpackError {
 
 impl Unpacker {
     /// Over the `unpacked` directory of a layout.
-    pub(crate) fn new(dir: &Path, blobs: Blobs) -> Self {
+    pub(crate) fn new(blobs: Blobs, dir: &Path) -> Self {
         Self { dir: dir.to_owned(), blobs, made: AtomicU64::new(0) }
     }
 
@@ -85,7 +85,8 @@ impl Unpacker {
         Ok(found)
     }
 
-    fn unpack(&self, digest: &Digest, package: &[u8]) -> Result<(), UnpackError> {
+    /// Makes the tree of a package in hand.
+    pub(super) fn unpack(&self, digest: &Digest, package: &[u8]) -> Result<(), UnpackError> {
         let tmp = self.fresh(digest);
         let failed = |source| UnpackError::Io { digest: *digest, source };
         fs::create_dir(&tmp).map_err(failed)?;

@@ -48,7 +48,7 @@ impl Raw {
 
     /// A deflated file of zeros.
     pub(crate) fn zeros(name: &[u8], size: usize) -> Self {
-        let mut packer = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
+        let mut packer = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
         let mut crc = Crc::new();
         let chunk = vec![0; 1 << 20];
         let mut left = size;
@@ -82,7 +82,8 @@ pub(crate) fn raw_zip(entries: &[Raw]) -> Vec<u8> {
         }
         common.extend(name.to_le_bytes());
         common.extend([0; 2]);
-        let offset = entry.shares.map_or_else(|| u32::try_from(package.len()).expect("small"), |at| offsets[at]);
+        let offset =
+            entry.shares.map_or_else(|| u32::try_from(package.len()).expect("small"), |at| offsets[at]);
         offsets.push(offset);
         if entry.shares.is_none() {
             package.extend(b"PK\x03\x04");
@@ -93,12 +94,12 @@ pub(crate) fn raw_zip(entries: &[Raw]) -> Vec<u8> {
         table.extend(b"PK\x01\x02\x14\x03");
         table.extend(&common);
         table.extend([0; 6]);
-        table.extend([0; 2]);
         table.extend((entry.mode << 16).to_le_bytes());
         table.extend(offset.to_le_bytes());
         table.extend(&entry.name);
     }
-    let (start, size) = (u32::try_from(package.len()).expect("small"), u32::try_from(table.len()).expect("small"));
+    let (start, size) =
+        (u32::try_from(package.len()).expect("small"), u32::try_from(table.len()).expect("small"));
     package.extend(table);
     package.extend(end_record(u16::try_from(entries.len()).expect("few"), size, start));
     package

@@ -161,7 +161,7 @@ def no_half_files(daemon):
 
 
 @pytest.mark.own_daemon
-def test_kill_9_while_functions_are_created_updated_and_invoked(start_daemon, python, long_run, record_property):
+def test_kill_9_while_functions_are_created_updated_and_invoked(start_daemon, python, long_run, figure):
     rounds = 50 if long_run else 5
     before = host.Inventory()
     chance = random.Random(20_240_501)
@@ -173,8 +173,8 @@ def test_kill_9_while_functions_are_created_updated_and_invoked(start_daemon, py
         daemon.start()
         check_books(daemon, books)
         waiting.until(lambda: no_half_files(daemon), "no temporary file is left", within_s=20)
-    record_property("rounds", rounds)
-    record_property("operations", done)
+    figure("kill -9 rounds", rounds)
+    figure("operations in these rounds", done)
     assert done > rounds
 
 

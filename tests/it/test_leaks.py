@@ -91,7 +91,7 @@ def descriptor_kinds(pid):
 
 
 @pytest.mark.own_daemon
-def test_every_outcome_and_then_kill_9_leaves_nothing(start_daemon, python, long_run, record_property):
+def test_every_outcome_and_then_kill_9_leaves_nothing(start_daemon, python, long_run, figure):
     count = 300 if long_run else 30
     before = host.Inventory()
     temporary = host.files("/tmp") if not long_run else None
@@ -121,8 +121,9 @@ def test_every_outcome_and_then_kill_9_leaves_nothing(start_daemon, python, long
     if temporary is not None:
         left = {path for path in host.files("/tmp") - temporary if "hearth-test-" not in path and "pytest" not in path}
         assert not left
-    record_property("cold_invocations", count * len(OUTCOMES))
-    record_property("left", str(host.Inventory().counts()))
+    figure("cold invocations, then kill -9", count * len(OUTCOMES))
+    figure("on the host before", before.counts())
+    figure("on the host afterwards", host.Inventory().counts())
 
 
 @pytest.mark.own_daemon

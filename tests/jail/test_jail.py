@@ -5,6 +5,7 @@ What is contained is always judged from outside or by what the attack reached, n
 
 import os
 import threading
+from pathlib import Path
 
 import attacks
 import pytest
@@ -19,7 +20,6 @@ HOST_FILES = [
     "/etc/sudoers",
     "/etc/ssh",
     "/root",
-    "/root/.ssh",
     "/home",
     "/var/lib",
     "/var/log",
@@ -86,7 +86,7 @@ def test_host_files_cannot_be_read(attack, daemon):
 
 
 def test_a_file_of_the_host_is_not_there_under_any_name(attack, tmp_path):
-    marker = daemons.Path("/tmp") / f"hearth-marker-{os.getpid()}"
+    marker = Path("/tmp") / f"hearth-marker-{os.getpid()}"
     marker.write_text("host")
     try:
         code = "def handler(event, context):\n    return [r for r, _, n in os.walk('/') if event in n]\n"
@@ -154,7 +154,7 @@ def test_the_daemons_ports_cannot_be_reached(attack, daemon):
 def addresses_of_the_host():
     """Addresses of this host, from the kernel's own table."""
     found = set()
-    for line in open("/proc/net/fib_trie"):
+    for line in Path("/proc/net/fib_trie").read_text().splitlines():
         word = line.replace("|--", "").strip()
         if word.count(".") == 3 and "/" not in word and not word.startswith(("127.", "0.")):
             found.add(word)
@@ -168,7 +168,7 @@ def test_the_daemons_unix_sockets_cannot_be_reached(attack, daemon):
         "/var/run/docker.sock",
         "/run/dbus/system_bus_socket",
     ]
-    abstract = [line.split()[-1] for line in open("/proc/net/unix") if line.split()[-1].startswith("@")]
+    abstract = [line.split()[-1] for line in Path("/proc/net/unix").read_text().splitlines() if " @" in line]
     assert attack(attacks.UNIX_SOCKETS, [*names, *abstract[:50]], Timeout=60).ok() == []
 
 
@@ -342,9 +342,9 @@ def test_the_user_on_the_host_is_nobody_else(make, daemon):
     users = set()
     for pid, (_, _, line) in host.processes().items():
         if "bootstrap.py" in line and pid in host.children_of(daemon.pid):
-            status = daemons.Path(f"/proc/{pid}/status").read_text()
+            status = Path(f"/proc/{pid}/status").read_text()
             users.add(next(entry.split()[1] for entry in status.splitlines() if entry.startswith("Uid:")))
-    own = daemons.Path(f"/proc/{daemon.pid}").stat().st_uid
+    own = Path(f"/proc/{daemon.pid}").stat().st_uid
     assert len(users) >= 2
     assert "0" not in users and str(own) not in users and "993" not in users
 

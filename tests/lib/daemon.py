@@ -4,7 +4,6 @@ Each daemon has a state directory and ports of its own, so any number of them ru
 the machine's owner runs. Processes are ended by the pid that was started here, never by name.
 """
 
-import contextlib
 import json
 import os
 import re
@@ -139,8 +138,8 @@ class Daemon:
         """`kill -9` of the daemon alone; what it started has to notice by itself."""
         if self.process is None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.process.pid, signal.SIGKILL)
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
         self.process.wait()
         self.process.stdout.close()
         self.process = None

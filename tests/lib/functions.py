@@ -1,6 +1,7 @@
 """Functions to put into a daemon: packages made in memory, creation, invocation, and what came back."""
 
 import base64
+import contextlib
 import io
 import json
 import shutil
@@ -168,10 +169,8 @@ class Maker:
     def delete_all(self):
         client = self.daemon.client()
         for name in self.names:
-            try:
+            with contextlib.suppress(client.exceptions.ResourceNotFoundException):
                 client.delete_function(FunctionName=name)
-            except client.exceptions.ResourceNotFoundException:
-                pass
         self.names.clear()
 
 

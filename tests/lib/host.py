@@ -128,11 +128,25 @@ def files(*places):
     return found
 
 
+def is_foreign(pid):
+    """Whether a process is of a kind that a daemon makes: in namespaces that are not ours, or the program itself.
+
+    Anything else that starts while a test counts (a compiler, a cron job) is the machine's own business.
+    """
+    place = Path(f"/proc/{pid}")
+    try:
+        if (place / "comm").read_text().startswith("hearth"):
+            return True
+        return any(os.readlink(place / "ns" / kind) != os.readlink(f"/proc/self/ns/{kind}") for kind in ("pid", "mnt"))
+    except OSError:
+        return False
+
+
 class Inventory:
-    """All of it at one moment. Zombies count as processes: somebody has to reap them."""
+    """All of it at one moment. Zombies of the program count as processes: somebody has to reap them."""
 
     def __init__(self):
-        self.processes = {(pid, start): line for pid, (start, _, line) in processes().items()}
+        self.processes = {(pid, start): line for pid, (start, _, line) in processes().items() if is_foreign(pid)}
         self.groups = control_groups()
         self.mounts = mounts()
         self.namespaces = namespaces()

@@ -3,8 +3,8 @@
 //! Declared once from the public model of the API: names, places and constraints are facts of the service.
 //! Holds no behaviour: the codec and the validator interpret what stands here.
 
-use crate::shape::integer;
 use super::*;
+use crate::shape::integer;
 
 alias! {
     UnreservedConcurrentExecutions: i32 = integer().at_least(0);

@@ -3,9 +3,9 @@
 //! Declared once from the public model of the API: names, places and constraints are facts of the service.
 //! Holds no behaviour: the codec and the validator interpret what stands here.
 
-use std::collections::BTreeMap;
-use crate::shape::{choice, double, integer, list, map, text};
 use super::*;
+use crate::shape::{choice, double, integer, list, map, text};
+use std::collections::BTreeMap;
 
 alias! {
     CapacityProviderMaxVCpuCount: i32 = integer().at_least(2).at_most(15_000);

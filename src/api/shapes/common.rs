@@ -3,10 +3,10 @@
 //! Declared once from the public model of the API: names, places and constraints are facts of the service.
 //! Holds no behaviour: the codec and the validator interpret what stands here.
 
-use std::collections::BTreeMap;
+use super::*;
 use crate::primitives;
 use crate::shape::{blob, choice, integer, list, long, map, text, timestamp};
-use super::*;
+use std::collections::BTreeMap;
 
 alias! {
     Architecture: String = choice(&["x86_64", "arm64"]);

@@ -3,8 +3,8 @@
 //! Declared once from the public model of the API: names, places and constraints are facts of the service.
 //! Holds no behaviour: the codec and the validator interpret what stands here.
 
-use crate::shape::{choice, integer, list, text};
 use super::*;
+use crate::shape::{choice, integer, list, text};
 
 alias! {
     MaxProvisionedConcurrencyConfigListItems: i32 = integer().at_least(1).at_most(50);

@@ -3,9 +3,9 @@
 //! Declared once from the public model of the API: names, places and constraints are facts of the service.
 //! Holds no behaviour: the codec and the validator interpret what stands here.
 
+use super::*;
 use crate::primitives;
 use crate::shape::{blob, choice, integer};
-use super::*;
 
 alias! {
     BlobStream: primitives::Blob = blob();

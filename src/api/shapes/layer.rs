@@ -3,8 +3,8 @@
 //! Declared once from the public model of the API: names, places and constraints are facts of the service.
 //! Holds no behaviour: the codec and the validator interpret what stands here.
 
-use crate::shape::{integer, list, long, text};
 use super::*;
+use crate::shape::{integer, list, long, text};
 
 alias! {
     CompatibleArchitectures: Vec<Architecture> = list(&Architecture).length(0, 2);

@@ -3,8 +3,8 @@
 //! Declared once from the public model of the API: names, places and constraints are facts of the service.
 //! Holds no behaviour: the codec and the validator interpret what stands here.
 
-use crate::shape::{boolean, text};
 use super::*;
+use crate::shape::{boolean, text};
 
 alias! {
     Action: String = text().length(0, 10_000).pattern(r"(lambda:[*]|lambda:[a-zA-Z]+|[*])");

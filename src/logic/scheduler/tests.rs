@@ -1,6 +1,7 @@
 //! The scheduler's promises one by one, in virtual time; worlds in which everything happens at once are in `sim`.
 
 use super::*;
+use crate::limits::RETRY_PAUSE;
 
 const F: FunctionId = FunctionId(1);
 const R: RevisionId = RevisionId(10);
@@ -265,6 +266,22 @@ fn a_retired_revision_serves_its_line_and_goes() {
 }
 
 #[test]
+fn a_retired_revision_is_served_until_nothing_of_it_is_left() {
+    let mut desk = Desk::new(|limits| limits.starts_max = 1);
+    assert!(!desk.scheduler.serves(R));
+    assert_eq!(desk.offer_to(1, S), [start(0, S)]);
+    assert_eq!(desk.offer(2), []);
+    desk.tell(Event::Retire { revision: R });
+    assert!(desk.scheduler.serves(R));
+    assert_eq!(desk.ready(0), [assign(1, 0), start(1, R)]);
+    assert_eq!(desk.ready(1), [assign(2, 1)]);
+    desk.tell(released(1, 2, true));
+    assert!(desk.scheduler.serves(R));
+    desk.tell(Event::Destroyed { environment: e(1) });
+    assert!(!desk.scheduler.serves(R));
+}
+
+#[test]
 fn retiring_destroys_what_is_idle_now_and_an_offer_makes_current_again() {
     let mut desk = Desk::new(|_| ());
     desk.warm(1, 0, R);
@@ -381,6 +398,34 @@ fn stopping_refuses_who_waits_and_destroys_everything() {
     assert_eq!(desk.tell(Event::Destroyed { environment: e(1) }), []);
     let gone = desk.tell(Event::Destroyed { environment: e(0) });
     assert_eq!(gone, [fail(2, Detail::Died), Action::Drained]);
+}
+
+#[test]
+fn what_is_given_back_after_stopping_is_refused() {
+    let mut desk = Desk::new(|_| ());
+    desk.offer(1);
+    desk.ready(0);
+    assert_eq!(desk.tell(Event::Stop), [destroy(0, Why::Draining)]);
+    let back = Event::GivenBack { environment: e(0), invocation: i(1) };
+    assert_eq!(desk.tell(back), [refuse(1, Reason::ShuttingDown)]);
+}
+
+#[test]
+fn a_new_idle_timeout_holds_for_who_idles_already() {
+    let mut desk = Desk::new(|_| ());
+    desk.warm(1, 0, R);
+    desk.wait(Duration::from_secs(10));
+    let limits = SchedulerLimits { idle_timeout: Duration::from_secs(4), ..SchedulerLimits::default() };
+    assert_eq!(desk.tell(Event::Configure { limits }), []);
+    assert_eq!(desk.wait(Duration::ZERO), [destroy(0, Why::IdleTimeout)]);
+}
+
+#[test]
+fn an_idle_environment_that_vanishes_leaves_no_deadline() {
+    let mut desk = Desk::new(|_| ());
+    desk.warm(1, 0, R);
+    assert_eq!(desk.tell(Event::Destroyed { environment: e(0) }), []);
+    assert_eq!(desk.scheduler.wake_at(), None);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 pub(super) enum Fate {
     Waiting,
     Running(EnvironmentId),
-    /// Given back or handed back: will be assigned again, or refused or failed.
+    /// Settled, refused, failed or cancelled: nothing may be said of it any more.
     Over,
 }
 
@@ -41,7 +41,7 @@ impl Ledger {
         self.invocations.insert(invocation, (revision, Fate::Waiting));
     }
 
-    /// Notes an event that is about to be told, and says whether it is news of something that (still) is.
+    /// Notes an event that is about to be told.
     pub(super) fn hear(&mut self, event: &Event) {
         match event {
             Event::Ready { environment } => {

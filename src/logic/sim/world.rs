@@ -5,7 +5,7 @@
 
 use super::ledger::{Fate, Ledger, revision_of};
 use super::random::Random;
-use crate::laws::broken_law;
+use crate::laws::{broken_law, checks_itself};
 use crate::scheduler::{Action, Event, Scheduler};
 use crate::{EnvironmentId, FunctionId, InvocationId, Machine, SchedulerLimits, Time};
 use std::collections::BTreeMap;
@@ -302,6 +302,9 @@ impl World {
         if self.steps > STEPS_MAX {
             return self.broken("the world does not come to rest".to_owned());
         }
+        if checks_itself(&self.scheduler) {
+            return Ok(());
+        }
         match broken_law(&self.scheduler) {
             Some(law) => self.broken(law),
             None => Ok(()),
@@ -341,6 +344,8 @@ mod tests {
     fn no_law_breaks_in_any_narrow_world() {
         let mut total = Tally::default();
         for seed in 0..seeds() {
+            // The last one printed is the one that panicked.
+            println!("seed {seed}");
             match World::new(Plan::narrow(seed, 300)).run() {
                 Ok(tally) => {
                     total.assigned += tally.assigned;

@@ -1,10 +1,10 @@
 //! The same promises held against both engines, and a model against which random histories are checked.
 
 use super::{Fixture, Scratch, record};
-use crate::store::catalog::{SCAN_MAX, TAGS_MAX};
+use crate::store::catalog::{SCAN_MAX, TAGS_MAX, Usage};
 use crate::store::memory::MemoryStore;
 use crate::store::{
-    Change, CommitError, FunctionRecord, State, StateKind, Store, StoreError, UpdateKind, UpdateStatus, Usage,
+    Change, CommitError, FunctionRecord, State, StateKind, Store, StoreError, UpdateKind, UpdateStatus,
 };
 use std::collections::BTreeMap;
 
@@ -141,7 +141,8 @@ async fn reservations_of_all_functions_stay_below_the_bound() {
         }
         store.commit(reserve("a", Some(600))).await.expect(engine);
         let error = store.commit(reserve("b", Some(301))).await.expect_err(engine);
-        let expected = CommitError::TooMuchReserved { name: "b".into(), asked: 301, others: 600, reservable: 900 };
+        let expected =
+            CommitError::TooMuchReserved { name: "b".into(), asked: 301, others: 600, reservable: 900 };
         assert_eq!(error, expected, "{engine}");
         store.commit(reserve("b", Some(300))).await.expect(engine);
         store.commit(reserve("a", Some(0))).await.expect("a function's own old reservation does not count");
@@ -308,10 +309,16 @@ impl Dice {
 fn model(functions: &mut BTreeMap<String, FunctionRecord>, changes: &[Change]) -> bool {
     let before = functions.clone();
     let ok = changes.iter().all(|change| {
-        let taken: u32 = functions.values().filter(|it| it.name != change.name()).filter_map(|it| it.reserved_concurrency).sum();
+        let taken: u32 = functions
+            .values()
+            .filter(|it| it.name != change.name())
+            .filter_map(|it| it.reserved_concurrency)
+            .sum();
         let stored = functions.get_mut(change.name());
         match (change, stored) {
-            (Change::Create(record), None) => functions.insert(record.name.clone(), *record.clone()).is_none(),
+            (Change::Create(record), None) => {
+                functions.insert(record.name.clone(), *record.clone()).is_none()
+            }
             (Change::Create(_), Some(_)) | (_, None) => false,
             (Change::Replace { expected, record }, Some(stored)) => {
                 let fits = stored.revision_id == *expected;

@@ -93,11 +93,12 @@ async fn acknowledged_functions_survive_kill_9_whole() {
         let all = store.functions(None, crate::store::catalog::SCAN_MAX).await.expect("reads");
         assert!(all.len() >= acknowledged.len());
         for function in &all {
-            let bytes = blobs.read(&function.code.digest).expect("the code of a stored function is there, whole");
+            let bytes =
+                blobs.read(&function.code.digest).expect("the code of a stored function is there, whole");
             assert_eq!(bytes, package(&function.name));
         }
         assert_eq!(std::fs::read_dir(layout.blobs().join("tmp")).expect("there").count(), 0);
-        let unpacker = Unpacker::new(&layout.unpacked(), blobs.clone());
+        let unpacker = Unpacker::new(blobs.clone(), &layout.unpacked());
         collect_garbage(&store, &blobs, &unpacker, &BTreeSet::new()).expect("collects");
         let left = std::fs::read_dir(layout.blobs().join("sha256")).expect("there").count();
         assert_eq!(left, all.len(), "no package is left that no function has");

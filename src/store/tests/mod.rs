@@ -4,7 +4,9 @@ mod archives;
 mod catalogs;
 mod crash;
 
-use super::{Blobs, Code, Configuration, FunctionRecord, State, Store, Unpacker, UpdateStatus, digest_of};
+use super::blobs::digest_of;
+use super::record::Code;
+use super::{Blobs, Configuration, FunctionRecord, State, Store, Unpacker, UpdateStatus};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -48,7 +50,7 @@ impl Fixture {
         }
         let store = Store::open(&scratch.path().join("hearth.db")).expect("opens");
         let blobs = Blobs::new(&scratch.path().join("blobs"));
-        let unpacker = Unpacker::new(&scratch.path().join("unpacked"), blobs.clone());
+        let unpacker = Unpacker::new(blobs.clone(), &scratch.path().join("unpacked"));
         Self { store, blobs, unpacker, scratch }
     }
 }

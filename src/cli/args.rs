@@ -1,0 +1,330 @@
+//! The command line as types: every verb, argument and option, with the texts that `--help` shows.
+//!
+//! Parsing only: what an option means is the business of the verb's own file. Options of the daemon itself (`serve`,
+//! `config`) take no environment here, because the configuration reads its own and remembers where a value came from.
+
+use super::duration::Since;
+use super::help;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "hearth",
+    version,
+    about = "A self-hosted, AWS-Lambda-compatible function runtime",
+    after_help = help::TOP,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+pub(crate) struct CommandLine {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Run the daemon
+    #[command(after_help = help::SERVE)]
+    Serve(Serve),
+    /// Create or update a function from a directory, a file or a zip
+    #[command(after_help = help::DEPLOY)]
+    Deploy(Deploy),
+    /// Run a function and print its answer
+    #[command(after_help = help::INVOKE)]
+    Invoke(Invoke),
+    /// List the functions
+    #[command(after_help = help::LIST)]
+    List(List),
+    /// Show one function
+    #[command(after_help = help::GET)]
+    Get(Get),
+    /// Delete a function, with its code and logs
+    #[command(after_help = help::DELETE)]
+    Delete(Delete),
+    /// Show what a function and its environments logged
+    #[command(after_help = help::LOGS)]
+    Logs(Logs),
+    /// Say what this host offers, what is missing and how to get it
+    #[command(after_help = help::DOCTOR)]
+    Doctor(Doctor),
+    /// About the API that the daemon serves
+    #[command(subcommand, arg_required_else_help = true)]
+    Api(Api),
+    /// About the daemon's configuration
+    #[command(subcommand, arg_required_else_help = true)]
+    Config(Config),
+}
+
+/// Which daemon a client verb speaks to.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Connection {
+    /// Where the daemon listens [default: what run.json in the state directory says, else http://127.0.0.1:3001]
+    #[arg(long, value_name = "URL", env = "HEARTH_ENDPOINT", hide_env_values = true)]
+    pub(crate) endpoint: Option<String>,
+    /// State directory of a daemon on this machine [default: /var/lib/hearth]
+    #[arg(long, value_name = "DIR", env = "HEARTH_STATE_DIR", hide_env_values = true)]
+    pub(crate) state_dir: Option<PathBuf>,
+}
+
+/// Sources of the daemon's configuration.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Sources {
+    /// Configuration file [default: /etc/hearth/hearth.toml if it is there]
+    #[arg(long, value_name = "FILE", env = "HEARTH_CONFIG", hide_env_values = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// Where functions, code and logs are kept [default: /var/lib/hearth]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<String>,
+    /// Address of the API [default: 127.0.0.1:3001]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<String>,
+    /// Address of /healthz and /metrics [default: 127.0.0.1:3002]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) admin_listen: Option<String>,
+}
+
+/// `hearth serve`.
+#[derive(Args, Debug)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    pub(crate) sources: Sources,
+}
+
+/// `hearth deploy`.
+#[derive(Args, Debug)]
+pub(crate) struct Deploy {
+    /// Directory (zipped as it is), single file (zipped alone) or .zip
+    pub(crate) path: PathBuf,
+    /// Name of the function
+    #[arg(long)]
+    pub(crate) name: String,
+    /// Runtime, such as python3.12, nodejs22.x or provided.al2023; needed to create
+    #[arg(long)]
+    pub(crate) runtime: Option<String>,
+    /// Handler, such as app.handler; needed to create (provided.*: bootstrap if not given)
+    #[arg(long)]
+    pub(crate) handler: Option<String>,
+    /// Memory in MB [when created: 128]
+    #[arg(long, value_name = "MB")]
+    pub(crate) memory: Option<i32>,
+    /// Seconds that one invocation may take [when created: 3]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) timeout: Option<i32>,
+    /// Environment variable; may be repeated, and replaces all that the function had
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_and_value)]
+    pub(crate) env: Vec<(String, String)>,
+    /// Role whose name the function's credentials carry [when created: a role of that account]
+    #[arg(long, value_name = "ARN")]
+    pub(crate) role: Option<String>,
+    /// Description, for people
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) description: Option<String>,
+    /// Size of /tmp in MB [when created: 512]
+    #[arg(long, value_name = "MB")]
+    pub(crate) ephemeral: Option<i32>,
+    /// Wait until the function is ready; this is the default
+    #[arg(long, overrides_with = "no_wait")]
+    pub(crate) wait: bool,
+    /// Return as soon as the last change is accepted
+    #[arg(long, overrides_with = "wait")]
+    pub(crate) no_wait: bool,
+    /// Print the function's configuration as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+/// `hearth invoke`.
+#[derive(Args, Debug)]
+pub(crate) struct Invoke {
+    /// Name or ARN of the function
+    pub(crate) name: String,
+    /// The event, as JSON; `-` reads standard input [default: {}]
+    pub(crate) payload: Option<String>,
+    /// File with the event; `-` reads standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "payload")]
+    pub(crate) payload_file: Option<PathBuf>,
+    /// Print the end of the invocation's log on standard error
+    #[arg(long)]
+    pub(crate) log: bool,
+    /// Client context for the function: a JSON object, or its base64
+    #[arg(long, value_name = "JSON")]
+    pub(crate) client_context: Option<String>,
+    /// Version or alias
+    #[arg(long)]
+    pub(crate) qualifier: Option<String>,
+    /// Check that the function can be invoked, without running it
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+/// `hearth list`.
+#[derive(Args, Debug)]
+pub(crate) struct List {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+/// `hearth get`.
+#[derive(Args, Debug)]
+pub(crate) struct Get {
+    /// Name or ARN of the function
+    pub(crate) name: String,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+/// `hearth delete`.
+#[derive(Args, Debug)]
+pub(crate) struct Delete {
+    /// Name or ARN of the function
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+/// `hearth logs`.
+#[derive(Args, Debug)]
+pub(crate) struct Logs {
+    /// Name or ARN of the function
+    pub(crate) name: String,
+    /// Go on with new events until interrupted
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Only events since then: 90s, 5m, 2h, 1h30m, 7d, or a moment such as 2026-05-01T12:00:00Z
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) since: Option<Since>,
+    /// The last so many events
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) limit: u32,
+    /// Print one JSON object per event: timestamp (ms), stream, message
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+/// `hearth doctor`.
+#[derive(Args, Debug)]
+pub(crate) struct Doctor {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// State directory of the daemon to ask [default: /var/lib/hearth]
+    #[arg(long, value_name = "DIR", env = "HEARTH_STATE_DIR", hide_env_values = true)]
+    pub(crate) state_dir: Option<PathBuf>,
+}
+
+/// `hearth api …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Api {
+    /// Print the table of all operations: requests, members, and whether they work in this release
+    #[command(after_help = help::API_DUMP)]
+    Dump {
+        /// A Markdown table of the operations and their state instead of JSON
+        #[arg(long)]
+        markdown: bool,
+    },
+}
+
+/// `hearth config …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Config {
+    /// Print the configuration in force
+    #[command(after_help = help::CONFIG_PRINT)]
+    Print {
+        /// Say where each value came from
+        #[arg(long)]
+        origins: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        sources: Sources,
+    },
+    /// Print a configuration file with every key, its default and its meaning
+    Sample,
+    /// Print the reference of all keys as Markdown
+    Reference,
+}
+
+fn key_and_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write it as KEY=VALUE".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Result<Verb, clap::Error> {
+        CommandLine::try_parse_from(line.split(' ')).map(|line| line.verb)
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn every_client_verb_shows_examples_and_exit_codes_are_documented() {
+        let mut command = CommandLine::command();
+        assert!(command.render_help().to_string().contains("Exit codes"));
+        for verb in ["serve", "deploy", "invoke", "list", "get", "delete", "logs", "doctor"] {
+            let text = command.find_subcommand_mut(verb).expect("is a verb").render_long_help().to_string();
+            assert!(text.contains("Examples:\n  hearth"), "{verb}: {text}");
+            assert!(text.contains("Exit codes:"), "{verb}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_deployment_is_read_in_full() {
+        let line = "hearth deploy src --name f --runtime python3.12 --handler a.b --env A=1 --env B=x=y --memory 256";
+        let Ok(Verb::Deploy(deploy)) = parse(line) else { panic!("is a deployment") };
+        assert_eq!(deploy.env, [("A".to_owned(), "1".to_owned()), ("B".to_owned(), "x=y".to_owned())]);
+        assert_eq!((deploy.memory, deploy.timeout, deploy.no_wait), (Some(256), None, false));
+        assert!(parse("hearth deploy src --name f --env A").is_err());
+        assert!(parse("hearth deploy src").is_err(), "a name is needed");
+    }
+
+    #[test]
+    fn the_last_of_wait_and_no_wait_holds() {
+        for (flags, no_wait) in [("--wait --no-wait", true), ("--no-wait --wait", false), ("--no-wait", true)] {
+            let Ok(Verb::Deploy(deploy)) = parse(&format!("hearth deploy p --name f {flags}")) else { panic!("{flags}") };
+            assert_eq!(deploy.no_wait, no_wait, "{flags}");
+        }
+    }
+
+    #[test]
+    fn a_payload_comes_from_one_place() {
+        assert!(parse("hearth invoke f {}").is_ok());
+        assert!(parse("hearth invoke f -").is_ok());
+        assert!(parse("hearth invoke f --payload-file -").is_ok());
+        assert!(parse("hearth invoke f {} --payload-file x").is_err());
+    }
+
+    #[test]
+    fn logs_take_durations_and_bounded_limits() {
+        let Ok(Verb::Logs(logs)) = parse("hearth logs f -f --since 5m") else { panic!("are logs") };
+        assert!(logs.follow && logs.limit == 200);
+        assert!(parse("hearth logs f --since soon").is_err());
+        assert!(parse("hearth logs f --limit 0").is_err());
+        assert!(parse("hearth logs f --limit 10001").is_err());
+    }
+}

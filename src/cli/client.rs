@@ -1,0 +1,270 @@
+//! The API as a client calls it: an operation's row turns input into a request and the answer into output.
+//!
+//! Requests carry no signature, and the endpoint's own name in `Host`. Nothing is retried here: whether a call may be
+//! made twice is the verb's to know.
+
+use super::args::Connection;
+use super::endpoint::{self, Endpoint, EndpointError};
+use super::wire::{self, Answer, Upload, WireError};
+use bytes::Bytes;
+use hearth_api::codec::{self, EncodeError};
+use hearth_api::operations::Operation;
+use hearth_api::shapes::{FunctionConfiguration, GetFunctionConfigurationRequest};
+use hearth_api::ServiceError;
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::io;
+use std::time::Duration;
+
+/// How long the daemon may take for anything but an invocation; uploads included.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Speaks to one daemon.
+#[derive(Debug)]
+pub(super) struct Client {
+    endpoint: Endpoint,
+    runtime: tokio::runtime::Runtime,
+}
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ClientError {
+    /// No usable address.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// The system refused what any network client needs.
+    #[error("cannot start network input and output")]
+    Runtime(#[from] io::Error),
+}
+
+/// Why a call has no output.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CallError {
+    /// The input cannot be sent.
+    #[error("{operation} {subject}: the request cannot be written")]
+    Encode {
+        /// What was called.
+        operation: Operation,
+        /// On what.
+        subject: String,
+        /// The codec's answer.
+        source: EncodeError,
+    },
+    /// A value cannot be sent as a header.
+    #[error("{operation} {subject}: {header} has characters that a header cannot carry")]
+    Header {
+        /// What was called.
+        operation: Operation,
+        /// On what.
+        subject: String,
+        /// Which.
+        header: &'static str,
+    },
+    /// Nobody there.
+    #[error(
+        "cannot reach the daemon at {endpoint} ({}): {source}. Start it with `hearth serve`, or say where it is with \
+         --endpoint URL, HEARTH_ENDPOINT or --state-dir DIR.", .endpoint.source
+    )]
+    Connect {
+        /// What was tried.
+        endpoint: Endpoint,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// No answer, or half of one.
+    #[error("{operation} {subject}: no answer from the daemon at {endpoint}")]
+    Wire {
+        /// What was called.
+        operation: Operation,
+        /// On what.
+        subject: String,
+        /// Where.
+        endpoint: Endpoint,
+        /// What broke.
+        source: WireError,
+    },
+    /// The daemon refused.
+    #[error("{operation} {subject}: {}", describe(.error))]
+    Refused {
+        /// What was called.
+        operation: Operation,
+        /// On what.
+        subject: String,
+        /// The daemon's words.
+        error: ServiceError,
+    },
+}
+
+impl CallError {
+    /// The daemon's error code, if it was the daemon that refused.
+    pub(super) fn code(&self) -> Option<&str> {
+        match self {
+            Self::Refused { error, .. } => Some(&error.code),
+            Self::Encode { .. } | Self::Header { .. } | Self::Connect { .. } | Self::Wire { .. } => None,
+        }
+    }
+}
+
+fn describe(error: &ServiceError) -> String {
+    let reason = error.reason.as_ref().map_or_else(String::new, |reason| format!(", {reason}"));
+    match error.message.as_str() {
+        "" => format!("{} (HTTP {}{reason})", error.code, error.status),
+        message => format!("{message} ({}, HTTP {}{reason})", error.code, error.status),
+    }
+}
+
+impl Client {
+    /// For the daemon that the user means. Connects when it is called.
+    pub(super) fn new(connection: &Connection) -> Result<Self, ClientError> {
+        let endpoint = endpoint::find(connection)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(Self { endpoint, runtime })
+    }
+
+    /// Calls an operation on `subject`, which errors name.
+    pub(super) fn call<O: DeserializeOwned>(
+        &self,
+        operation: Operation,
+        subject: &str,
+        input: &impl Serialize,
+    ) -> Result<O, CallError> {
+        let answer = self.exchange(operation, subject, input, None, PATIENCE)?;
+        let (status, headers) = (answer.status().as_u16(), answer.headers());
+        let header = |name: &str| text(headers, name);
+        codec::decode_response(operation.row(), status, &header, answer.body())
+            .map_err(|error| CallError::Refused { operation, subject: subject.to_owned(), error })
+    }
+
+    /// Calls an operation with a raw payload and gives the answer as it came, refusals as errors.
+    pub(super) fn exchange(
+        &self,
+        operation: Operation,
+        subject: &str,
+        input: &impl Serialize,
+        payload: Option<Bytes>,
+        patience: Duration,
+    ) -> Result<Answer, CallError> {
+        let subject = || subject.to_owned();
+        let parts = codec::encode_request(operation.row(), input)
+            .map_err(|source| CallError::Encode { operation, subject: subject(), source })?;
+        let body = payload.unwrap_or_else(|| parts.body.into());
+        let mut request = Request::new(Upload::new(body));
+        *request.method_mut() = http::Method::from_bytes(parts.method.as_bytes()).unwrap_or_default();
+        let unusable = |header| CallError::Header { operation, subject: subject(), header };
+        *request.uri_mut() = parts.path_and_query.parse().map_err(|_| unusable("the path"))?;
+        for (name, value) in parts.headers.iter().map(|(name, value)| (*name, value.as_str())) {
+            let value = HeaderValue::from_str(value).map_err(|_| unusable(name))?;
+            request.headers_mut().append(HeaderName::from_bytes(name.as_bytes()).map_err(|_| unusable(name))?, value);
+        }
+        let host = HeaderValue::from_str(&self.endpoint.authority).map_err(|_| unusable("Host"))?;
+        request.headers_mut().insert(http::header::HOST, host);
+        let exchange = wire::exchange(&self.endpoint.host, self.endpoint.port, request, patience);
+        let answer = self.runtime.block_on(exchange).map_err(|source| match source {
+            WireError::Connect(source) => CallError::Connect { endpoint: self.endpoint.clone(), source },
+            source => CallError::Wire { operation, subject: subject(), endpoint: self.endpoint.clone(), source },
+        })?;
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        let kind = text(answer.headers(), "x-amzn-ErrorType");
+        let error = ServiceError::read(answer.status().as_u16(), kind, answer.body());
+        Err(CallError::Refused { operation, subject: subject(), error })
+    }
+
+    /// A function's settings and state, if there is such a function.
+    pub(super) fn configuration(&self, name: &str) -> Result<Option<(FunctionConfiguration, Value)>, CallError> {
+        let input = GetFunctionConfigurationRequest { function_name: Some(name.to_owned()), ..Default::default() };
+        let operation = Operation::GetFunctionConfiguration;
+        match self.call::<Value>(operation, name, &input) {
+            Ok(value) => Ok(Some((typed(operation, name, value.clone())?, value))),
+            Err(error) if error.code() == Some("ResourceNotFoundException") => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// An output as its type, where the verb needs the original as well.
+pub(super) fn typed<T: DeserializeOwned>(operation: Operation, subject: &str, value: Value) -> Result<T, CallError> {
+    serde_json::from_value(value).map_err(|error| CallError::Refused {
+        operation,
+        subject: subject.to_owned(),
+        error: ServiceError { status: 200, code: "Unknown".to_owned(), message: error.to_string(), reason: None },
+    })
+}
+
+/// A header's value, if it is there and text.
+pub(super) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read as _, Write as _};
+
+    /// Answers one request with `answer`; gives what was asked.
+    fn once(answer: &'static str) -> (Client, std::thread::JoinHandle<String>) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+        let endpoint = format!("http://{}", listener.local_addr().expect("has an address"));
+        let served = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("somebody connects");
+            let mut request = Vec::new();
+            while !request.windows(4).any(|four| four == b"\r\n\r\n") {
+                let mut buffer = [0; 4096];
+                let count = stream.read(&mut buffer).expect("reads");
+                assert!(count > 0, "the request ends early");
+                request.extend_from_slice(&buffer[..count]);
+            }
+            stream.write_all(answer.as_bytes()).expect("answers");
+            String::from_utf8(request).expect("is text")
+        });
+        let connection = Connection { endpoint: Some(endpoint), state_dir: None };
+        (Client::new(&connection).expect("is an address"), served)
+    }
+
+    #[test]
+    fn a_call_is_addressed_and_carries_the_endpoints_name() {
+        let body = r#"{"FunctionName":"f o","State":"Active","New":1}"#;
+        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        let (client, served) = once(answer.leak());
+        let (configuration, value) = client.configuration("f o").expect("answers").expect("is there");
+        assert_eq!(configuration.state.as_deref(), Some("Active"));
+        assert_eq!(value["FunctionName"], "f o");
+        let request = served.join().expect("served");
+        assert!(request.starts_with("GET /2015-03-31/functions/f%20o/configuration HTTP/1.1\r\n"), "{request}");
+        assert!(request.contains(&format!("host: {}\r\n", client.endpoint.authority)), "{request}");
+        assert!(!request.to_lowercase().contains("authorization"), "{request}");
+    }
+
+    #[test]
+    fn a_function_that_is_not_there_is_no_error() {
+        let answer = "HTTP/1.1 404 Not Found\r\nx-amzn-ErrorType: ResourceNotFoundException\r\ncontent-length: 2\r\n\r\n{}";
+        let (client, served) = once(answer);
+        assert!(client.configuration("f").expect("answers").is_none());
+        served.join().expect("served");
+    }
+
+    #[test]
+    fn a_refusal_names_operation_function_and_reason() {
+        let answer = "HTTP/1.1 429 Too Many\r\nx-amzn-ErrorType: TooManyRequestsException\r\ncontent-length: 43\r\n\r\n\
+                      {\"message\":\"Rate Exceeded.\",\"Reason\":\"Here\"}";
+        let (client, served) = once(answer);
+        let error = client.configuration("f").expect_err("is refused");
+        let text = "GetFunctionConfiguration f: Rate Exceeded. (TooManyRequestsException, HTTP 429, Here)";
+        assert_eq!(error.to_string(), text);
+        served.join().expect("served");
+    }
+
+    #[test]
+    fn a_failed_connection_says_what_was_tried_and_what_to_do() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+        let endpoint = format!("http://{}", listener.local_addr().expect("has an address"));
+        drop(listener);
+        let connection = Connection { endpoint: Some(endpoint.clone()), state_dir: None };
+        let error = Client::new(&connection).expect("is an address").configuration("f").expect_err("nobody is there");
+        let text = error.to_string();
+        assert!(text.contains(&format!("{endpoint} (as given)")) && text.contains("`hearth serve`"), "{text}");
+    }
+}

@@ -1,0 +1,243 @@
+//! Finds the daemon: what the user says, else `run.json` in the state directory, else the default address.
+//!
+//! Remembers where an address came from, because that is what helps when nobody answers there. Reads `run.json` only;
+//! nothing else in the state directory is the client's business but the admin socket, whose path is given here.
+
+use super::args::Connection;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// Where a daemon keeps its state if nobody says otherwise.
+const STATE_DIR: &str = "/var/lib/hearth";
+const DEFAULT: &str = "127.0.0.1:3001";
+/// `run.json` is a few hundred bytes; more is not `run.json`.
+const RUN_INFO_MAX: u64 = 64 * 1024;
+
+/// Where a daemon is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Endpoint {
+    /// Host and port, as the `Host` header names them.
+    pub(crate) authority: String,
+    /// Host to connect to, without brackets.
+    pub(crate) host: String,
+    /// Port to connect to.
+    pub(crate) port: u16,
+    /// Why it is looked for there.
+    pub(crate) source: Source,
+}
+
+/// Why a daemon is looked for at an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The user said so.
+    Given,
+    /// `run.json` says so.
+    RunInfo(PathBuf),
+    /// Nobody says otherwise; why `run.json` at that path does not.
+    Default {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// The system's answer.
+        why: String,
+    },
+}
+
+/// An endpoint that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum EndpointError {
+    /// Not `http://HOST[:PORT]`.
+    #[error("the endpoint {given:?} is not an address: write it as http://HOST:PORT")]
+    NotAnAddress {
+        /// As given.
+        given: String,
+    },
+    /// TLS.
+    #[error("the endpoint {given:?} asks for TLS, which this client does not speak: write it as http://HOST:PORT")]
+    Tls {
+        /// As given.
+        given: String,
+    },
+    /// More than an address.
+    #[error("the endpoint {given:?} has a path: the daemon serves its API at the root, http://HOST:PORT")]
+    HasPath {
+        /// As given.
+        given: String,
+    },
+    /// `run.json` makes no sense.
+    #[error("{} does not say where the daemon listens: {detail}", .path.display())]
+    RunInfo {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+}
+
+#[derive(serde::Deserialize)]
+struct RunInfo {
+    listen: SocketAddr,
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}", self.authority)
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Given => f.write_str("as given"),
+            Self::RunInfo(path) => write!(f, "as {} says", path.display()),
+            Self::Default { path, why } => write!(f, "the default, since {} could not be read: {why}", path.display()),
+        }
+    }
+}
+
+/// The state directory that the user means.
+pub(crate) fn state_dir(given: Option<&Path>) -> PathBuf {
+    given.filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(STATE_DIR)).to_owned()
+}
+
+/// Where the daemon of a state directory answers what is not the API's.
+pub(crate) fn admin_socket(state_dir: &Path) -> PathBuf {
+    state_dir.join("admin.sock")
+}
+
+/// The daemon that the user means.
+pub(crate) fn find(connection: &Connection) -> Result<Endpoint, EndpointError> {
+    if let Some(given) = connection.endpoint.as_deref().filter(|given| !given.is_empty()) {
+        return parse(given);
+    }
+    let path = state_dir(connection.state_dir.as_deref()).join("run.json");
+    match read_bounded(&path) {
+        Ok(text) => from_run_info(&text, path),
+        Err(error) => {
+            let source = Source::Default { path, why: error.to_string() };
+            Ok(Endpoint { authority: DEFAULT.to_owned(), host: "127.0.0.1".to_owned(), port: 3001, source })
+        }
+    }
+}
+
+fn read_bounded(path: &Path) -> std::io::Result<String> {
+    use std::io::Read as _;
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(RUN_INFO_MAX).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn from_run_info(text: &str, path: PathBuf) -> Result<Endpoint, EndpointError> {
+    match serde_json::from_str::<RunInfo>(text) {
+        Ok(RunInfo { mut listen }) => {
+            // A daemon that listens everywhere is reached on this machine.
+            if listen.ip().is_unspecified() {
+                listen.set_ip(if listen.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+            }
+            Ok(Endpoint {
+                authority: listen.to_string(),
+                host: listen.ip().to_string(),
+                port: listen.port(),
+                source: Source::RunInfo(path),
+            })
+        }
+        Err(error) => Err(EndpointError::RunInfo { path, detail: error.to_string() }),
+    }
+}
+
+fn parse(given: &str) -> Result<Endpoint, EndpointError> {
+    let nonsense = || EndpointError::NotAnAddress { given: given.to_owned() };
+    let uri: http::Uri = given.parse().map_err(|_| nonsense())?;
+    match uri.scheme_str() {
+        Some("http") => {}
+        Some("https") => return Err(EndpointError::Tls { given: given.to_owned() }),
+        Some(_) | None => return Err(nonsense()),
+    }
+    if uri.path() != "/" || uri.query().is_some() {
+        return Err(EndpointError::HasPath { given: given.to_owned() });
+    }
+    let authority = uri.authority().filter(|authority| !authority.as_str().contains('@')).ok_or_else(nonsense)?;
+    let host = authority.host();
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    // `host:` and `host:99999` have no port that a number can hold.
+    let has_port = authority.as_str().len() > host.len();
+    let port = match (authority.port_u16(), has_port) {
+        (Some(port), _) => port,
+        (None, false) => 80,
+        (None, true) => return Err(nonsense()),
+    };
+    if bare.is_empty() {
+        return Err(nonsense());
+    }
+    Ok(Endpoint { authority: authority.to_string(), host: bare.to_owned(), port, source: Source::Given })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scratch(name: &str) -> PathBuf {
+        let dir = std::env::temp_dir().join(format!("hearth-endpoint-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("makes a directory");
+        dir
+    }
+
+    fn connection(endpoint: Option<&str>, state_dir: &Path) -> Connection {
+        Connection { endpoint: endpoint.map(str::to_owned), state_dir: Some(state_dir.to_owned()) }
+    }
+
+    #[test]
+    fn what_the_user_says_wins_over_run_info() {
+        let dir = scratch("given");
+        std::fs::write(dir.join("run.json"), r#"{"listen":"127.0.0.1:4000"}"#).expect("writes");
+        let found = find(&connection(Some("http://localhost:5000"), &dir)).expect("is an address");
+        assert_eq!((found.host.as_str(), found.port, &found.source), ("localhost", 5000, &Source::Given));
+        let found = find(&connection(Some(""), &dir)).expect("an empty variable is none");
+        assert_eq!(found.port, 4000);
+        std::fs::remove_dir_all(dir).expect("cleans up");
+    }
+
+    #[test]
+    fn run_info_wins_over_the_default() {
+        let dir = scratch("run-info");
+        let text = r#"{"listen":"0.0.0.0:4000","admin":"127.0.0.1:4001","pid":7,"instance":"ab"}"#;
+        std::fs::write(dir.join("run.json"), text).expect("writes");
+        let found = find(&connection(None, &dir)).expect("is there");
+        assert_eq!(found.to_string(), "http://127.0.0.1:4000");
+        assert_eq!(found.source, Source::RunInfo(dir.join("run.json")));
+        std::fs::write(dir.join("run.json"), "{").expect("writes");
+        assert!(matches!(find(&connection(None, &dir)), Err(EndpointError::RunInfo { .. })));
+        std::fs::remove_dir_all(dir).expect("cleans up");
+    }
+
+    #[test]
+    fn without_either_the_default_says_where_it_looked() {
+        let found = find(&connection(None, Path::new("/nonexistent/hearth"))).expect("the default");
+        assert_eq!(found.to_string(), "http://127.0.0.1:3001");
+        assert!(found.source.to_string().contains("/nonexistent/hearth/run.json"), "{}", found.source);
+    }
+
+    #[test]
+    fn addresses_have_a_host_and_maybe_a_port() {
+        let cases = [
+            ("http://127.0.0.1:3001", "127.0.0.1", 3001),
+            ("http://127.0.0.1:3001/", "127.0.0.1", 3001),
+            ("http://box", "box", 80),
+            ("http://[::1]:3001", "::1", 3001),
+        ];
+        for (text, host, port) in cases {
+            let found = parse(text).expect(text);
+            assert_eq!((found.host.as_str(), found.port), (host, port), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_texts_are_refused_by_name() {
+        for text in ["127.0.0.1:3001", "box", "", "http://", "http://:80", "ftp://box", "http://u@box", "http://box:99999"] {
+            assert_eq!(parse(text), Err(EndpointError::NotAnAddress { given: text.to_owned() }), "{text}");
+        }
+        assert!(matches!(parse("https://box"), Err(EndpointError::Tls { .. })));
+        assert!(matches!(parse("http://box/api"), Err(EndpointError::HasPath { .. })));
+        assert!(matches!(parse("http://box/?x=1"), Err(EndpointError::HasPath { .. })));
+    }
+}

@@ -1,0 +1,119 @@
+//! Texts below each verb's `--help`: examples that work as they stand, and the exit codes that scripts rely on.
+
+/// `hearth --help`.
+pub(super) const TOP: &str = "\
+Examples:
+  hearth serve                            run the daemon (as root)
+  hearth doctor                           see what this host lacks
+  hearth deploy app.py --name hello --runtime python3.12 --handler app.handler
+  hearth invoke hello '{\"who\":\"me\"}'
+
+Exit codes:
+  0  done
+  1  failed; one sentence on standard error says why
+  2  the command line is wrong
+  3  invoke: the function failed; its error document is on standard output
+
+Client verbs find the daemon by --endpoint or HEARTH_ENDPOINT, else by run.json in the state directory
+(--state-dir, HEARTH_STATE_DIR, /var/lib/hearth), else at http://127.0.0.1:3001.
+Colours appear on terminals only, and never with NO_COLOR set.";
+
+/// `hearth serve --help`.
+pub(super) const SERVE: &str = "\
+Prints one line, `hearth: listening on http://HOST:PORT`, when it is ready; logs go to standard error.
+SIGTERM and SIGINT drain: no new work, running invocations finish within a grace.
+Flags win over HEARTH_… variables, these over the file; `hearth config reference` lists all keys.
+
+Examples:
+  hearth serve
+  hearth serve --state-dir /srv/hearth --listen 127.0.0.1:0
+  HEARTH_LOG__LEVEL=debug hearth serve --config ./hearth.toml
+
+Exit codes: 0 after a signal, 1 if it could not start or had to stop, 2 for a wrong command line.";
+
+/// `hearth deploy --help`.
+pub(super) const DEPLOY: &str = "\
+Creates the function if there is none of that name; else changes what is given and leaves the rest. Code and
+settings that are the same already are not sent again. Directories are zipped reproducibly: sorted, without times,
+execute bits and links inside kept; .git and __pycache__ are left out. A single file named bootstrap is made executable.
+
+Examples:
+  hearth deploy ./app --name hello --runtime python3.12 --handler app.handler
+  hearth deploy bootstrap --name native --runtime provided.al2023
+  hearth deploy build.zip --name hello --memory 512 --timeout 30 --env STAGE=test
+
+Exit codes: 0 deployed (or unchanged), 1 refused or failed, 2 for a wrong command line.";
+
+/// `hearth invoke --help`.
+pub(super) const INVOKE: &str = "\
+The answer goes to standard output as it came; everything else goes to standard error.
+
+Examples:
+  hearth invoke hello
+  hearth invoke hello '{\"who\":\"me\"}' --log
+  hearth invoke hello --payload-file event.json
+  generate-event | hearth invoke hello -
+
+Exit codes: 0 the function answered, 3 the function failed (its error document is on standard output),
+1 it could not be invoked, 2 for a wrong command line.";
+
+/// `hearth list --help`.
+pub(super) const LIST: &str = "\
+A table on a terminal, columns separated by tabs (without heading) otherwise:
+name, runtime, state, memory in MB, timeout in seconds, code size in bytes, last modified.
+
+Examples:
+  hearth list
+  hearth list | cut -f1
+  hearth list --json
+
+Exit codes: 0 listed, 1 failed, 2 for a wrong command line.";
+
+/// `hearth get --help`.
+pub(super) const GET: &str = "\
+Examples:
+  hearth get hello
+  hearth get hello --json
+
+Exit codes: 0 shown, 1 failed or no such function, 2 for a wrong command line.";
+
+/// `hearth delete --help`.
+pub(super) const DELETE: &str = "\
+Examples:
+  hearth delete hello
+
+Exit codes: 0 deleted, 1 failed or no such function, 2 for a wrong command line.";
+
+/// `hearth logs --help`.
+pub(super) const LOGS: &str = "\
+Logs come through the admin socket of a daemon on this machine: --state-dir says which.
+
+Examples:
+  hearth logs hello
+  hearth logs hello -f --since 5m
+  hearth logs hello --limit 1000 --json
+
+Exit codes: 0 shown, 1 failed or no such function, 2 for a wrong command line.";
+
+/// `hearth doctor --help`.
+pub(super) const DOCTOR: &str = "\
+Looks at this host, and asks the daemon of the state directory if one runs. Changes nothing. Run it as the user that
+will run `hearth serve` (root), because that is whose privileges count.
+
+Examples:
+  hearth doctor
+  sudo hearth doctor --json
+
+Exit codes: 0 nothing essential is missing, 1 something is, 2 for a wrong command line.";
+
+/// `hearth api dump --help`.
+pub(super) const API_DUMP: &str = "\
+Examples:
+  hearth api dump
+  hearth api dump --markdown";
+
+/// `hearth config print --help`.
+pub(super) const CONFIG_PRINT: &str = "\
+Examples:
+  hearth config print --origins
+  hearth config print --config ./hearth.toml --json";

@@ -1,0 +1,29 @@
+//! The command line: every verb but `serve` is a client of the daemon's API and admin socket, or a tool.
+//!
+//! `args` and `help` are what can be typed, `run` sends each verb to its file and turns the outcome into an exit code,
+//! `endpoint` finds the daemon, `wire` speaks HTTP to it, `client` speaks the API over `wire`. Verbs know neither the
+//! store nor the daemon; `serve` alone hands a configuration to it. Results go to standard output, all else to
+//! standard error.
+
+mod api;
+mod args;
+mod client;
+mod deploy;
+mod doctor;
+mod duration;
+mod endpoint;
+mod failure;
+mod functions;
+mod help;
+mod host;
+mod invoke;
+mod logs;
+mod pack;
+mod run;
+mod serve;
+mod settings;
+mod table;
+mod terminal;
+mod wire;
+
+pub(crate) use run::main;

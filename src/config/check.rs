@@ -1,0 +1,396 @@
+//! Turns merged settings into a [`Config`], and refuses values that do not go together.
+
+use super::merge::{ConfigError, Merge, Origin, Origins, Problem, Value};
+use hearth_logic::SchedulerLimits;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The daemon's configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Config {
+    /// Address of the API.
+    pub(crate) listen: SocketAddr,
+    /// Address of health and metrics.
+    pub(crate) admin_listen: SocketAddr,
+    /// The state directory.
+    pub(crate) state_dir: PathBuf,
+    /// Region in ARNs.
+    pub(crate) region: String,
+    /// Account in ARNs, twelve digits.
+    pub(crate) account_id: String,
+    /// Who may use the API.
+    pub(crate) auth: Auth,
+    /// Host names beside localhost.
+    pub(crate) allowed_hosts: Vec<String>,
+    /// Name or uid that the daemon runs as; none for the first of the sandboxes' range.
+    pub(crate) user: Option<String>,
+    /// Time for running invocations to finish at the end, seconds.
+    pub(crate) drain_grace_s: u64,
+    /// The daemon's own log.
+    pub(crate) log: Log,
+    /// `[limits]`.
+    pub(crate) limits: Limits,
+    /// `[sandbox]`.
+    pub(crate) sandbox: Sandbox,
+    /// `[logs]`.
+    pub(crate) logs: Logs,
+    /// `[runtimes] missing`.
+    pub(crate) missing_runtime: MissingRuntime,
+    interpreters: BTreeMap<String, PathBuf>,
+}
+
+/// Who may use the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Auth {
+    /// Anybody on this machine.
+    Loopback,
+    /// Anybody.
+    None,
+}
+
+/// `[log]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Log {
+    /// Form.
+    pub(crate) format: LogFormat,
+    /// Filter, as `tracing` reads it.
+    pub(crate) level: String,
+}
+
+/// Form of the daemon's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One object per line.
+    Json,
+}
+
+/// `[limits]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Invocations in flight.
+    pub(crate) account_concurrency: u32,
+    /// What reservations must leave.
+    pub(crate) unreserved_minimum: u32,
+    /// Memory of environments, MiB; none for what this machine has.
+    pub(crate) memory_capacity_mb: Option<u64>,
+    /// How many times it may be promised.
+    pub(crate) overcommit: u32,
+    /// Environments at once.
+    pub(crate) environments_max: u32,
+    /// Environments being made at once.
+    pub(crate) concurrent_starts: u32,
+    /// How long an idle environment is kept, seconds.
+    pub(crate) idle_timeout_s: u64,
+}
+
+/// `[sandbox]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sandbox {
+    /// First uid of the reserved range.
+    pub(crate) uid_base: u32,
+    /// Size of the range.
+    pub(crate) uid_count: u32,
+    /// Sandboxes kept ready.
+    pub(crate) parked: u32,
+    /// `/tmp` of parked sandboxes, MiB.
+    pub(crate) tmp_default_mb: u32,
+    /// Processes and threads.
+    pub(crate) pids_max: u32,
+    /// Open files per process.
+    pub(crate) nofile: u32,
+}
+
+/// `[logs]`: the functions' logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Logs {
+    /// Size of one file, MiB.
+    pub(crate) max_file_mb: u64,
+    /// Closed files kept per function.
+    pub(crate) keep_files: u32,
+    /// Age at which closed files go, days.
+    pub(crate) retention_days: u64,
+}
+
+/// What happens to a function whose runtime is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MissingRuntime {
+    /// It is refused.
+    Refuse,
+    /// The nearest interpreter of its language runs it.
+    Substitute,
+}
+
+impl Config {
+    /// Layers defaults, `file`, `HEARTH_…` of `env` and `flags` (dotted key, text); later ones win. Reports all that
+    /// is wrong at once.
+    pub(crate) fn load(
+        file: Option<&Path>,
+        env: &[(String, String)],
+        flags: &[(&str, String)],
+    ) -> Result<(Self, Origins), ConfigError> {
+        let mut merge = Merge::new();
+        if let Some(path) = file {
+            merge.file(path);
+        }
+        merge.environment(env);
+        merge.flags(flags);
+        finish(merge)
+    }
+
+    /// Configured interpreters by runtime name.
+    pub(crate) fn interpreters(&self) -> BTreeMap<String, PathBuf> {
+        self.interpreters.clone()
+    }
+
+    /// Whether a missing interpreter is replaced by the nearest.
+    pub(crate) fn substitutes_runtimes(&self) -> bool {
+        self.missing_runtime == MissingRuntime::Substitute
+    }
+
+    /// What the scheduler keeps to. `environments_fit` is how many this process has descriptors for. Reads the
+    /// machine's memory if none is configured.
+    pub(crate) fn scheduler_limits(&self, environments_fit: u64) -> SchedulerLimits {
+        let limits = &self.limits;
+        let fit = u32::try_from(environments_fit).unwrap_or(u32::MAX);
+        let defaults = SchedulerLimits::default();
+        let measured = || host_memory_mb().unwrap_or(defaults.memory_capacity_mb);
+        SchedulerLimits {
+            account_concurrency: limits.account_concurrency,
+            memory_capacity_mb: limits.memory_capacity_mb.unwrap_or_else(measured),
+            memory_overcommit: limits.overcommit,
+            environments_max: limits.environments_max.min(fit),
+            starts_max: limits.concurrent_starts,
+            idle_timeout: Duration::from_secs(limits.idle_timeout_s),
+            ..defaults
+        }
+    }
+}
+
+/// `MemTotal`, MiB.
+fn host_memory_mb() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib / 1024)
+}
+
+/// Reads typed values out of merged settings. The merge has checked kinds and bounds, and every key read here has a
+/// default or is read as optional; `keys_and_config_agree` proves both.
+struct Reader<'a>(&'a Origins);
+
+impl Reader<'_> {
+    fn value(&self, key: &str) -> Option<&Value> {
+        let parts: Vec<String> = key.split('.').map(str::to_owned).collect();
+        self.0.settings.get(&parts).map(|(value, _)| value)
+    }
+
+    fn text(&self, key: &str) -> String {
+        self.optional_text(key).unwrap_or_default()
+    }
+
+    fn optional_text(&self, key: &str) -> Option<String> {
+        match self.value(key) {
+            Some(Value::Text(text)) => Some(text.clone()),
+            _ => None,
+        }
+    }
+
+    fn number(&self, key: &str) -> u64 {
+        self.optional_number(key).unwrap_or_default()
+    }
+
+    fn optional_number(&self, key: &str) -> Option<u64> {
+        match self.value(key) {
+            Some(Value::Integer(number)) => u64::try_from(*number).ok(),
+            _ => None,
+        }
+    }
+
+    fn small(&self, key: &str) -> u32 {
+        u32::try_from(self.number(key)).unwrap_or(u32::MAX)
+    }
+
+    fn list(&self, key: &str) -> Vec<String> {
+        match self.value(key) {
+            Some(Value::List(items)) => items.clone(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn address(&self, key: &str) -> SocketAddr {
+        self.text(key).parse().unwrap_or_else(|_| SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
+    fn interpreters(&self) -> BTreeMap<String, PathBuf> {
+        let found =
+            self.0.settings.iter().filter_map(|(parts, (value, _))| match (parts.as_slice(), value) {
+                ([first, runtime, _], Value::Text(path)) if first == "runtimes" => {
+                    Some((runtime.clone(), path.into()))
+                }
+                _ => None,
+            });
+        found.collect()
+    }
+}
+
+pub(super) fn finish(merge: Merge) -> Result<(Config, Origins), ConfigError> {
+    let Merge { origins, mut problems } = merge;
+    let config = build(&Reader(&origins));
+    problems.extend(values(&config, &origins));
+    problems.extend(together(&config, &origins));
+    match problems.is_empty() {
+        true => Ok((config, origins)),
+        false => Err(ConfigError { problems }),
+    }
+}
+
+fn build(it: &Reader<'_>) -> Config {
+    Config {
+        listen: it.address("listen"),
+        admin_listen: it.address("admin_listen"),
+        state_dir: it.text("state_dir").into(),
+        region: it.text("region"),
+        account_id: it.text("account_id"),
+        auth: if it.text("auth") == "none" { Auth::None } else { Auth::Loopback },
+        allowed_hosts: it.list("allowed_hosts"),
+        user: it.optional_text("user"),
+        drain_grace_s: it.number("drain_grace_s"),
+        log: Log {
+            format: if it.text("log.format") == "json" { LogFormat::Json } else { LogFormat::Text },
+            level: it.text("log.level"),
+        },
+        limits: Limits {
+            account_concurrency: it.small("limits.account_concurrency"),
+            unreserved_minimum: it.small("limits.unreserved_minimum"),
+            memory_capacity_mb: it.optional_number("limits.memory_capacity_mb"),
+            overcommit: it.small("limits.overcommit"),
+            environments_max: it.small("limits.environments_max"),
+            concurrent_starts: it.small("limits.concurrent_starts"),
+            idle_timeout_s: it.number("limits.idle_timeout_s"),
+        },
+        sandbox: Sandbox {
+            uid_base: it.small("sandbox.uid_base"),
+            uid_count: it.small("sandbox.uid_count"),
+            parked: it.small("sandbox.parked"),
+            tmp_default_mb: it.small("sandbox.tmp_default_mb"),
+            pids_max: it.small("sandbox.pids_max"),
+            nofile: it.small("sandbox.nofile"),
+        },
+        logs: Logs {
+            max_file_mb: it.number("logs.max_file_mb"),
+            keep_files: it.small("logs.keep_files"),
+            retention_days: it.number("logs.retention_days"),
+        },
+        missing_runtime: match it.text("runtimes.missing").as_str() {
+            "substitute" => MissingRuntime::Substitute,
+            _ => MissingRuntime::Refuse,
+        },
+        interpreters: it.interpreters(),
+    }
+}
+
+fn origin_of(origins: &Origins, key: &str) -> Origin {
+    origins.origin(key).cloned().unwrap_or(Origin::Default)
+}
+
+/// Texts with a shape of their own.
+fn values(config: &Config, origins: &Origins) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut wrong = |key: &str, found: &str, wanted: &str| {
+        let origin = origin_of(origins, key);
+        problems.push(Problem::Wrong {
+            key: key.into(),
+            origin,
+            found: format!("{found:?}"),
+            wanted: wanted.into(),
+        });
+    };
+    if config.account_id.len() != 12 || !config.account_id.bytes().all(|byte| byte.is_ascii_digit()) {
+        wrong("account_id", &config.account_id, "twelve digits");
+    }
+    if !is_region(&config.region) {
+        wrong("region", &config.region, "shaped like a region, for example \"us-east-1\"");
+    }
+    if let Some(user) = &config.user
+        && ["root", "0", "nobody", "65534"].contains(&user.as_str())
+    {
+        wrong("user", user, "a user of its own, neither root nor nobody, which others share");
+    }
+    for (parts, (_, origin)) in &origins.settings {
+        if let [first, runtime, _] = parts.as_slice()
+            && first == "runtimes"
+            && !is_interpreted(runtime)
+        {
+            let sentence = format!(
+                "there is no interpreter to configure for the runtime {runtime:?}: name one like \"python3.12\" or \
+                 \"nodejs22.x\""
+            );
+            problems.push(Problem::Together { origin: origin.clone(), sentence });
+        }
+    }
+    problems
+}
+
+/// `us-east-1`, `us-gov-west-1`: what clients accept in ARNs.
+fn is_region(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let [first, middle @ .., last] = parts.as_slice() else { return false };
+    let word = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase());
+    let number = last.len() == 1 && last.bytes().all(|byte| byte.is_ascii_digit());
+    first.len() == 2 && word(first) && (1..=2).contains(&middle.len()) && middle.iter().all(word) && number
+}
+
+/// `python3.N` or `nodejsN.x`.
+fn is_interpreted(runtime: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let python = runtime.strip_prefix("python3.").is_some_and(digits);
+    python || runtime.strip_prefix("nodejs").and_then(|it| it.strip_suffix(".x")).is_some_and(digits)
+}
+
+fn together(config: &Config, origins: &Origins) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut refuse = |key: &str, sentence: String| {
+        problems.push(Problem::Together { origin: origin_of(origins, key), sentence })
+    };
+    for (key, address) in [("listen", config.listen), ("admin_listen", config.admin_listen)] {
+        if config.auth == Auth::Loopback && !address.ip().is_loopback() {
+            refuse(
+                key,
+                format!(
+                    "`{key}` is {address}, which other machines can reach, and requests are not authenticated: use a \
+                     loopback address like 127.0.0.1, or write auth = \"none\" if everyone who can reach it may run \
+                     code here"
+                ),
+            );
+        }
+    }
+    if config.listen == config.admin_listen && config.listen.port() != 0 {
+        refuse(
+            "admin_listen",
+            format!("`listen` and `admin_listen` are both {}: give them two ports", config.listen),
+        );
+    }
+    let sandbox = &config.sandbox;
+    // The highest uid means "none" to the kernel.
+    if u64::from(sandbox.uid_base) + u64::from(sandbox.uid_count) > u64::from(u32::MAX) {
+        refuse(
+            "sandbox.uid_base",
+            "`sandbox.uid_base` plus `sandbox.uid_count` passes the highest uid".into(),
+        );
+    }
+    let needed = u64::from(config.limits.environments_max) + u64::from(sandbox.parked) + 1;
+    if u64::from(sandbox.uid_count) < needed {
+        refuse(
+            "sandbox.uid_count",
+            format!(
+                "`sandbox.uid_count` is {}, but `limits.environments_max`, `sandbox.parked` and the daemon itself need \
+                 {needed} uids: raise it, or lower those",
+                sandbox.uid_count
+            ),
+        );
+    }
+    problems
+}

@@ -1,0 +1,265 @@
+//! The table of keys: name, kind, default, unit, meaning. Everything else about configuration derives from it.
+
+/// What a key's value may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    /// Not empty.
+    Text,
+    /// `address:port`.
+    Address,
+    /// A path, not empty.
+    Path,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A whole number within bounds.
+    Integer(i64, i64),
+    /// Texts; comma-separated where a source has only strings.
+    List,
+}
+
+/// What holds when nobody sets a key.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fallback {
+    /// A text value.
+    Text(&'static str),
+    /// A number.
+    Integer(i64),
+    /// No elements.
+    Empty,
+    /// No value; what that means.
+    Unset(&'static str),
+}
+
+/// One row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Key {
+    /// Parts joined by dots; `*` stands for any one part.
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) fallback: Fallback,
+    /// Empty where there is none.
+    pub(super) unit: &'static str,
+    pub(super) doc: &'static str,
+}
+
+const fn key(
+    name: &'static str,
+    kind: Kind,
+    fallback: Fallback,
+    unit: &'static str,
+    doc: &'static str,
+) -> Key {
+    Key { name, kind, fallback, unit, doc }
+}
+
+use Fallback::{Empty, Integer as Number, Text as Words, Unset};
+use Kind::{Address, Choice, Integer, List, Path, Text};
+
+/// Keys without a table first, then table by table: the order of the sample file.
+pub(super) const KEYS: [Key; 29] = [
+    key("listen", Address, Words("127.0.0.1:3001"), "", "Where the API listens. Port 0 picks a free one."),
+    key(
+        "admin_listen",
+        Address,
+        Words("127.0.0.1:3002"),
+        "",
+        "Where /healthz and /metrics are served. Port 0 picks a free one.",
+    ),
+    key(
+        "state_dir",
+        Path,
+        Words("/var/lib/hearth"),
+        "",
+        "Functions, code and logs. One daemon per directory.",
+    ),
+    key("region", Text, Words("us-east-1"), "", "Region in ARNs and in the functions' environment."),
+    key("account_id", Text, Words("000000000000"), "", "Account in ARNs: twelve digits."),
+    key(
+        "auth",
+        Choice(&["loopback", "none"]),
+        Words("loopback"),
+        "",
+        "\"loopback\": requests need no signature, and only this machine is served. \"none\": nobody is asked anything \
+         and any address may be listened on; everyone who reaches it can run code here.",
+    ),
+    key(
+        "allowed_hosts",
+        List,
+        Empty,
+        "",
+        "Names beside localhost that requests may carry in Host and Origin. Others are refused, so that web pages \
+         cannot reach the API through a browser.",
+    ),
+    key(
+        "user",
+        Text,
+        Unset("the first uid of the sandboxes' range"),
+        "",
+        "User name or uid that the daemon runs as once it has started. Never root or nobody.",
+    ),
+    key(
+        "drain_grace_s",
+        Integer(0, 3_600),
+        Number(30),
+        "seconds",
+        "How long running invocations may take to finish after SIGTERM.",
+    ),
+    key(
+        "log.format",
+        Choice(&["text", "json"]),
+        Words("text"),
+        "",
+        "Form of the daemon's own log on standard error.",
+    ),
+    key(
+        "log.level",
+        Text,
+        Words("info"),
+        "",
+        "error, warn, info, debug or trace; or per module, as in \"info,hearth::http=debug\".",
+    ),
+    key(
+        "limits.account_concurrency",
+        Integer(0, 1_000_000),
+        Number(1_000),
+        "invocations",
+        "Invocations in flight over all functions; more are throttled.",
+    ),
+    key(
+        "limits.unreserved_minimum",
+        Integer(0, 1_000_000),
+        Number(100),
+        "invocations",
+        "Part of it that reserved concurrency must leave to functions without a reservation.",
+    ),
+    key(
+        "limits.memory_capacity_mb",
+        Integer(128, 1 << 30),
+        Unset("the memory of this machine"),
+        "MiB",
+        "Memory that environments may use together.",
+    ),
+    key(
+        "limits.overcommit",
+        Integer(1, 1_000),
+        Number(8),
+        "times",
+        "How many times that memory may be promised: few functions use all that they may.",
+    ),
+    key(
+        "limits.environments_max",
+        Integer(1, 60_000),
+        Number(1_024),
+        "environments",
+        "Environments that exist at once, idle ones included. The limit on open files may lower it.",
+    ),
+    key(
+        "limits.concurrent_starts",
+        Integer(1, 1_024),
+        Number(8),
+        "environments",
+        "Environments being made at once.",
+    ),
+    key(
+        "limits.idle_timeout_s",
+        Integer(1, 86_400),
+        Number(300),
+        "seconds",
+        "How long an environment is kept warm without work.",
+    ),
+    key(
+        "sandbox.uid_base",
+        Integer(1_000, 4_294_967_293),
+        Number(1_900_000_000),
+        "uid",
+        "First host uid of the range reserved for sandboxes. No user of this machine may be in it.",
+    ),
+    key("sandbox.uid_count", Integer(16, 16_777_216), Number(65_536), "uids", "Size of that range."),
+    key(
+        "sandbox.parked",
+        Integer(0, 256),
+        Number(4),
+        "sandboxes",
+        "Sandboxes kept ready, so that a cold start need not wait for one.",
+    ),
+    key(
+        "sandbox.tmp_default_mb",
+        Integer(512, 10_240),
+        Number(512),
+        "MiB",
+        "Size of /tmp in parked sandboxes; functions that ask for another get theirs when they start.",
+    ),
+    key(
+        "sandbox.pids_max",
+        Integer(16, 32_768),
+        Number(1_024),
+        "processes",
+        "Processes and threads per sandbox.",
+    ),
+    key(
+        "sandbox.nofile",
+        Integer(64, 1_048_576),
+        Number(1_024),
+        "files",
+        "Open files per process in a sandbox.",
+    ),
+    key(
+        "logs.max_file_mb",
+        Integer(1, 4_096),
+        Number(16),
+        "MiB",
+        "Size at which a function's log file is closed and a new one begun.",
+    ),
+    key("logs.keep_files", Integer(1, 1_000), Number(4), "files", "Closed log files kept per function."),
+    key("logs.retention_days", Integer(1, 3_653), Number(14), "days", "Age at which closed log files go."),
+    key(
+        "runtimes.missing",
+        Choice(&["refuse", "substitute"]),
+        Words("refuse"),
+        "",
+        "What happens to a function whose runtime this machine lacks: \"refuse\" it, saying what is there, or \
+         \"substitute\" the nearest interpreter of its language.",
+    ),
+    key(
+        "runtimes.*.interpreter",
+        Path,
+        Unset("the one found on this machine"),
+        "",
+        "Interpreter of one runtime, for example [runtimes.\"python3.12\"] interpreter = \"/opt/python/bin/python3.12\".",
+    ),
+];
+
+impl Key {
+    /// Whether this is the row of the key with these parts.
+    pub(super) fn matches(&self, parts: &[String]) -> bool {
+        let mut own = self.name.split('.');
+        parts.iter().all(|part| own.next().is_some_and(|it| it == "*" || it == part)) && own.next().is_none()
+    }
+
+    /// The environment variable that sets it; `*` becomes an example.
+    pub(super) fn variable(&self) -> String {
+        let parts: Vec<&str> =
+            self.name.split('.').map(|part| if part == "*" { "python3_12" } else { part }).collect();
+        variable(&parts)
+    }
+}
+
+/// The row of a key.
+pub(super) fn find(parts: &[String]) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.matches(parts))
+}
+
+/// `HEARTH_`, upper case, `__` between parts.
+pub(super) fn variable(parts: &[&str]) -> String {
+    format!("HEARTH_{}", parts.join("__").to_uppercase())
+}
+
+/// The name as TOML writes it: parts with dots are quoted.
+pub(super) fn dotted(parts: &[String]) -> String {
+    let bare =
+        |part: &str| part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
+    let shown = parts
+        .iter()
+        .map(|part| if bare(part) && !part.is_empty() { part.clone() } else { format!("{part:?}") });
+    shown.collect::<Vec<_>>().join(".")
+}

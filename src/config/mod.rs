@@ -1,0 +1,17 @@
+//! The daemon's configuration: defaults, then a TOML file, then `HEARTH_…` variables, then flags; where each value
+//! came from is kept.
+//!
+//! `keys` is the one table: it drives parsing, refusal of unknown keys, the sample file and the reference.
+//! `merge` layers the sources, `check` turns the result into a [`Config`] that cannot be wrong by itself. Nothing
+//! here opens sockets or looks at users: whether an address is free is found out when it is used.
+
+mod check;
+mod keys;
+mod merge;
+mod render;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use check::{Auth, Config, LogFormat};
+pub(crate) use render::{render_reference, render_sample};

@@ -1,0 +1,75 @@
+//! Reserved concurrency and the account's limits.
+
+use super::Control;
+use crate::store::Change;
+use hearth_api::error::ApiError;
+use hearth_api::shapes::*;
+
+/// Bytes of all packages, as the service reports it for an account.
+const TOTAL_CODE_BYTES: i64 = 80_530_636_800;
+const ZIPPED_BYTES: i64 = 52_428_800;
+const UNZIPPED_BYTES: i64 = 262_144_000;
+
+impl Control {
+    pub(super) async fn put_concurrency(&self, input: PutFunctionConcurrencyRequest) -> Result<Concurrency, ApiError> {
+        let target = self.whole_function(input.function_name.as_deref())?;
+        let reserved = input.reserved_concurrent_executions.unwrap_or(0);
+        let _turn = self.shared.functions.gate(&target.name).await;
+        let change = Change::Reserve {
+            name: target.name.clone(),
+            reserved: u32::try_from(reserved).ok(),
+            reservable: self.account_concurrency.saturating_sub(self.unreserved_minimum),
+        };
+        self.commit(change, &target).await?;
+        self.reserve_now(&target.name).await?;
+        Ok(Concurrency { reserved_concurrent_executions: Some(reserved) })
+    }
+
+    pub(super) async fn get_concurrency(
+        &self,
+        input: GetFunctionConcurrencyRequest,
+    ) -> Result<GetFunctionConcurrencyResponse, ApiError> {
+        let target = self.whole_function(input.function_name.as_deref())?;
+        let record = self.record(&target).await?;
+        let reserved = record.reserved_concurrency.and_then(|reserved| i32::try_from(reserved).ok());
+        Ok(GetFunctionConcurrencyResponse { reserved_concurrent_executions: reserved })
+    }
+
+    pub(super) async fn delete_concurrency(&self, input: DeleteFunctionConcurrencyRequest) -> Result<NoOutput, ApiError> {
+        let target = self.whole_function(input.function_name.as_deref())?;
+        let _turn = self.shared.functions.gate(&target.name).await;
+        let change = Change::Reserve { name: target.name.clone(), reserved: None, reservable: self.account_concurrency };
+        self.commit(change, &target).await?;
+        self.reserve_now(&target.name).await?;
+        Ok(NoOutput::default())
+    }
+
+    /// Tells the scheduler what is on disk; a function that is not in memory yet gets there, so that what it reserves is
+    /// kept from the others at once.
+    async fn reserve_now(&self, name: &str) -> Result<(), ApiError> {
+        let stored = self.shared.functions.store.function(name).await.map_err(|error| self.internal(error))?;
+        if let Some(record) = stored {
+            self.shared.functions.admit(&record).ok();
+            self.shared.functions.reserve(name, record.reserved_concurrency);
+        }
+        Ok(())
+    }
+
+    pub(super) async fn account_settings(&self) -> Result<GetAccountSettingsResponse, ApiError> {
+        let usage = self.shared.functions.store.usage().await.map_err(|error| self.internal(error))?;
+        let unreserved = u64::from(self.account_concurrency).saturating_sub(usage.reserved);
+        Ok(GetAccountSettingsResponse {
+            account_limit: Some(AccountLimit {
+                total_code_size: Some(TOTAL_CODE_BYTES),
+                code_size_unzipped: Some(UNZIPPED_BYTES),
+                code_size_zipped: Some(ZIPPED_BYTES),
+                concurrent_executions: i32::try_from(self.account_concurrency).ok(),
+                unreserved_concurrent_executions: i32::try_from(unreserved).ok(),
+            }),
+            account_usage: Some(AccountUsage {
+                total_code_size: i64::try_from(usage.code_bytes).ok(),
+                function_count: i64::try_from(usage.functions).ok(),
+            }),
+        })
+    }
+}

@@ -1,0 +1,427 @@
+//! Creating, reading, updating and deleting functions.
+//!
+//! Every write is one commit; what takes time (unpacking) happens after the answer, and a second commit says how it
+//! went. A daemon that died in between finishes the work at its next start (`resume`).
+
+use super::Control;
+use super::super::names::Target;
+use super::settings::{self, Detail, Given, Judge};
+use crate::daemon::functions::{Unavailable, runtime_version_arn};
+use crate::daemon::{clock, random};
+use crate::store::{
+    Change, CommitError, Configuration, FunctionRecord, Pin, State, StateKind, UpdateKind, UpdateStatus, validate,
+};
+use hearth_api::error::{ApiError, ErrorCode};
+use hearth_api::page;
+use hearth_api::shapes::*;
+use std::sync::Arc;
+
+/// Bytes of a package in a request.
+const ZIPPED_MAX: usize = 52_428_800;
+const CREATING: &str = "Creating";
+const BEING_CREATED: &str = "The function is being created.";
+const STALE: &str = "The Revision Id provided does not match the latest Revision Id. Call the GetFunction/GetAlias API to retrieve the latest Revision Id";
+
+impl Control {
+    /// The stored function that a name means, or the error of a missing one.
+    pub(super) async fn record(&self, target: &Target) -> Result<FunctionRecord, ApiError> {
+        let found = self.shared.functions.store.function(&target.name).await.map_err(|e| self.internal(e))?;
+        let exists = target.qualifier.as_deref().is_none_or(|qualifier| qualifier == "$LATEST");
+        found.filter(|_| exists).ok_or_else(|| target.not_found(&self.shared.functions))
+    }
+
+    pub(super) fn describe(&self, record: &FunctionRecord, target: &Target, detail: Detail) -> FunctionConfiguration {
+        let functions = &self.shared.functions;
+        let runtime = record.configuration.runtime.as_deref().unwrap_or_default();
+        let version = functions.runtimes().get(runtime).map(|served| runtime_version_arn(&functions.home().region, runtime, served));
+        settings::answer(record, target.arn(functions), version, detail)
+    }
+
+    pub(super) async fn create(&self, input: CreateFunctionRequest) -> Result<FunctionConfiguration, ApiError> {
+        let target = self.target(input.function_name.as_deref(), None)?;
+        if target.qualifier.is_some() {
+            return Err(ApiError::invalid_parameter("The function name must not have a qualifier when a function is created."));
+        }
+        let code = input.code.clone().unwrap_or_default();
+        refuse_foreign_code(code.image_uri.is_some(), code.s3_bucket.is_some() || code.s3_key.is_some())?;
+        let package_type = input.package_type.clone().unwrap_or_else(|| "Zip".to_owned());
+        if package_type != "Zip" {
+            return Err(unbuilt("PackageType Image"));
+        }
+        if input.runtime.is_none() || input.handler.is_none() {
+            return Err(ApiError::invalid_parameter(
+                "Runtime and Handler are mandatory parameters for functions created with deployment packages.",
+            ));
+        }
+        let architectures = check_architectures(input.architectures.clone())?;
+        let tags = input.tags.clone().unwrap_or_default();
+        super::tags::check_count(tags.len())?;
+        let mut configuration = Configuration { package_type, ..Configuration::default() };
+        if let Some(architectures) = architectures {
+            configuration.architectures = architectures;
+        }
+        self.judge().apply(given_on_create(input), &mut configuration)?;
+        if self.shared.functions.store.function(&target.name).await.map_err(|e| self.internal(e))?.is_some() {
+            return Err(exists(&target.name));
+        }
+        let zip = code.zip_file.ok_or_else(|| ApiError::invalid_parameter("Please provide a source for function code."))?;
+        let pin = self.keep(zip.0).await?;
+        let now = clock::wall().as_millis();
+        let record = FunctionRecord {
+            name: target.name.clone(),
+            version: "$LATEST".to_owned(),
+            revision_id: random::uuid(),
+            code: pin.code(),
+            state: State::because(StateKind::Pending, CREATING, BEING_CREATED),
+            last_update: UpdateStatus::none(),
+            reserved_concurrency: None,
+            tags,
+            created_ms: now,
+            last_modified_ms: now,
+            configuration,
+        };
+        let _turn = self.shared.functions.gate(&target.name).await;
+        self.commit(Change::Create(Box::new(record.clone())), &target).await?;
+        drop(pin);
+        self.settle_later(&record);
+        Ok(self.describe(&record, &target, Detail::Full))
+    }
+
+    pub(super) async fn get(&self, input: GetFunctionRequest) -> Result<GetFunctionResponse, ApiError> {
+        let target = self.target(input.function_name.as_deref(), input.qualifier.as_deref())?;
+        let record = self.record(&target).await?;
+        let location = format!("{}{}", self.base, self.signer.sign(&record.code.digest));
+        Ok(GetFunctionResponse {
+            configuration: Some(self.describe(&record, &target, Detail::Full)),
+            code: Some(FunctionCodeLocation {
+                repository_type: Some("S3".to_owned()),
+                location: Some(location),
+                ..FunctionCodeLocation::default()
+            }),
+            tags: (!record.tags.is_empty()).then(|| record.tags.clone()),
+            concurrency: record.reserved_concurrency.map(|reserved| Concurrency {
+                reserved_concurrent_executions: i32::try_from(reserved).ok(),
+            }),
+            tags_error: None,
+        })
+    }
+
+    pub(super) async fn get_configuration(
+        &self,
+        input: GetFunctionConfigurationRequest,
+    ) -> Result<FunctionConfiguration, ApiError> {
+        let target = self.target(input.function_name.as_deref(), input.qualifier.as_deref())?;
+        let record = self.record(&target).await?;
+        Ok(self.describe(&record, &target, Detail::Full))
+    }
+
+    pub(super) async fn list(&self, input: ListFunctionsRequest) -> Result<ListFunctionsResponse, ApiError> {
+        let request = page::Request::new(input.marker.as_deref(), input.max_items, page::MAX_FUNCTIONS)?;
+        let store = &self.shared.functions.store;
+        let records = store.functions(request.after.as_deref(), request.limit + 1).await.map_err(|e| self.internal(e))?;
+        let page = request.cut(records, |record| &record.name);
+        // With FunctionVersion=ALL every version is listed under its own ARN; `$LATEST` is the only one there is.
+        let qualifier = input.function_version.map(|_| "$LATEST".to_owned());
+        let describe = |record: &FunctionRecord| {
+            let target = Target { name: record.name.clone(), qualifier: qualifier.clone() };
+            self.describe(record, &target, Detail::Listed)
+        };
+        Ok(ListFunctionsResponse { functions: Some(page.items.iter().map(describe).collect()), next_marker: page.next_marker })
+    }
+
+    pub(super) async fn update_code(&self, input: UpdateFunctionCodeRequest) -> Result<FunctionConfiguration, ApiError> {
+        let target = self.unqualified(input.function_name.as_deref())?;
+        self.record(&target).await?;
+        if input.image_uri.is_some() {
+            return Err(ApiError::invalid_parameter(
+                "Please don't provide ImageUri when updating a function with packageType Zip.",
+            ));
+        }
+        refuse_foreign_code(false, input.s3_bucket.is_some() || input.s3_key.is_some())?;
+        if input.publish == Some(true) || input.publish_to.is_some() {
+            return Err(unbuilt("Publish"));
+        }
+        let architectures = check_architectures(input.architectures)?;
+        let zip = input.zip_file.ok_or_else(|| ApiError::invalid_parameter("Please provide a source for function code."))?;
+        let pin = self.keep(zip.0).await?;
+        let change = |record: &mut FunctionRecord| {
+            record.code = pin.code();
+            if let Some(architectures) = architectures {
+                record.configuration.architectures = architectures;
+            }
+            Ok(())
+        };
+        self.update(&target, input.revision_id, input.dry_run == Some(true), change).await
+    }
+
+    pub(super) async fn update_configuration(
+        &self,
+        input: UpdateFunctionConfigurationRequest,
+    ) -> Result<FunctionConfiguration, ApiError> {
+        let target = self.unqualified(input.function_name.as_deref())?;
+        let revision = input.revision_id.clone();
+        let given = given_on_update(input);
+        let change = |record: &mut FunctionRecord| self.judge().apply(given, &mut record.configuration);
+        self.update(&target, revision, false, change).await
+    }
+
+    /// One update: old code serves until the new one is ready, and nobody else updates meanwhile.
+    async fn update(
+        &self,
+        target: &Target,
+        expected: Option<String>,
+        dry_run: bool,
+        change: impl FnOnce(&mut FunctionRecord) -> Result<(), ApiError>,
+    ) -> Result<FunctionConfiguration, ApiError> {
+        // What serves now must be known before it is replaced on disk.
+        self.shared.functions.serving(&target.name).await.ok();
+        let _turn = self.shared.functions.gate(&target.name).await;
+        let mut record = self.record(target).await?;
+        if expected.is_some_and(|expected| expected != record.revision_id) {
+            return Err(ApiError::new(ErrorCode::PreconditionFailedException, STALE));
+        }
+        self.refuse_busy(&record, target)?;
+        let old = record.revision_id.clone();
+        change(&mut record)?;
+        if dry_run {
+            return Ok(self.describe(&record, target, Detail::Full));
+        }
+        record.revision_id = random::uuid();
+        record.last_modified_ms = clock::wall().as_millis().max(record.last_modified_ms);
+        record.last_update = UpdateStatus::because(UpdateKind::InProgress, CREATING, BEING_CREATED);
+        self.commit(Change::Replace { expected: old, record: Box::new(record.clone()) }, target).await?;
+        self.settle_later(&record);
+        Ok(self.describe(&record, target, Detail::Full))
+    }
+
+    /// Updates are refused while another one, or the creation, is under way.
+    pub(super) fn refuse_busy(&self, record: &FunctionRecord, target: &Target) -> Result<(), ApiError> {
+        if record.last_update.kind == Some(UpdateKind::InProgress) {
+            let arn = self.shared.functions.arn(&target.name);
+            return Err(ApiError::conflict(format!(
+                "The operation cannot be performed at this time. An update is in progress for resource: {arn}"
+            )));
+        }
+        match record.state.kind {
+            StateKind::Active | StateKind::Inactive => Ok(()),
+            state @ (StateKind::Pending | StateKind::Failed) => Err(ApiError::conflict(format!(
+                "The operation cannot be performed at this time. The function is currently in the following state: {}",
+                state.name()
+            ))),
+        }
+    }
+
+    pub(super) async fn delete(&self, input: DeleteFunctionRequest) -> Result<DeleteFunctionResponse, ApiError> {
+        let target = self.target(input.function_name.as_deref(), input.qualifier.as_deref())?;
+        let qualifier = target.qualifier.as_deref();
+        if qualifier == Some("$LATEST") {
+            return Err(ApiError::invalid_parameter("$LATEST version cannot be deleted without deleting the function."));
+        }
+        if qualifier.is_some_and(|qualifier| !qualifier.bytes().all(|byte| byte.is_ascii_digit())) {
+            return Err(ApiError::invalid_parameter("Deletion of aliases is not currently supported."));
+        }
+        let _turn = self.shared.functions.gate(&target.name).await;
+        self.record(&target).await?;
+        self.commit(Change::Delete { name: target.name.clone() }, &target).await?;
+        self.shared.functions.forget(&target.name);
+        Ok(DeleteFunctionResponse { status_code: Some(204) })
+    }
+
+    /// Checks a package and keeps it.
+    async fn keep(&self, zip: Vec<u8>) -> Result<Pin, ApiError> {
+        if zip.len() > ZIPPED_MAX {
+            let text = format!("Zipped size must be smaller than {ZIPPED_MAX} bytes");
+            return Err(ApiError::new(ErrorCode::RequestEntityTooLargeException, text));
+        }
+        let blobs = self.blobs.clone();
+        let work = move || {
+            validate(&zip).map_err(|error| ApiError::invalid_parameter(error.to_string()))?;
+            blobs.put(&zip).map_err(|error| ApiError::internal(&random::uuid(), error.to_string()))
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|error| self.internal(error))?
+    }
+
+    pub(super) async fn commit(&self, change: Change, target: &Target) -> Result<(), ApiError> {
+        self.shared.functions.commit(change).await.map_err(|error| match error {
+            CommitError::Exists { .. } => exists(&target.name),
+            CommitError::Missing { .. } => target.not_found(&self.shared.functions),
+            CommitError::Stale { .. } => ApiError::new(ErrorCode::PreconditionFailedException, STALE),
+            CommitError::TooMuchReserved { .. } => ApiError::invalid_parameter(format!(
+                "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution below its minimum value of [{}].",
+                self.unreserved_minimum
+            ))
+            .without_type(),
+            CommitError::TooManyTags { .. } => super::tags::too_many(),
+            CommitError::Store(error) => self.internal(error),
+        })
+    }
+
+    fn judge(&self) -> Judge<'_> {
+        Judge { runtimes: self.shared.functions.runtimes() }
+    }
+
+    /// Makes a created or updated function ready, in the background.
+    fn settle_later(&self, record: &FunctionRecord) {
+        let (shared, name, revision) = (Arc::clone(&self.shared), record.name.clone(), record.revision_id.clone());
+        let (code, creating) = (record.code.digest, record.state.kind == StateKind::Pending);
+        tokio::spawn(async move {
+            let unpacked = shared.code.ensure_unpacked(code).await;
+            let _turn = shared.functions.gate(&name).await;
+            let Ok(Some(mut record)) = shared.functions.store.function(&name).await else { return };
+            if record.revision_id != revision {
+                return;
+            }
+            conclude(&mut record, creating, unpacked, &shared.functions);
+            let change = Change::Replace { expected: revision, record: Box::new(record.clone()) };
+            if let Err(error) = shared.functions.commit(change).await {
+                return tracing::error!(function = %name, %error, "an update could not be finished");
+            }
+            if let Err(Unavailable::Store(error)) = shared.functions.admit(&record) {
+                tracing::error!(function = %name, %error, "an update could not be taken up");
+            }
+        });
+    }
+
+    /// Finishes what a daemon that died left half-done, and tells the scheduler of every reservation.
+    pub(crate) async fn resume(&self) -> Result<(), crate::store::StoreError> {
+        const CHUNK: usize = 500;
+        let mut after: Option<String> = None;
+        loop {
+            let records = self.shared.functions.store.functions(after.as_deref(), CHUNK).await?;
+            for record in &records {
+                let busy = record.last_update.kind == Some(UpdateKind::InProgress);
+                if record.state.kind == StateKind::Pending || busy {
+                    self.settle_later(record);
+                } else if record.reserved_concurrency.is_some() {
+                    // Without its runtime it cannot run, and reserves nothing that it could use.
+                    self.shared.functions.admit(record).ok();
+                }
+            }
+            match records.last() {
+                Some(last) if records.len() == CHUNK => after = Some(last.name.clone()),
+                _ => return Ok(()),
+            }
+        }
+    }
+}
+
+/// How a creation or update came out.
+fn conclude(
+    record: &mut FunctionRecord,
+    creating: bool,
+    unpacked: Result<(), String>,
+    functions: &crate::daemon::functions::Functions,
+) {
+    let runtime = record.configuration.runtime.clone().unwrap_or_default();
+    let substitute = functions.runtimes().get(&runtime).and_then(|served| served.substitute.clone());
+    record.revision_id = random::uuid();
+    match unpacked {
+        Ok(()) => {
+            record.last_update = UpdateStatus::of(UpdateKind::Successful);
+            record.state = match substitute {
+                None => State::active(),
+                Some(used) => {
+                    let text = format!("This host has no interpreter for {runtime}; {used} is used instead.");
+                    State::because(StateKind::Active, "InvalidRuntime", &text)
+                }
+            };
+        }
+        Err(detail) => {
+            tracing::error!(function = %record.name, %detail, "code could not be unpacked");
+            let text = "The function's code could not be unpacked; the daemon's log has the reason.";
+            if creating {
+                record.state = State::because(StateKind::Failed, "InternalError", text);
+            }
+            record.last_update = UpdateStatus::because(UpdateKind::Failed, "InternalError", text);
+        }
+    }
+}
+
+fn exists(name: &str) -> ApiError {
+    ApiError::conflict(format!("Function already exist: {name}"))
+}
+
+fn unbuilt(what: &str) -> ApiError {
+    let text = format!("{what} is not implemented in this release of Hearth.");
+    ApiError::new(ErrorCode::NotImplementedException, text)
+}
+
+fn refuse_foreign_code(image: bool, s3: bool) -> Result<(), ApiError> {
+    match (image, s3) {
+        (true, _) => Err(unbuilt("Code.ImageUri")),
+        (_, true) => Err(unbuilt("Code from S3")),
+        (false, false) => Ok(()),
+    }
+}
+
+/// The machine's own architecture is the only one that runs here.
+fn check_architectures(given: Option<Vec<String>>) -> Result<Option<Vec<String>>, ApiError> {
+    let own = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
+    match given {
+        Some(given) if given.iter().any(|name| name != own) => Err(ApiError::invalid_parameter(format!(
+            "Architectures {given:?}: this host is {own} and runs nothing else."
+        ))),
+        other => Ok(other),
+    }
+}
+
+fn given_on_create(input: CreateFunctionRequest) -> Given {
+    let unbuilt = [
+        ("Publish", input.publish == Some(true) || input.publish_to.is_some()),
+        ("CodeSigningConfigArn", input.code_signing_config_arn.is_some()),
+        ("CapacityProviderConfig", input.capacity_provider_config.is_some()),
+        ("DurableConfig", input.durable_config.is_some()),
+        ("TenancyConfig", input.tenancy_config.is_some()),
+        ("RuntimeConfig", input.runtime_config.is_some()),
+        ("AcceleratorConfig", input.accelerator_config.is_some()),
+        ("ImageConfig", input.image_config.is_some()),
+    ];
+    Given {
+        runtime: input.runtime,
+        handler: input.handler,
+        role: input.role,
+        description: input.description,
+        timeout: input.timeout,
+        memory_size: input.memory_size,
+        environment: input.environment,
+        ephemeral_storage: input.ephemeral_storage,
+        tracing_mode: input.tracing_config.and_then(|config| config.mode),
+        dead_letter_config: input.dead_letter_config,
+        kms_key_arn: input.kms_key_arn,
+        layers: input.layers,
+        vpc_config: input.vpc_config,
+        file_systems: input.file_system_configs.and_then(|configs| serde_json::to_value(configs).ok()),
+        snap_start: input.snap_start,
+        logging: input.logging_config,
+        unbuilt: unbuilt.into_iter().filter_map(|(name, given)| given.then_some(name)).collect(),
+    }
+}
+
+fn given_on_update(input: UpdateFunctionConfigurationRequest) -> Given {
+    let unbuilt = [
+        ("CapacityProviderConfig", input.capacity_provider_config.is_some()),
+        ("DurableConfig", input.durable_config.is_some()),
+        ("RuntimeConfig", input.runtime_config.is_some()),
+        ("AcceleratorConfig", input.accelerator_config.is_some()),
+        ("ImageConfig", input.image_config.is_some()),
+    ];
+    Given {
+        runtime: input.runtime,
+        handler: input.handler,
+        role: input.role,
+        description: input.description,
+        timeout: input.timeout,
+        memory_size: input.memory_size,
+        environment: input.environment,
+        ephemeral_storage: input.ephemeral_storage,
+        tracing_mode: input.tracing_config.and_then(|config| config.mode),
+        dead_letter_config: input.dead_letter_config,
+        kms_key_arn: input.kms_key_arn,
+        layers: input.layers,
+        vpc_config: input.vpc_config,
+        file_systems: input.file_system_configs.and_then(|configs| serde_json::to_value(configs).ok()),
+        snap_start: input.snap_start,
+        logging: input.logging_config,
+        unbuilt: unbuilt.into_iter().filter_map(|(name, given)| given.then_some(name)).collect(),
+    }
+}

@@ -1,0 +1,346 @@
+//! The control API: one request from the router to the answer, and the state all operations share.
+//!
+//! `functions`, `concurrency` and `tags` hold the operations, `settings` the semantic checks, `names` the forms of a
+//! function's name. Errors become answers here and nowhere else; what the operator must know is logged here, once.
+
+mod concurrency;
+mod functions;
+mod settings;
+mod tags;
+
+use super::guard::Guard;
+use super::invoke;
+use super::location::{self, Refused, Signer};
+use super::names::Target;
+use super::server::{Body, BodyError, full, read_body};
+use crate::config::Config;
+use crate::daemon::credentials;
+use crate::daemon::invoke::Shared;
+use crate::daemon::random;
+use crate::store::Blobs;
+use bytes::Bytes;
+use hearth_api::codec::{self, Head};
+use hearth_api::error::{ApiError, ErrorCode};
+use hearth_api::operations::{Operation, Row, Service, dispatch};
+use hearth_api::reply::Reply;
+use hearth_api::router;
+use hearth_api::shapes::*;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// Bytes of a request that carries a package: 50 MB in base64 and the rest of the document.
+const PACKAGE_REQUEST_MAX: usize = 70_167_211;
+/// Bytes of any other control request.
+const REQUEST_MAX: usize = 1_048_576;
+
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+
+/// The control API of one daemon.
+pub(crate) struct Control {
+    /// What the daemon's parts share.
+    pub(crate) shared: Arc<Shared>,
+    pub(super) blobs: Blobs,
+    guard: Guard,
+    signer: Signer,
+    /// `http://host:port` of this endpoint.
+    base: String,
+    pub(super) account_concurrency: u32,
+    pub(super) unreserved_minimum: u32,
+    report: serde_json::Value,
+}
+
+/// What an operation knows beside its input.
+pub(crate) struct Context {
+    /// The request's id.
+    pub(crate) request_id: String,
+}
+
+/// One of hyper's headers as the codec reads it.
+pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+impl Control {
+    /// Over the daemon's parts.
+    pub(crate) fn new(shared: Arc<Shared>, blobs: Blobs, config: &Config, listen: SocketAddr) -> Self {
+        let report = serde_json::json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "pid": std::process::id(),
+            "cgroups": if shared.pure_v2 { "v2" } else { "hybrid" },
+            "runtimes": shared.functions.runtimes().names(),
+            "runtimes_absent": shared.functions.runtimes().absent(),
+        });
+        Self {
+            shared,
+            blobs,
+            guard: Guard::new(&config.allowed_hosts),
+            signer: Signer::new(random::bytes()),
+            base: format!("http://{listen}"),
+            account_concurrency: config.limits.account_concurrency,
+            unreserved_minimum: config.limits.unreserved_minimum,
+            report,
+        }
+    }
+
+    /// What `hearth doctor` shows of a running daemon.
+    pub(crate) fn report(&self) -> &serde_json::Value {
+        &self.report
+    }
+
+    /// Answers one request.
+    pub(crate) async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+        let request_id = random::uuid();
+        if let Some(why) = self.refuses(request.headers()) {
+            let error = ApiError::new(ErrorCode::AccessDeniedException, why);
+            return error_response(&error, &request_id);
+        }
+        let (path, query) = (request.uri().path(), request.uri().query());
+        if path.starts_with(location::PREFIX) && request.method() == http::Method::GET {
+            return self.download(path, query).await;
+        }
+        let found = match router::find(request.method().as_str(), path, query.unwrap_or_default()) {
+            Ok(found) => found,
+            Err(error) => return error_response(&error.into(), &request_id),
+        };
+        let row = found.row;
+        let response = if row.operation == Operation::Invoke {
+            invoke::handle(&self.shared, &found.labels, request).await
+        } else {
+            match self.answer(row, &found.labels, request, &request_id).await {
+                Ok(reply) => reply_response(reply, &request_id),
+                Err(error) => error_response(&error, &request_id),
+            }
+        };
+        self.shared.metrics.request(row.label, response.status().as_u16());
+        response
+    }
+
+    fn refuses(&self, headers: &HeaderMap) -> Option<&'static str> {
+        let key = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(credentials::access_key);
+        if key.is_some_and(|key| self.shared.keys.holder(key).is_some()) {
+            return Some("credentials of a function are not accepted here; functions use AWS_ENDPOINT_URL_LAMBDA");
+        }
+        self.guard.refuses(headers)
+    }
+
+    async fn answer(
+        &self,
+        row: &'static Row,
+        labels: &router::Labels,
+        request: Request<Incoming>,
+        request_id: &str,
+    ) -> Result<Reply, ApiError> {
+        if !row.is_built() {
+            return Err(ApiError::not_built(row.operation));
+        }
+        let (parts, body) = request.into_parts();
+        let carries_package = matches!(row.operation, Operation::CreateFunction | Operation::UpdateFunctionCode);
+        let limit = if carries_package { PACKAGE_REQUEST_MAX } else { REQUEST_MAX };
+        let body = read_body(body, limit).await.map_err(|error| body_error(error, limit, row.name))?;
+        let input = {
+            let headers = |name: &str| header(&parts.headers, name);
+            let head = Head { labels, query: parts.uri.query().unwrap_or_default(), headers: &headers };
+            codec::decode(row, &head, &body)?
+        };
+        drop(body);
+        dispatch(self, Context { request_id: request_id.to_owned() }, row.operation, input).await
+    }
+
+    async fn download(&self, path: &str, query: Option<&str>) -> Response<Body> {
+        let xml = |status: StatusCode, code: &str, text: &str| {
+            let body = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>{text}</Message></Error>");
+            let mut response = Response::new(full(body));
+            *response.status_mut() = status;
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+            response
+        };
+        let digest = match self.signer.check(path, query) {
+            Ok(digest) => digest,
+            Err(Refused::Signature) => {
+                return xml(StatusCode::FORBIDDEN, "SignatureDoesNotMatch", "The address was not signed by this endpoint.");
+            }
+            Err(Refused::Expired) => return xml(StatusCode::FORBIDDEN, "AccessDenied", "Request has expired"),
+        };
+        let blobs = self.blobs.clone();
+        match tokio::task::spawn_blocking(move || blobs.read(&digest)).await {
+            Ok(Ok(bytes)) => {
+                let mut response = Response::new(full(bytes));
+                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/zip"));
+                response
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "a code download failed");
+                xml(StatusCode::NOT_FOUND, "NoSuchKey", "The package is gone: the function was updated or deleted.")
+            }
+            Err(_) => xml(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", "The package could not be read."),
+        }
+    }
+
+    /// The function that a request names, qualifier included.
+    fn target(&self, name: Option<&str>, qualifier: Option<&str>) -> Result<Target, ApiError> {
+        Target::parse(&self.shared.functions, name.unwrap_or_default(), qualifier)
+    }
+
+    /// The function that an update names. A qualifier other than `$LATEST` names something that cannot be updated.
+    fn unqualified(&self, name: Option<&str>) -> Result<Target, ApiError> {
+        let target = self.target(name, None)?;
+        match target.qualifier.as_deref() {
+            None => Ok(target),
+            Some("$LATEST") => Ok(Target { name: target.name, qualifier: None }),
+            Some(_) => Err(target.not_found(&self.shared.functions)),
+        }
+    }
+
+    /// The function that an operation on functions as a whole names.
+    fn whole_function(&self, name: Option<&str>) -> Result<Target, ApiError> {
+        let target = self.target(name, None)?;
+        if target.qualifier.is_none() {
+            return Ok(target);
+        }
+        Err(ApiError::invalid_parameter(
+            "This operation is permitted on Lambda functions only. Aliases and versions do not support this operation. Please specify either a function name or an unqualified function ARN.",
+        ))
+    }
+
+    /// An error of this daemon's own making: the client gets an id, the log the reason.
+    pub(super) fn internal(&self, error: impl std::fmt::Display) -> ApiError {
+        ApiError::internal(&random::uuid(), error.to_string())
+    }
+}
+
+/// A body that was not read, as the client hears of it.
+pub(super) fn body_error(error: BodyError, limit: usize, operation: &str) -> ApiError {
+    match error {
+        BodyError::TooLarge => ApiError::new(
+            ErrorCode::RequestEntityTooLargeException,
+            format!("Request must be smaller than {limit} bytes for the {operation} operation"),
+        ),
+        BodyError::TooSlow => {
+            ApiError::new(ErrorCode::InvalidRequestContentException, "The request body did not arrive in time.")
+        }
+        BodyError::Broken => {
+            ApiError::new(ErrorCode::InvalidRequestContentException, "The request body ended before its announced end.")
+        }
+    }
+}
+
+/// An answer with the headers that every answer has.
+pub(super) fn reply_response(reply: Reply, request_id: &str) -> Response<Body> {
+    let mut response = Response::new(full(Bytes::new()));
+    *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    for (name, value) in &reply.headers {
+        let name = HeaderName::from_bytes(name.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) {
+            headers.append(name, value);
+        }
+    }
+    if let Ok(value) = HeaderValue::from_str(request_id) {
+        headers.insert(REQUEST_ID, value);
+    }
+    *response.body_mut() = full(reply.body.into_bytes());
+    response
+}
+
+/// An error as an answer; logs what only the operator may read.
+pub(super) fn error_response(error: &ApiError, request_id: &str) -> Response<Body> {
+    if error.status() == 500 {
+        tracing::error!(code = %error.code(), request_id, detail = error.log_text(), "request failed");
+    }
+    reply_response(error.to_reply(), request_id)
+}
+
+impl Service for Control {
+    type Context = Context;
+
+    async fn create_function(&self, _: Context, input: CreateFunctionRequest) -> Result<FunctionConfiguration, ApiError> {
+        self.create(input).await
+    }
+
+    async fn get_function(&self, _: Context, input: GetFunctionRequest) -> Result<GetFunctionResponse, ApiError> {
+        self.get(input).await
+    }
+
+    async fn get_function_configuration(
+        &self,
+        _: Context,
+        input: GetFunctionConfigurationRequest,
+    ) -> Result<FunctionConfiguration, ApiError> {
+        self.get_configuration(input).await
+    }
+
+    async fn list_functions(&self, _: Context, input: ListFunctionsRequest) -> Result<ListFunctionsResponse, ApiError> {
+        self.list(input).await
+    }
+
+    async fn update_function_code(
+        &self,
+        _: Context,
+        input: UpdateFunctionCodeRequest,
+    ) -> Result<FunctionConfiguration, ApiError> {
+        self.update_code(input).await
+    }
+
+    async fn update_function_configuration(
+        &self,
+        _: Context,
+        input: UpdateFunctionConfigurationRequest,
+    ) -> Result<FunctionConfiguration, ApiError> {
+        self.update_configuration(input).await
+    }
+
+    async fn delete_function(
+        &self,
+        _: Context,
+        input: DeleteFunctionRequest,
+    ) -> Result<DeleteFunctionResponse, ApiError> {
+        self.delete(input).await
+    }
+
+    async fn put_function_concurrency(
+        &self,
+        _: Context,
+        input: PutFunctionConcurrencyRequest,
+    ) -> Result<Concurrency, ApiError> {
+        self.put_concurrency(input).await
+    }
+
+    async fn get_function_concurrency(
+        &self,
+        _: Context,
+        input: GetFunctionConcurrencyRequest,
+    ) -> Result<GetFunctionConcurrencyResponse, ApiError> {
+        self.get_concurrency(input).await
+    }
+
+    async fn delete_function_concurrency(
+        &self,
+        _: Context,
+        input: DeleteFunctionConcurrencyRequest,
+    ) -> Result<NoOutput, ApiError> {
+        self.delete_concurrency(input).await
+    }
+
+    async fn get_account_settings(
+        &self,
+        _: Context,
+        _: GetAccountSettingsRequest,
+    ) -> Result<GetAccountSettingsResponse, ApiError> {
+        self.account_settings().await
+    }
+
+    async fn list_tags(&self, _: Context, input: ListTagsRequest) -> Result<ListTagsResponse, ApiError> {
+        self.tags(input).await
+    }
+
+    async fn tag_resource(&self, _: Context, input: TagResourceRequest) -> Result<NoOutput, ApiError> {
+        self.tag(input).await
+    }
+
+    async fn untag_resource(&self, _: Context, input: UntagResourceRequest) -> Result<NoOutput, ApiError> {
+        self.untag(input).await
+    }
+}

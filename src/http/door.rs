@@ -1,0 +1,99 @@
+//! The functions' own door to the daemon: what `AWS_ENDPOINT_URL_LAMBDA` and `AWS_LAMBDA_METADATA_API` lead to.
+//!
+//! One listener per sandbox, bound inside it, so whoever speaks here is that function. It may invoke functions and read
+//! its metadata; never code, configuration or any other control call.
+
+use super::control::error_response;
+use super::invoke;
+use super::server::{self, Body, full};
+use crate::daemon::credentials;
+use crate::daemon::invoke::Shared;
+use crate::daemon::random;
+use crate::daemon::revision::Revision;
+use hearth_api::error::{ApiError, ErrorCode};
+use hearth_api::operations::Operation;
+use hearth_api::router;
+use hearth_sandbox::SandboxId;
+use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+const METADATA: &str = "/2026-01-15/metadata/execution-environment";
+/// The zone that every environment is in: this machine.
+const METADATA_BODY: &str = "{\"AvailabilityZoneID\":\"use1-az1\"}";
+/// Connections of one sandbox at once.
+const CONNECTIONS_MAX: usize = 64;
+
+/// Whose door it is.
+#[derive(Clone)]
+pub(crate) struct Key {
+    /// The environment's sandbox.
+    pub(crate) environment: SandboxId,
+    /// Bearer token of the metadata endpoint.
+    pub(crate) metadata_token: String,
+}
+
+/// Serves until its task is dropped with the environment.
+pub(crate) async fn serve(listener: TcpListener, key: Key, shared: Arc<Shared>, revision: Arc<Revision>) {
+    // Never turns true: the environment's task owns this one and ends it.
+    let (_running, stop) = watch::channel(false);
+    let handler = move |request| {
+        let (key, shared, revision) = (key.clone(), Arc::clone(&shared), Arc::clone(&revision));
+        async move { answer(&key, &shared, &revision, request).await }
+    };
+    let limits = server::Limits { connections: CONNECTIONS_MAX, ..server::Limits::default() };
+    server::serve(server::Listener::Tcp(listener), Arc::new(handler), limits, stop).await;
+}
+
+async fn answer(
+    key: &Key,
+    shared: &Arc<Shared>,
+    revision: &Revision,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    if request.uri().path() == METADATA {
+        return metadata(key, &request);
+    }
+    let request_id = random::uuid();
+    let authorization = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let holder = authorization.and_then(credentials::access_key).map(|access| shared.keys.holder(access));
+    if holder.is_some_and(|holder| holder != Some(key.environment)) {
+        let text = "The security token included in the request is invalid.";
+        return error_response(&ApiError::new(ErrorCode::UnrecognizedClientException, text), &request_id);
+    }
+    let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
+    let found = match router::find(request.method().as_str(), path, query) {
+        Ok(found) => found,
+        Err(error) => return error_response(&error.into(), &request_id),
+    };
+    if found.row.operation != Operation::Invoke {
+        let text = format!(
+            "User: {}/{} is not authorized to perform: lambda:{} because functions may only invoke functions here",
+            revision.arn, revision.version, found.row.name
+        );
+        return error_response(&ApiError::new(ErrorCode::AccessDeniedException, text), &request_id);
+    }
+    invoke::handle(shared, &found.labels, request).await
+}
+
+/// Where this environment runs (lambda-behaviour §1.8).
+fn metadata(key: &Key, request: &Request<Incoming>) -> Response<Body> {
+    let mut response = Response::new(full(METADATA_BODY));
+    let expected = format!("Bearer {}", key.metadata_token);
+    if request.method() != Method::GET {
+        *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+        *response.body_mut() = full("");
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
+    } else if request.headers().get(AUTHORIZATION).is_none_or(|given| given.as_bytes() != expected.as_bytes()) {
+        *response.status_mut() = StatusCode::UNAUTHORIZED;
+        *response.body_mut() = full("");
+    } else {
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, max-age=43200, immutable"));
+    }
+    response
+}

@@ -1,0 +1,187 @@
+//! `Invoke`: the hot path from request to answer. Head first, then limits, then the body, then the scheduler.
+//!
+//! Serves the control API and the functions' own door alike. The payload is read once, checked in one pass and never
+//! copied; everything that can be refused is refused before it is read.
+
+use super::control::{body_error, error_response, header, reply_response};
+use super::json_check;
+use super::names::Target;
+use super::server::{Body, full, read_body};
+use crate::daemon::functions::Unavailable;
+use crate::daemon::invoke::{Answer, Call, Refusal, Shared, invoke};
+use crate::daemon::random;
+use crate::daemon::revision::Revision;
+use bytes::Bytes;
+use hearth_api::codec::{self, Head};
+use hearth_api::error::{ApiError, ErrorCode};
+use hearth_api::operations::Operation;
+use hearth_api::primitives::{decode_base64, encode_base64};
+use hearth_api::reply::Reply;
+use hearth_api::router::Labels;
+use hearth_api::shapes::InvocationRequest;
+use hearth_logic::RequestId;
+use hearth_logic::admission::Reason;
+use http::{HeaderName, HeaderValue, Request, Response};
+use hyper::body::{Body as _, Incoming};
+use std::sync::Arc;
+
+/// Bytes of a synchronous payload.
+const PAYLOAD_MAX: usize = 6_291_456;
+/// Bytes of a client context in base64.
+const CLIENT_CONTEXT_MAX: usize = 3583;
+const RETRY_AFTER_S: u32 = 1;
+
+const EXECUTED_VERSION: HeaderName = HeaderName::from_static("x-amz-executed-version");
+const FUNCTION_ERROR: HeaderName = HeaderName::from_static("x-amz-function-error");
+const LOG_RESULT: HeaderName = HeaderName::from_static("x-amz-log-result");
+const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
+const REMAPPED_LENGTH: HeaderName = HeaderName::from_static("x-amzn-remapped-content-length");
+
+enum Kind {
+    RequestResponse,
+    DryRun,
+}
+
+/// Answers one Invoke request.
+pub(crate) async fn handle(shared: &Arc<Shared>, labels: &Labels, request: Request<Incoming>) -> Response<Body> {
+    let id = RequestId::from_random(random::bytes());
+    match answer(shared, labels, request, id).await {
+        Ok(response) => response,
+        Err(error) => error_response(&error, &id.to_string()),
+    }
+}
+
+async fn answer(
+    shared: &Arc<Shared>,
+    labels: &Labels,
+    request: Request<Incoming>,
+    id: RequestId,
+) -> Result<Response<Body>, ApiError> {
+    let (parts, body) = request.into_parts();
+    let input = read_head(labels, &parts)?;
+    let kind = kind(&input)?;
+    let target =
+        Target::parse(&shared.functions, input.function_name.as_deref().unwrap_or_default(), input.qualifier.as_deref())?;
+    if body.size_hint().lower() > PAYLOAD_MAX as u64 {
+        return Err(body_error(super::server::BodyError::TooLarge, PAYLOAD_MAX, "InvokeFunction"));
+    }
+    let revision = resolve(shared, &target).await?;
+    if matches!(kind, Kind::DryRun) {
+        return Ok(reply_response(Reply { status: 204, ..Reply::default() }, &id.to_string()));
+    }
+    let client_context = client_context(input.client_context.as_deref())?;
+    let payload =
+        read_body(body, PAYLOAD_MAX).await.map_err(|error| body_error(error, PAYLOAD_MAX, "InvokeFunction"))?;
+    let payload = if payload.is_empty() { Bytes::from_static(b"{}") } else { payload };
+    json_check::check(&payload).map_err(|why| {
+        let text = format!("Could not parse request body into json: Could not parse payload into json: {why}");
+        ApiError::new(ErrorCode::InvalidRequestContentException, text)
+    })?;
+    let version = revision.version.clone();
+    let call = Call {
+        revision,
+        invoked_arn: target.arn(&shared.functions),
+        trace_header: parts.headers.get(&TRACE_ID).and_then(|value| value.to_str().ok()).map(str::to_owned),
+        client_context,
+        payload,
+        wants_log: input.log_type.as_deref() == Some("Tail"),
+        request_id: id,
+    };
+    let returned = invoke(shared, call).await;
+    match returned.result {
+        Ok(answer) => Ok(success(answer, &version, &returned.trace_id, id)),
+        Err(refusal) => Err(refused(refusal)),
+    }
+}
+
+fn read_head(labels: &Labels, parts: &http::request::Parts) -> Result<InvocationRequest, ApiError> {
+    let headers = |name: &str| header(&parts.headers, name);
+    let head = Head { labels, query: parts.uri.query().unwrap_or_default(), headers: &headers };
+    codec::typed(codec::decode_head(Operation::Invoke.row(), &head)?)
+}
+
+fn kind(input: &InvocationRequest) -> Result<Kind, ApiError> {
+    if input.tenant_id.is_some() {
+        return Err(ApiError::invalid_parameter(
+            "The invoked function is not enabled with tenancy configuration. Remove the tenant ID from your request and try again.",
+        ));
+    }
+    if input.durable_execution_name.is_some() {
+        return Err(not_built("Durable execution names"));
+    }
+    match input.invocation_type.as_deref() {
+        None | Some("RequestResponse") => Ok(Kind::RequestResponse),
+        Some("DryRun") => Ok(Kind::DryRun),
+        Some(other) => Err(not_built(&format!("InvocationType {other}"))),
+    }
+}
+
+fn not_built(what: &str) -> ApiError {
+    let text = format!("{what} is not implemented in this release of Hearth.");
+    ApiError::new(ErrorCode::NotImplementedException, text)
+}
+
+async fn resolve(shared: &Shared, target: &Target) -> Result<Arc<Revision>, ApiError> {
+    if target.qualifier.as_deref().is_some_and(|qualifier| qualifier != "$LATEST") {
+        // Versions and aliases are not built: none exists.
+        return Err(target.not_found(&shared.functions));
+    }
+    shared.functions.serving(&target.name).await.map_err(|unavailable| match unavailable {
+        Unavailable::Missing => target.not_found(&shared.functions),
+        Unavailable::State(state) => ApiError::conflict(format!(
+            "The operation cannot be performed at this time. The function is currently in the following state: {}",
+            state.name()
+        )),
+        Unavailable::Runtime(runtime) => ApiError::new(
+            ErrorCode::InvalidRuntimeException,
+            format!("The runtime {runtime} is not available on this host any more; `hearth doctor` lists what is."),
+        ),
+        Unavailable::Store(error) => ApiError::internal(&random::uuid(), error.to_string()),
+    })
+}
+
+fn client_context(given: Option<&str>) -> Result<String, ApiError> {
+    let Some(given) = given.filter(|text| !text.is_empty()) else { return Ok(String::new()) };
+    let wrong = |text: &str| ApiError::new(ErrorCode::InvalidRequestContentException, text);
+    if given.len() > CLIENT_CONTEXT_MAX {
+        return Err(wrong("Client context must be no more than 3583 bytes when base64-encoded"));
+    }
+    let decoded = decode_base64(given).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    decoded
+        .filter(|text| json_check::check(text.as_bytes()).is_ok())
+        .ok_or_else(|| wrong("Client context must be a valid Base64-encoded JSON object."))
+}
+
+fn success(answer: Answer, version: &str, trace_id: &str, id: RequestId) -> Response<Body> {
+    let mut response = Response::new(full(answer.payload));
+    let headers = response.headers_mut();
+    headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(REMAPPED_LENGTH, HeaderValue::from_static("0"));
+    let mut put = |name: HeaderName, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    };
+    put(super::control::REQUEST_ID, &id.to_string());
+    put(EXECUTED_VERSION, version);
+    put(TRACE_ID, trace_id);
+    if let Some(tail) = answer.log_tail {
+        put(LOG_RESULT, &encode_base64(&tail));
+    }
+    if answer.failed {
+        headers.insert(FUNCTION_ERROR, HeaderValue::from_static("Unhandled"));
+    }
+    response
+}
+
+fn refused(refusal: Refusal) -> ApiError {
+    match refusal {
+        Refusal::Limit(Reason::ShuttingDown) => {
+            ApiError::new(ErrorCode::ServiceException, "The daemon is shutting down; try again when it is back.")
+        }
+        Refusal::Limit(reason) => {
+            ApiError::too_many_requests("Rate Exceeded.", reason.as_str(), Some(RETRY_AFTER_S))
+        }
+        Refusal::Internal(detail) => ApiError::internal(&random::uuid(), detail),
+    }
+}

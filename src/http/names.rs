@@ -1,0 +1,36 @@
+//! What a client calls a function: every form of its name, resolved to one function of this installation.
+
+use crate::daemon::functions::Functions;
+use hearth_api::arn::FunctionRef;
+use hearth_api::error::ApiError;
+
+/// One function, with the qualifier as it was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// Unqualified name.
+    pub(crate) name: String,
+    /// Version or alias as given, in the name or beside it.
+    pub(crate) qualifier: Option<String>,
+}
+
+impl Target {
+    /// Reads a name in any of its forms and a qualifier; both must agree, and mean this region and account.
+    pub(crate) fn parse(functions: &Functions, name: &str, qualifier: Option<&str>) -> Result<Self, ApiError> {
+        let FunctionRef { name, qualifier, .. } = functions.home().resolve(name, qualifier)?;
+        Ok(Self { name: name.as_str().to_owned(), qualifier: qualifier.map(|qualifier| qualifier.to_string()) })
+    }
+
+    /// ARN with the qualifier, if one was given.
+    pub(crate) fn arn(&self, functions: &Functions) -> String {
+        let arn = functions.arn(&self.name);
+        match &self.qualifier {
+            None => arn,
+            Some(qualifier) => format!("{arn}:{qualifier}"),
+        }
+    }
+
+    /// 404 with the ARN as given.
+    pub(crate) fn not_found(&self, functions: &Functions) -> ApiError {
+        ApiError::not_found(format!("Function not found: {}", self.arn(functions)))
+    }
+}

@@ -1,0 +1,166 @@
+//! How the scheduler takes it that things end: invocations, environments, the daemon itself, and what never began.
+//!
+//! Apart from the decisions of `scheduler` because it is one subject: whatever ends, and in whatever order the news comes,
+//! each permit returns once and each environment is counted out once. Nothing is begun here.
+
+use super::{Action, Due, Phase, Scheduler, Why};
+use crate::admission::Reason;
+use crate::exchange::Detail;
+use crate::fleet::State;
+use crate::limits::{DELIVERY_ATTEMPTS_MAX, RETRY_PAUSE};
+use crate::{EnvironmentId, InvocationId, Time};
+
+impl Scheduler {
+    pub(super) fn released(
+        &mut self,
+        now: Time,
+        environment: EnvironmentId,
+        invocation: InvocationId,
+        reuse: bool,
+        todo: &mut Vec<Action>,
+    ) {
+        if !self.fleet.vacate(environment, invocation, now) {
+            return;
+        }
+        self.settle(invocation);
+        if reuse {
+            self.employ(now, environment, todo);
+        } else {
+            self.destroy(environment, Why::Spent, todo);
+        }
+    }
+
+    pub(super) fn given_back(
+        &mut self,
+        now: Time,
+        environment: EnvironmentId,
+        invocation: InvocationId,
+        todo: &mut Vec<Action>,
+    ) {
+        if !self.fleet.vacate(environment, invocation, now) {
+            return;
+        }
+        self.destroy(environment, Why::Unreachable, todo);
+        let Some(admitted) = self.invocations.get(&invocation) else { return };
+        if self.phase == Phase::Stopping {
+            self.refuse(invocation, Reason::ShuttingDown, todo);
+            return;
+        }
+        if admitted.deliveries >= DELIVERY_ATTEMPTS_MAX {
+            self.fail(invocation, Detail::NotTaken, todo);
+            return;
+        }
+        let open = self.fleet.pool(admitted.revision).and_then(|pool| pool.newest_open());
+        match open {
+            Some(other) => self.assign(now, other, invocation, todo),
+            None => self.wait(now, invocation),
+        }
+    }
+
+    pub(super) fn died(&mut self, environment: EnvironmentId, todo: &mut Vec<Action>) {
+        let Some(state) = self.fleet.get(environment).map(|e| e.state) else { return };
+        self.fail_held(environment, todo);
+        self.destroy(environment, Why::Died, todo);
+        if let State::Starting { .. } = state {
+            self.fail_uncovered(environment, &Detail::Died, todo);
+        }
+    }
+
+    /// Counts out an environment of which nothing is left.
+    pub(super) fn gone(&mut self, environment: EnvironmentId, detail: &Detail, todo: &mut Vec<Action>) {
+        let Some(found) = self.fleet.get(environment) else { return };
+        let (state, revision) = (found.state, found.revision);
+        self.fail_held(environment, todo);
+        // While it is still listed, so that its pool is there for the waiters.
+        self.fleet.leave(environment, Why::Died);
+        if let State::Starting { .. } = state {
+            self.fail_uncovered(environment, detail, todo);
+        }
+        self.fleet.remove(environment);
+        self.timers.cancel(Due::Idle(environment));
+        self.timers.cancel(Due::Destroy(environment));
+        self.fleet.forget_if_empty(revision);
+    }
+
+    fn fail_held(&mut self, environment: EnvironmentId, todo: &mut Vec<Action>) {
+        let Some(found) = self.fleet.get(environment) else { return };
+        let held: Vec<InvocationId> = found.in_flight.keys().copied().collect();
+        for invocation in held {
+            self.fail(invocation, Detail::Died, todo);
+        }
+    }
+
+    /// A start came to nothing: who has none under way thereby would wait for nothing.
+    fn fail_uncovered(&mut self, environment: EnvironmentId, detail: &Detail, todo: &mut Vec<Action>) {
+        if let Some(invocation) = self.uncovered_beside(environment) {
+            self.fail(invocation, detail.clone(), todo);
+        }
+    }
+
+    fn uncovered_beside(&self, environment: EnvironmentId) -> Option<InvocationId> {
+        let revision = self.fleet.get(environment)?.revision;
+        self.fleet.pool(revision)?.first_uncovered()
+    }
+
+    pub(super) fn drain(&mut self, todo: &mut Vec<Action>) {
+        if self.phase == Phase::Serving {
+            self.phase = Phase::Draining;
+        }
+        let idle: Vec<EnvironmentId> = self.fleet.idle().collect();
+        for environment in idle {
+            self.destroy(environment, Why::Draining, todo);
+        }
+    }
+
+    pub(super) fn stop(&mut self, todo: &mut Vec<Action>) {
+        self.drain(todo);
+        self.phase = Phase::Stopping;
+        let waiting: Vec<InvocationId> =
+            self.fleet.pools().flat_map(|pool| pool.waiters().values().copied()).collect();
+        for invocation in waiting {
+            self.refuse(invocation, Reason::ShuttingDown, todo);
+        }
+        let all: Vec<EnvironmentId> = self.fleet.iter().map(|(id, _)| id).collect();
+        for environment in all {
+            self.destroy(environment, Why::Draining, todo);
+        }
+    }
+
+    pub(super) fn refused(&mut self, now: Time, action: Action, todo: &mut Vec<Action>) {
+        match action {
+            Action::Assign { invocation, environment } => self.given_back(now, environment, invocation, todo),
+            Action::Start { environment, .. } => self.start_refused(environment, todo),
+            Action::Destroy { environment, .. } => {
+                if self.fleet.get(environment).is_some() {
+                    self.timers.set(Due::Destroy(environment), now.after(RETRY_PAUSE));
+                }
+            }
+            Action::Drained => {
+                if self.drained {
+                    self.timers.set(Due::Drained, now.after(RETRY_PAUSE));
+                }
+            }
+            // The permit is back; who waits for the answer sees its channel close.
+            Action::Refuse { .. } | Action::Fail { .. } => {}
+        }
+    }
+
+    fn start_refused(&mut self, environment: EnvironmentId, todo: &mut Vec<Action>) {
+        let Some(found) = self.fleet.get(environment) else { return };
+        let revision = found.revision;
+        match found.state {
+            State::Starting { .. } => {
+                self.fleet.leave(environment, Why::Unreachable);
+                if let Some(invocation) = self.uncovered_beside(environment) {
+                    self.refuse(invocation, Reason::QueueFull, todo);
+                }
+            }
+            // Told to go in the meantime: it never was, so it is gone.
+            State::Leaving { .. } => {}
+            State::Serving => return,
+        }
+        self.fleet.remove(environment);
+        self.timers.cancel(Due::Destroy(environment));
+        self.fleet.forget_if_empty(revision);
+    }
+}
