@@ -18,8 +18,10 @@ use serde_json::Value;
 use std::io;
 use std::time::Duration;
 
-/// How long the daemon may take for anything but an invocation; uploads included.
+/// How long the daemon may take for anything but an invocation, beside the time of an upload.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// The slowest upload that is waited for, bytes per second.
+const UPLOAD_RATE_MIN: u64 = 64 * 1024;
 
 /// Speaks to one daemon.
 #[derive(Debug)]
@@ -150,6 +152,7 @@ impl Client {
         let parts = codec::encode_request(operation.row(), input)
             .map_err(|source| CallError::Encode { operation, subject: subject(), source })?;
         let body = payload.unwrap_or_else(|| parts.body.into());
+        let patience = patience + Duration::from_secs(body.len() as u64 / UPLOAD_RATE_MIN);
         let mut request = Request::new(Upload::new(body));
         *request.method_mut() = http::Method::from_bytes(parts.method.as_bytes()).unwrap_or_default();
         let unusable = |header| CallError::Header { operation, subject: subject(), header };
@@ -248,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_refusal_names_operation_function_and_reason() {
-        let answer = "HTTP/1.1 429 Too Many\r\nx-amzn-ErrorType: TooManyRequestsException\r\ncontent-length: 43\r\n\r\n\
+        let answer = "HTTP/1.1 429 Too Many\r\nx-amzn-ErrorType: TooManyRequestsException\r\ncontent-length: 44\r\n\r\n\
                       {\"message\":\"Rate Exceeded.\",\"Reason\":\"Here\"}";
         let (client, served) = once(answer);
         let error = client.configuration("f").expect_err("is refused");

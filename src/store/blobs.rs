@@ -110,21 +110,28 @@ impl Blobs {
         Ok(found)
     }
 
-    /// Removes a blob unless it is pinned or `wanted`. The question is asked and the file removed under the lock that
-    /// a new pin takes: a create that comes in between finds the file, or finds it gone and writes it again.
+    /// Removes a blob unless it is pinned or `wanted`; whether it did.
     pub(super) fn remove_unless<E>(
         &self,
         digest: &Digest,
         wanted: impl FnOnce() -> Result<bool, E>,
     ) -> Result<io::Result<bool>, E> {
-        let pins = self.0.lock();
-        if pins.contains_key(digest) || wanted()? {
-            return Ok(Ok(false));
-        }
-        Ok(match fs::remove_file(self.path(digest)) {
+        self.unless_wanted(digest, wanted, || match fs::remove_file(self.path(digest)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             done => done.map(|()| true),
         })
+    }
+
+    /// Does something to an unwanted blob or its tree. The question is asked and the deed done under the lock that a
+    /// new pin takes: a create that comes in between finds everything, or finds it gone and makes it again.
+    pub(super) fn unless_wanted<E>(
+        &self,
+        digest: &Digest,
+        wanted: impl FnOnce() -> Result<bool, E>,
+        deed: impl FnOnce() -> io::Result<bool>,
+    ) -> Result<io::Result<bool>, E> {
+        let pins = self.0.lock();
+        if pins.contains_key(digest) || wanted()? { Ok(Ok(false)) } else { Ok(deed()) }
     }
 
     fn pin(&self, digest: Digest, size: u64) -> Pin {

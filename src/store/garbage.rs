@@ -56,8 +56,17 @@ pub(crate) fn collect_garbage(
         }
     }
     for digest in unpacker.list()? {
-        if !in_use.contains(&digest) && !store.refers_to(&digest)? {
-            unpacker.discard(&digest)?;
+        if in_use.contains(&digest) || store.refers_to(&digest)? {
+            continue;
+        }
+        let mut aside = None;
+        let take = || {
+            aside = unpacker.set_aside(&digest)?;
+            Ok(aside.is_some())
+        };
+        blobs.unless_wanted(&digest, || store.refers_to(&digest), take)??;
+        if let Some(tree) = aside {
+            std::fs::remove_dir_all(tree)?;
             collected.trees += 1;
         }
     }

@@ -172,7 +172,7 @@ impl Layout {
 
     /// Gives everything in the directory to the uid that the daemon will run as. Needs privilege if that is another.
     pub(crate) fn hand_over(&self, uid: u32, gid: u32) -> Result<(), LayoutError> {
-        hand_over(&self.root, uid, gid).map_err(failed("give to the service user", &self.root))
+        hand_over(&self.root, uid, gid, 0).map_err(failed("give to the service user", &self.root))
     }
 
     /// Writes `run.json`; readers see the old file or the new one, whole.
@@ -364,18 +364,17 @@ fn clear(dir: &Path, doomed: impl Fn(&OsStr) -> bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Depth is bounded by what this daemon creates: code trees, [`super::tree::DEPTH_MAX`] levels.
-fn hand_over(path: &Path, uid: u32, gid: u32) -> io::Result<()> {
+/// Code trees stand two levels down and can be large. Owners change from the leaves up, so that a tree whose root has
+/// the right owner has it throughout. Depth is bounded by what this daemon creates.
+fn hand_over(path: &Path, uid: u32, gid: u32, level: u32) -> io::Result<()> {
     let meta = fs::symlink_metadata(path)?;
-    if (meta.uid(), meta.gid()) != (uid, gid) {
-        std::os::unix::fs::lchown(path, Some(uid), Some(gid))?;
-    }
-    if meta.is_dir() {
+    let done = (meta.uid(), meta.gid()) == (uid, gid);
+    if meta.is_dir() && !(done && level >= 2) {
         for entry in fs::read_dir(path)? {
-            hand_over(&entry?.path(), uid, gid)?;
+            hand_over(&entry?.path(), uid, gid, level + 1)?;
         }
     }
-    Ok(())
+    if done { Ok(()) } else { std::os::unix::fs::lchown(path, Some(uid), Some(gid)) }
 }
 
 #[cfg(test)]
@@ -503,10 +502,36 @@ mod tests {
     }
 
     #[test]
-    fn handing_over_to_oneself_changes_nothing_and_works() {
+    fn handing_over_changes_every_owner_and_follows_no_link() {
+        if !nix::unistd::geteuid().is_root() {
+            println!("skipped: only root may give files away");
+            return;
+        }
         let scratch = Scratch::new();
+        let outside = Scratch::new();
         let layout = open(scratch.path()).expect("opens");
-        let meta = fs::metadata(scratch.path()).expect("there");
-        layout.hand_over(meta.uid(), meta.gid()).expect("works");
+        let at = |name: &str| scratch.path().join(name);
+        fs::create_dir_all(at("unpacked/abc/lib")).expect("makes");
+        for name in ["unpacked/abc/lib/file", "blobs/sha256/abc", "hearth.db"] {
+            fs::write(at(name), "").expect("writes");
+        }
+        std::os::unix::fs::symlink(outside.path(), at("unpacked/abc/link")).expect("links");
+        let owner = |path: &Path| fs::symlink_metadata(path).expect("there").uid();
+        for uid in [1_900_000_000, 1_900_000_001] {
+            layout.hand_over(uid, uid).expect("works");
+            let all = [
+                "",
+                "LAYOUT",
+                "lock",
+                "hearth.db",
+                "blobs/sha256/abc",
+                "unpacked/abc/lib/file",
+                "unpacked/abc/link",
+            ];
+            for name in all {
+                assert_eq!(owner(&at(name)), uid, "{name}");
+            }
+        }
+        assert_eq!(owner(outside.path()), 0);
     }
 }

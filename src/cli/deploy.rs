@@ -1,0 +1,260 @@
+//! `hearth deploy`: creates a function or brings it to what is given, and waits until it is ready.
+//!
+//! What is the same already is not sent: settings are compared with the function's, code by its hash. Settings come
+//! before code, each as an update of its own, as the API has it. Nothing is undone if the second fails.
+
+use super::args;
+use super::client::{self, Client};
+use super::failure::Failure;
+use super::pack;
+use super::terminal;
+use hearth_api::operations::Operation;
+use hearth_api::primitives::{Blob, base64_sha256};
+use hearth_api::shapes::{
+    CreateFunctionRequest, Environment, EphemeralStorage, FunctionCode, FunctionConfiguration,
+    UpdateFunctionCodeRequest, UpdateFunctionConfigurationRequest,
+};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Role of functions that are given none: it only has to look like one.
+const ROLE: &str = "arn:aws:iam::000000000000:role/hearth-function";
+/// Pauses between two looks at a function that is not ready.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// Looks at a function that is not ready: about five minutes.
+const LOOKS_MAX: u32 = 300;
+
+/// What a deployment came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Done {
+    Created,
+    Updated,
+    Unchanged,
+}
+
+/// Runs the verb.
+pub(super) fn run(args: &args::Deploy) -> Result<(), Failure> {
+    let package = pack::pack(&args.path)?;
+    let client = Client::new(&args.connection)?;
+    let deployment = Deployment { args, client };
+    let (done, mut value) = match deployment.client.configuration(&args.name)? {
+        None => (Done::Created, deployment.create(package.zip)?),
+        Some(_) => deployment.update(package.zip)?,
+    };
+    if !args.no_wait {
+        value = deployment.settled()?.1;
+    }
+    report(args, done, &value)
+}
+
+struct Deployment<'a> {
+    args: &'a args::Deploy,
+    client: Client,
+}
+
+impl Deployment<'_> {
+    fn create(&self, zip: Vec<u8>) -> Result<Value, Failure> {
+        let args = self.args;
+        let missing = |flag: &str| {
+            Failure::Usage(format!("there is no function {} yet, and creating it takes {flag} (see --help)", args.name))
+        };
+        let runtime = args.runtime.clone().ok_or_else(|| missing("--runtime"))?;
+        // The API asks for a handler even where the package brings its own program.
+        let own = runtime.starts_with("provided").then(|| "bootstrap".to_owned());
+        let handler = args.handler.clone().or(own).ok_or_else(|| missing("--handler"))?;
+        let input = CreateFunctionRequest {
+            function_name: Some(args.name.clone()),
+            runtime: Some(runtime),
+            handler: Some(handler),
+            role: Some(args.role.clone().unwrap_or_else(|| ROLE.to_owned())),
+            code: Some(FunctionCode { zip_file: Some(Blob(zip)), ..Default::default() }),
+            memory_size: args.memory,
+            timeout: args.timeout,
+            description: args.description.clone(),
+            environment: variables(&args.env).map(|variables| Environment { variables: Some(variables) }),
+            ephemeral_storage: args.ephemeral.map(|size| EphemeralStorage { size: Some(size) }),
+            ..Default::default()
+        };
+        Ok(self.client.call(Operation::CreateFunction, &args.name, &input)?)
+    }
+
+    fn update(&self, zip: Vec<u8>) -> Result<(Done, Value), Failure> {
+        let name = &self.args.name;
+        // Nothing can be changed while an earlier change is under way.
+        let (old, mut value) = self.settled()?;
+        let mut done = Done::Unchanged;
+        if let Some(changes) = changes(self.args, &old) {
+            value = self.client.call(Operation::UpdateFunctionConfiguration, name, &changes)?;
+            done = Done::Updated;
+        }
+        if old.code_sha256.as_deref() != Some(&base64_sha256(&zip)) {
+            if done == Done::Updated {
+                self.settled()?;
+            }
+            let input = UpdateFunctionCodeRequest {
+                function_name: Some(name.clone()),
+                zip_file: Some(Blob(zip)),
+                ..Default::default()
+            };
+            value = self.client.call(Operation::UpdateFunctionCode, name, &input)?;
+            done = Done::Updated;
+        }
+        Ok((done, value))
+    }
+
+    /// The function once nothing is under way; a failure if it came out badly or takes too long.
+    fn settled(&self) -> Result<(FunctionConfiguration, Value), Failure> {
+        let name = &self.args.name;
+        let mut pause = PAUSE_MIN;
+        for _ in 0..LOOKS_MAX {
+            let Some((configuration, value)) = self.client.configuration(name)? else {
+                return Err(Failure::because(format!("function {name} was deleted meanwhile")));
+            };
+            match progress(&configuration) {
+                Progress::Ready => return Ok((configuration, value)),
+                Progress::Failed(why) => return Err(Failure::because(format!("function {name}: {why}"))),
+                Progress::UnderWay => std::thread::sleep(pause),
+            }
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+        Err(Failure::because(format!(
+            "function {name} is still not ready; `hearth get {name}` shows its state, and the daemon's log may say why"
+        )))
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Progress {
+    Ready,
+    UnderWay,
+    Failed(String),
+}
+
+fn progress(configuration: &FunctionConfiguration) -> Progress {
+    let said = |reason: &Option<String>| reason.clone().unwrap_or_else(|| "no reason was given".to_owned());
+    match (configuration.state.as_deref(), configuration.last_update_status.as_deref()) {
+        (Some("Failed"), _) => Progress::Failed(format!(
+            "its creation failed: {} Delete it with `hearth delete`, then deploy again.",
+            said(&configuration.state_reason)
+        )),
+        (Some("Pending"), _) | (_, Some("InProgress")) => Progress::UnderWay,
+        (_, Some("Failed")) => {
+            Progress::Failed(format!("its update failed: {}", said(&configuration.last_update_status_reason)))
+        }
+        _ => Progress::Ready,
+    }
+}
+
+fn variables(given: &[(String, String)]) -> Option<BTreeMap<String, String>> {
+    (!given.is_empty()).then(|| given.iter().cloned().collect())
+}
+
+/// The settings that are given and differ from the function's; none if there are none.
+fn changes(args: &args::Deploy, old: &FunctionConfiguration) -> Option<UpdateFunctionConfigurationRequest> {
+    fn differing<T: PartialEq + Clone>(given: &Option<T>, old: Option<&T>) -> Option<T> {
+        given.clone().filter(|given| Some(given) != old)
+    }
+    let old_variables = old.environment.as_ref().and_then(|environment| environment.variables.as_ref());
+    let old_storage = old.ephemeral_storage.as_ref().and_then(|storage| storage.size.as_ref());
+    let changes = UpdateFunctionConfigurationRequest {
+        runtime: differing(&args.runtime, old.runtime.as_ref()),
+        handler: differing(&args.handler, old.handler.as_ref()),
+        role: differing(&args.role, old.role.as_ref()),
+        memory_size: differing(&args.memory, old.memory_size.as_ref()),
+        timeout: differing(&args.timeout, old.timeout.as_ref()),
+        description: differing(&args.description, old.description.as_ref()),
+        environment: differing(&variables(&args.env), old_variables)
+            .map(|variables| Environment { variables: Some(variables) }),
+        ephemeral_storage: differing(&args.ephemeral, old_storage).map(|size| EphemeralStorage { size: Some(size) }),
+        ..Default::default()
+    };
+    let differs = changes != UpdateFunctionConfigurationRequest::default();
+    differs.then(|| UpdateFunctionConfigurationRequest { function_name: Some(args.name.clone()), ..changes })
+}
+
+fn report(args: &args::Deploy, done: Done, value: &Value) -> Result<(), Failure> {
+    let configuration: FunctionConfiguration =
+        client::typed(Operation::GetFunctionConfiguration, &args.name, value.clone())?;
+    // An active function with a reason runs, but not quite as asked for.
+    if let (Some("Active"), Some(reason)) = (configuration.state.as_deref(), &configuration.state_reason) {
+        terminal::say(&format!("hearth: note on {}: {reason}", args.name));
+    }
+    if args.json {
+        return terminal::print_json(value);
+    }
+    let verb = match done {
+        Done::Created => "created",
+        Done::Updated => "updated",
+        Done::Unchanged => "unchanged",
+    };
+    let waits = if progress(&configuration) == Progress::UnderWay { ", not ready yet" } else { "" };
+    let arn = configuration.function_arn.unwrap_or_default();
+    let size = u64::try_from(configuration.code_size.unwrap_or_default()).unwrap_or_default();
+    terminal::print(format!("{} {verb}{waits} ({} of code): {arn}\n", args.name, terminal::size(size)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::args::{CommandLine, Verb};
+    use clap::Parser;
+    use hearth_api::shapes::EnvironmentResponse;
+
+    fn deploy(flags: &str) -> args::Deploy {
+        let line = format!("hearth deploy src --name f{}{flags}", if flags.is_empty() { "" } else { " " });
+        match CommandLine::try_parse_from(line.split(' ')).expect("parses").verb {
+            Verb::Deploy(deploy) => deploy,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn old() -> FunctionConfiguration {
+        let variables = BTreeMap::from([("A".to_owned(), "1".to_owned())]);
+        FunctionConfiguration {
+            runtime: Some("python3.12".to_owned()),
+            handler: Some("app.handler".to_owned()),
+            memory_size: Some(128),
+            timeout: Some(3),
+            environment: Some(EnvironmentResponse { variables: Some(variables), ..Default::default() }),
+            ephemeral_storage: Some(EphemeralStorage { size: Some(512) }),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn what_is_the_same_is_not_sent() {
+        assert_eq!(changes(&deploy(""), &old()), None);
+        let same = "--runtime python3.12 --handler app.handler --memory 128 --timeout 3 --env A=1 --ephemeral 512";
+        assert_eq!(changes(&deploy(same), &old()), None);
+    }
+
+    #[test]
+    fn only_what_differs_is_sent() {
+        let changes = changes(&deploy("--memory 256 --timeout 3 --env B=2"), &old()).expect("differs");
+        let expected = UpdateFunctionConfigurationRequest {
+            function_name: Some("f".to_owned()),
+            memory_size: Some(256),
+            environment: Some(Environment { variables: Some(BTreeMap::from([("B".to_owned(), "2".to_owned())])) }),
+            ..Default::default()
+        };
+        assert_eq!(changes, expected);
+    }
+
+    #[test]
+    fn a_function_is_ready_when_nothing_is_under_way() {
+        let at = |state: &str, update: &str| FunctionConfiguration {
+            state: Some(state.to_owned()),
+            last_update_status: Some(update.to_owned()),
+            last_update_status_reason: Some("why".to_owned()),
+            ..Default::default()
+        };
+        assert_eq!(progress(&at("Active", "Successful")), Progress::Ready);
+        assert_eq!(progress(&at("Inactive", "Successful")), Progress::Ready);
+        assert_eq!(progress(&at("Pending", "InProgress")), Progress::UnderWay);
+        assert_eq!(progress(&at("Active", "InProgress")), Progress::UnderWay);
+        assert_eq!(progress(&at("Active", "Failed")), Progress::Failed("its update failed: why".to_owned()));
+        assert!(matches!(progress(&at("Failed", "Failed")), Progress::Failed(_)));
+    }
+}

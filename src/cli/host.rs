@@ -1,0 +1,279 @@
+//! What this host offers to sandboxes: one finding per thing that `hearth serve` needs, with the way to get it.
+//!
+//! Only looks: makes no namespaces, mounts or groups, installs nothing. Remedies name Debian's packages.
+
+use crate::runtimes::discover;
+use crate::runtimes::{Interpreter, Missing, Runtimes};
+use hearth_sandbox::{cgroup, privileges};
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// Oldest kernel that has every call that sandboxes are made with (`mount_setattr`).
+const KERNEL_MIN: (u32, u32) = (5, 12);
+/// Below this many open files, hundreds of environments do not fit.
+const FILES_ENOUGH: u64 = 8192;
+
+/// How well something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// As it should be.
+    Fine,
+    /// Works, with less.
+    Limited,
+    /// The daemon cannot work without it.
+    Missing,
+}
+
+impl Verdict {
+    /// One word.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Fine => "ok",
+            Self::Limited => "limited",
+            Self::Missing => "missing",
+        }
+    }
+}
+
+/// What was looked at, how it is, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Finding {
+    /// What.
+    pub(super) name: &'static str,
+    /// How well it is.
+    pub(super) verdict: Verdict,
+    /// What was seen.
+    pub(super) detail: String,
+    /// What to do; none if all is well.
+    pub(super) remedy: Option<String>,
+}
+
+impl Finding {
+    fn fine(name: &'static str, detail: impl Into<String>) -> Self {
+        Self { name, verdict: Verdict::Fine, detail: detail.into(), remedy: None }
+    }
+
+    fn wrong(name: &'static str, verdict: Verdict, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { name, verdict, detail: detail.into(), remedy: Some(remedy.into()) }
+    }
+}
+
+/// Interpreters and the runtimes that follow from them.
+#[derive(Debug)]
+pub(super) struct Languages {
+    /// Found, best first.
+    pub(super) interpreters: Vec<Interpreter>,
+    /// Runtimes that functions may name.
+    pub(super) available: Vec<&'static str>,
+    /// Runtimes that this host has no interpreter for.
+    pub(super) absent: Vec<&'static str>,
+}
+
+/// Looks at everything but interpreters.
+pub(super) fn look() -> Vec<Finding> {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let actions = fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail").unwrap_or_default();
+    vec![
+        privileges_found(&privileges::missing()),
+        kernel(release.trim()),
+        namespaces(Path::new("/proc/self/ns")),
+        control_groups(cgroup::Layout::detect()),
+        seccomp(&actions),
+        loop_devices(Path::new("/dev/loop-control")),
+        mkfs(&programs("mkfs.ext4")),
+        open_files(&fs::read_to_string("/proc/self/limits").unwrap_or_default()),
+    ]
+}
+
+/// Looks for interpreters; runs each candidate once.
+pub(super) fn languages() -> Languages {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let interpreters = discover::find(&path, home.as_deref());
+    let runtimes = Runtimes::new(&interpreters, &BTreeMap::new(), Missing::Refuse);
+    Languages { available: runtimes.names(), absent: runtimes.absent(), interpreters }
+}
+
+/// How to get interpreters that are not there; none if all are.
+pub(super) fn languages_remedy(absent: &[&str]) -> Option<String> {
+    let lacks = |prefix: &str| absent.iter().any(|name| name.starts_with(prefix));
+    let packages: Vec<&str> =
+        [("python", "python3"), ("nodejs", "nodejs")].into_iter().filter(|(of, _)| lacks(of)).map(|(_, name)| name).collect();
+    let example = absent.first()?;
+    Some(format!(
+        "`apt-get install {}` gives the system's version; other versions come with uv, pyenv, mise or nvm, and one of \
+         any other place is named in the configuration: [runtimes.\"{example}\"] interpreter = \"/path\"",
+        packages.join(" ")
+    ))
+}
+
+fn privileges_found(missing: &[&str]) -> Finding {
+    const NAME: &str = "privileges";
+    if missing.is_empty() {
+        return Finding::fine(NAME, "root, with every capability that sandboxes take");
+    }
+    let detail = format!("this user lacks {}", missing.join(", "));
+    Finding::wrong(NAME, Verdict::Missing, detail, "start `hearth serve` (and this) as root, or from deploy/'s systemd unit")
+}
+
+fn kernel(release: &str) -> Finding {
+    const NAME: &str = "kernel";
+    let mut numbers = release.split(|char: char| !char.is_ascii_digit()).map(str::parse::<u32>);
+    let version = numbers.next().and_then(Result::ok).zip(numbers.next().and_then(Result::ok));
+    match version {
+        Some(version) if version >= KERNEL_MIN => Finding::fine(NAME, format!("Linux {release}")),
+        _ => {
+            let detail = format!("Linux {release}; sandboxes need {}.{} or later", KERNEL_MIN.0, KERNEL_MIN.1);
+            Finding::wrong(NAME, Verdict::Missing, detail, "install a newer kernel (Debian 12: linux-image-amd64)")
+        }
+    }
+}
+
+fn namespaces(dir: &Path) -> Finding {
+    const NAME: &str = "namespaces";
+    let absent: Vec<&str> =
+        ["mnt", "pid", "net", "ipc", "uts"].into_iter().filter(|name| fs::symlink_metadata(dir.join(name)).is_err()).collect();
+    if absent.is_empty() {
+        return Finding::fine(NAME, "mnt, pid, net, ipc, uts");
+    }
+    let remedy = "use a kernel with namespaces (Debian's linux-image-amd64 has them), and not a container that hides them";
+    Finding::wrong(NAME, Verdict::Missing, format!("the kernel has no {}", absent.join(", ")), remedy)
+}
+
+fn control_groups(found: std::io::Result<cgroup::Layout>) -> Finding {
+    const NAME: &str = "control groups";
+    match found {
+        Ok(layout) => Finding::fine(NAME, layout.describe()),
+        Err(error) => Finding::wrong(
+            NAME,
+            Verdict::Missing,
+            error.to_string(),
+            "boot with systemd.unified_cgroup_hierarchy=1, or mount them: mount -t cgroup2 none /sys/fs/cgroup",
+        ),
+    }
+}
+
+fn seccomp(actions: &str) -> Finding {
+    const NAME: &str = "seccomp";
+    if actions.split_whitespace().any(|action| action == "errno") {
+        return Finding::fine(NAME, "filters");
+    }
+    let remedy = "use a kernel built with CONFIG_SECCOMP_FILTER (Debian's are)";
+    Finding::wrong(NAME, Verdict::Missing, "the kernel has no seccomp filters", remedy)
+}
+
+fn loop_devices(control: &Path) -> Finding {
+    const NAME: &str = "loop devices";
+    if control.exists() {
+        return Finding::fine(NAME, control.display().to_string());
+    }
+    let detail = format!("{} is not there; every sandbox's /tmp is an image on one", control.display());
+    let remedy = "load the module: modprobe loop (in a container: pass /dev/loop-control and the loop devices in)";
+    Finding::wrong(NAME, Verdict::Missing, detail, remedy)
+}
+
+fn mkfs(found: &[PathBuf]) -> Finding {
+    const NAME: &str = "mkfs.ext4";
+    match found.first() {
+        Some(program) => Finding::fine(NAME, program.display().to_string()),
+        None => Finding::wrong(
+            NAME,
+            Verdict::Missing,
+            "not found; it makes the image of a sandbox's /tmp",
+            "apt-get install e2fsprogs",
+        ),
+    }
+}
+
+fn open_files(limits: &str) -> Finding {
+    const NAME: &str = "open files";
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let hard = line.and_then(|line| line.split_whitespace().nth(1));
+    match hard.map(|text| (text, text.parse::<u64>())) {
+        Some(("unlimited", _)) => Finding::fine(NAME, "no limit"),
+        Some((_, Ok(number))) if number >= FILES_ENOUGH => Finding::fine(NAME, format!("up to {number}")),
+        Some((text, _)) => Finding::wrong(
+            NAME,
+            Verdict::Limited,
+            format!("up to {text}; an environment takes 12"),
+            "raise the hard limit: ulimit -Hn 65536, or LimitNOFILE=65536 in the systemd unit",
+        ),
+        None => Finding::wrong(NAME, Verdict::Limited, "unknown", "mount /proc"),
+    }
+}
+
+/// Executables of a name on PATH and where system programs lie, which PATH of a plain user often leaves out.
+fn programs(name: &str) -> Vec<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let system = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    let candidates = std::env::split_paths(&path).chain(system).map(|dir| dir.join(name));
+    let is_program =
+        |path: &PathBuf| fs::metadata(path).is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0);
+    candidates.filter(is_program).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernels_are_compared_by_number() {
+        for (release, verdict) in [
+            ("6.1.0-18-amd64", Verdict::Fine),
+            ("5.12.0", Verdict::Fine),
+            ("5.9.99", Verdict::Missing),
+            ("4.19.0-amd64", Verdict::Missing),
+            ("", Verdict::Missing),
+        ] {
+            assert_eq!(kernel(release).verdict, verdict, "{release}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_comes_with_a_remedy() {
+        let findings = [
+            privileges_found(&["CAP_SYS_ADMIN"]),
+            namespaces(Path::new("/nonexistent")),
+            control_groups(Err(std::io::Error::other("no controllers"))),
+            seccomp("kill_process allow"),
+            loop_devices(Path::new("/nonexistent/loop-control")),
+            mkfs(&[]),
+        ];
+        for finding in findings {
+            assert_eq!(finding.verdict, Verdict::Missing, "{}", finding.name);
+            assert!(finding.remedy.is_some_and(|remedy| !remedy.is_empty()), "{}", finding.name);
+        }
+    }
+
+    #[test]
+    fn what_is_there_needs_no_remedy() {
+        let findings = [
+            privileges_found(&[]),
+            namespaces(Path::new("/proc/self/ns")),
+            seccomp("kill_process trap errno allow\n"),
+            loop_devices(Path::new("/dev/null")),
+            mkfs(&programs("sh")),
+        ];
+        for finding in findings {
+            assert_eq!((finding.verdict, &finding.remedy), (Verdict::Fine, &None), "{}: {}", finding.name, finding.detail);
+        }
+    }
+
+    #[test]
+    fn few_open_files_are_a_limit_and_not_the_end() {
+        let limits = |hard: &str| format!("Limit  Soft Limit  Hard Limit  Units\nMax open files  1024  {hard}  files\n");
+        assert_eq!(open_files(&limits("1048576")).verdict, Verdict::Fine);
+        assert_eq!(open_files(&limits("unlimited")).verdict, Verdict::Fine);
+        assert_eq!(open_files(&limits("4096")).verdict, Verdict::Limited);
+        assert_eq!(open_files("").verdict, Verdict::Limited);
+    }
+
+    #[test]
+    fn remedies_for_languages_name_only_what_is_missing() {
+        assert_eq!(languages_remedy(&[]), None);
+        let remedy = languages_remedy(&["nodejs18.x"]).expect("something is missing");
+        assert!(remedy.contains("install nodejs`") && remedy.contains("runtimes.\"nodejs18.x\""), "{remedy}");
+    }
+}

@@ -1,0 +1,40 @@
+//! From the command line to an exit code: sends each verb to its file, says what went wrong, once.
+
+use super::args::{CommandLine, Verb};
+use super::failure::Failure;
+use super::terminal::{self, Paint};
+use super::{api, deploy, doctor, functions, invoke, logs, serve, settings};
+use clap::Parser;
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+/// Runs the verb that this process was started with.
+pub(crate) fn main() -> ExitCode {
+    // Wrong command lines end here, with exit code 2; `--help` and `--version` with 0.
+    let line = CommandLine::parse();
+    match run(&line.verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if let Some(sentence) = failure.sentence() {
+                let colours = std::io::stderr().is_terminal() && terminal::colours_welcome();
+                terminal::say(&format!("{} {sentence}", Paint::Red.on("hearth:", colours)));
+            }
+            failure.exit_code().into()
+        }
+    }
+}
+
+fn run(verb: &Verb) -> Result<(), Failure> {
+    match verb {
+        Verb::Serve(args) => serve::run(args),
+        Verb::Deploy(args) => deploy::run(args),
+        Verb::Invoke(args) => invoke::run(args),
+        Verb::List(args) => functions::list(args),
+        Verb::Get(args) => functions::get(args),
+        Verb::Delete(args) => functions::delete(args),
+        Verb::Logs(args) => logs::run(args),
+        Verb::Doctor(args) => doctor::run(args),
+        Verb::Api(args) => api::run(args),
+        Verb::Config(args) => settings::run(args),
+    }
+}
