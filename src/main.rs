@@ -1,6 +1,6 @@
 //! The binary: argv to an exit code. The hidden verb of the forker is decided here, before any thread exists.
 
-#[path = "/tmp/stage/cli_stub.rs"]
+
 mod cli;
 mod config;
 mod daemon;

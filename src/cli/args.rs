@@ -305,8 +305,11 @@ mod tests {
 
     #[test]
     fn the_last_of_wait_and_no_wait_holds() {
-        for (flags, no_wait) in [("--wait --no-wait", true), ("--no-wait --wait", false), ("--no-wait", true)] {
-            let Ok(Verb::Deploy(deploy)) = parse(&format!("hearth deploy p --name f {flags}")) else { panic!("{flags}") };
+        for (flags, no_wait) in [("--wait --no-wait", true), ("--no-wait --wait", false), ("--no-wait", true)]
+        {
+            let Ok(Verb::Deploy(deploy)) = parse(&format!("hearth deploy p --name f {flags}")) else {
+                panic!("{flags}")
+            };
             assert_eq!(deploy.no_wait, no_wait, "{flags}");
         }
     }

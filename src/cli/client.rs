@@ -7,10 +7,10 @@ use super::args::Connection;
 use super::endpoint::{self, Endpoint, EndpointError};
 use super::wire::{self, Answer, Upload, WireError};
 use bytes::Bytes;
+use hearth_api::ServiceError;
 use hearth_api::codec::{self, EncodeError};
 use hearth_api::operations::Operation;
 use hearth_api::shapes::{FunctionConfiguration, GetFunctionConfigurationRequest};
-use hearth_api::ServiceError;
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -71,7 +71,7 @@ pub(super) enum CallError {
     )]
     Connect {
         /// What was tried.
-        endpoint: Endpoint,
+        endpoint: Box<Endpoint>,
         /// The system's answer.
         source: io::Error,
     },
@@ -83,7 +83,7 @@ pub(super) enum CallError {
         /// On what.
         subject: String,
         /// Where.
-        endpoint: Endpoint,
+        endpoint: Box<Endpoint>,
         /// What broke.
         source: WireError,
     },
@@ -149,8 +149,11 @@ impl Client {
         patience: Duration,
     ) -> Result<Answer, CallError> {
         let subject = || subject.to_owned();
-        let parts = codec::encode_request(operation.row(), input)
-            .map_err(|source| CallError::Encode { operation, subject: subject(), source })?;
+        let parts = codec::encode_request(operation.row(), input).map_err(|source| CallError::Encode {
+            operation,
+            subject: subject(),
+            source,
+        })?;
         let body = payload.unwrap_or_else(|| parts.body.into());
         let patience = patience + Duration::from_secs(body.len() as u64 / UPLOAD_RATE_MIN);
         let mut request = Request::new(Upload::new(body));
@@ -159,14 +162,17 @@ impl Client {
         *request.uri_mut() = parts.path_and_query.parse().map_err(|_| unusable("the path"))?;
         for (name, value) in parts.headers.iter().map(|(name, value)| (*name, value.as_str())) {
             let value = HeaderValue::from_str(value).map_err(|_| unusable(name))?;
-            request.headers_mut().append(HeaderName::from_bytes(name.as_bytes()).map_err(|_| unusable(name))?, value);
+            request
+                .headers_mut()
+                .append(HeaderName::from_bytes(name.as_bytes()).map_err(|_| unusable(name))?, value);
         }
         let host = HeaderValue::from_str(&self.endpoint.authority).map_err(|_| unusable("Host"))?;
         request.headers_mut().insert(http::header::HOST, host);
+        let endpoint = || Box::new(self.endpoint.clone());
         let exchange = wire::exchange(&self.endpoint.host, self.endpoint.port, request, patience);
         let answer = self.runtime.block_on(exchange).map_err(|source| match source {
-            WireError::Connect(source) => CallError::Connect { endpoint: self.endpoint.clone(), source },
-            source => CallError::Wire { operation, subject: subject(), endpoint: self.endpoint.clone(), source },
+            WireError::Connect(source) => CallError::Connect { endpoint: endpoint(), source },
+            source => CallError::Wire { operation, subject: subject(), endpoint: endpoint(), source },
         })?;
         if answer.status().is_success() {
             return Ok(answer);
@@ -177,8 +183,12 @@ impl Client {
     }
 
     /// A function's settings and state, if there is such a function.
-    pub(super) fn configuration(&self, name: &str) -> Result<Option<(FunctionConfiguration, Value)>, CallError> {
-        let input = GetFunctionConfigurationRequest { function_name: Some(name.to_owned()), ..Default::default() };
+    pub(super) fn configuration(
+        &self,
+        name: &str,
+    ) -> Result<Option<(FunctionConfiguration, Value)>, CallError> {
+        let input =
+            GetFunctionConfigurationRequest { function_name: Some(name.to_owned()), ..Default::default() };
         let operation = Operation::GetFunctionConfiguration;
         match self.call::<Value>(operation, name, &input) {
             Ok(value) => Ok(Some((typed(operation, name, value.clone())?, value))),
@@ -189,11 +199,20 @@ impl Client {
 }
 
 /// An output as its type, where the verb needs the original as well.
-pub(super) fn typed<T: DeserializeOwned>(operation: Operation, subject: &str, value: Value) -> Result<T, CallError> {
+pub(super) fn typed<T: DeserializeOwned>(
+    operation: Operation,
+    subject: &str,
+    value: Value,
+) -> Result<T, CallError> {
     serde_json::from_value(value).map_err(|error| CallError::Refused {
         operation,
         subject: subject.to_owned(),
-        error: ServiceError { status: 200, code: "Unknown".to_owned(), message: error.to_string(), reason: None },
+        error: ServiceError {
+            status: 200,
+            code: "Unknown".to_owned(),
+            message: error.to_string(),
+            reason: None,
+        },
     })
 }
 
@@ -236,7 +255,10 @@ mod tests {
         assert_eq!(configuration.state.as_deref(), Some("Active"));
         assert_eq!(value["FunctionName"], "f o");
         let request = served.join().expect("served");
-        assert!(request.starts_with("GET /2015-03-31/functions/f%20o/configuration HTTP/1.1\r\n"), "{request}");
+        assert!(
+            request.starts_with("GET /2015-03-31/functions/f%20o/configuration HTTP/1.1\r\n"),
+            "{request}"
+        );
         assert!(request.contains(&format!("host: {}\r\n", client.endpoint.authority)), "{request}");
         assert!(!request.to_lowercase().contains("authorization"), "{request}");
     }
@@ -266,8 +288,12 @@ mod tests {
         let endpoint = format!("http://{}", listener.local_addr().expect("has an address"));
         drop(listener);
         let connection = Connection { endpoint: Some(endpoint.clone()), state_dir: None };
-        let error = Client::new(&connection).expect("is an address").configuration("f").expect_err("nobody is there");
+        let error =
+            Client::new(&connection).expect("is an address").configuration("f").expect_err("nobody is there");
         let text = error.to_string();
-        assert!(text.contains(&format!("{endpoint} (as given)")) && text.contains("`hearth serve`"), "{text}");
+        assert!(
+            text.contains(&format!("{endpoint} (as given)")) && text.contains("`hearth serve`"),
+            "{text}"
+        );
     }
 }

@@ -58,7 +58,10 @@ impl Deployment<'_> {
     fn create(&self, zip: Vec<u8>) -> Result<Value, Failure> {
         let args = self.args;
         let missing = |flag: &str| {
-            Failure::Usage(format!("there is no function {} yet, and creating it takes {flag} (see --help)", args.name))
+            Failure::Usage(format!(
+                "there is no function {} yet, and creating it takes {flag} (see --help)",
+                args.name
+            ))
         };
         let runtime = args.runtime.clone().ok_or_else(|| missing("--runtime"))?;
         // The API asks for a handler even where the package brings its own program.
@@ -167,7 +170,8 @@ fn changes(args: &args::Deploy, old: &FunctionConfiguration) -> Option<UpdateFun
         description: differing(&args.description, old.description.as_ref()),
         environment: differing(&variables(&args.env), old_variables)
             .map(|variables| Environment { variables: Some(variables) }),
-        ephemeral_storage: differing(&args.ephemeral, old_storage).map(|size| EphemeralStorage { size: Some(size) }),
+        ephemeral_storage: differing(&args.ephemeral, old_storage)
+            .map(|size| EphemeralStorage { size: Some(size) }),
         ..Default::default()
     };
     let differs = changes != UpdateFunctionConfigurationRequest::default();
@@ -226,7 +230,8 @@ mod tests {
     #[test]
     fn what_is_the_same_is_not_sent() {
         assert_eq!(changes(&deploy(""), &old()), None);
-        let same = "--runtime python3.12 --handler app.handler --memory 128 --timeout 3 --env A=1 --ephemeral 512";
+        let same =
+            "--runtime python3.12 --handler app.handler --memory 128 --timeout 3 --env A=1 --ephemeral 512";
         assert_eq!(changes(&deploy(same), &old()), None);
     }
 
@@ -236,7 +241,9 @@ mod tests {
         let expected = UpdateFunctionConfigurationRequest {
             function_name: Some("f".to_owned()),
             memory_size: Some(256),
-            environment: Some(Environment { variables: Some(BTreeMap::from([("B".to_owned(), "2".to_owned())])) }),
+            environment: Some(Environment {
+                variables: Some(BTreeMap::from([("B".to_owned(), "2".to_owned())])),
+            }),
             ..Default::default()
         };
         assert_eq!(changes, expected);

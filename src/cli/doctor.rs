@@ -28,7 +28,11 @@ pub(super) fn run(args: &args::Doctor) -> Result<(), Failure> {
         terminal::print(as_text(&findings, &languages, &daemon, output))?;
     }
     // The report is the explanation.
-    if findings.iter().any(|finding| finding.verdict == Verdict::Missing) { Err(Failure::Reported) } else { Ok(()) }
+    if findings.iter().any(|finding| finding.verdict == Verdict::Missing) {
+        Err(Failure::Reported)
+    } else {
+        Ok(())
+    }
 }
 
 /// What a running daemon says of itself, or why none does.
@@ -39,7 +43,10 @@ fn ask(socket: &Path) -> Result<Value, String> {
         let bytes = Limited::new(body, REPORT_MAX).collect().await.map_err(broken)?.to_bytes();
         serde_json::from_slice(&bytes).map_err(|error| broken(error.into()))
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?;
     runtime.block_on(asked).map_err(|error: SocketError| error.to_string())
 }
 
@@ -65,7 +72,12 @@ fn as_json(findings: &[Finding], languages: &Languages, daemon: &Result<Value, S
     })
 }
 
-fn as_text(findings: &[Finding], languages: &Languages, daemon: &Result<Value, String>, output: Output) -> String {
+fn as_text(
+    findings: &[Finding],
+    languages: &Languages,
+    daemon: &Result<Value, String>,
+    output: Output,
+) -> String {
     let mut table = Table::new(["STATE", "WHAT", "FOUND"]);
     for finding in findings {
         table.push([state(finding.verdict), Cell::text(finding.name), Cell::text(&finding.detail)]);
@@ -94,8 +106,9 @@ fn as_text(findings: &[Finding], languages: &Languages, daemon: &Result<Value, S
         text.push_str(&format!("Not here:      {}\n", languages.absent.join(", ")));
     }
     let remedies = findings.iter().filter_map(|finding| Some((finding.name, finding.remedy.clone()?)));
-    let remedies: Vec<_> =
-        remedies.chain(host::languages_remedy(&languages.absent).map(|remedy| ("runtimes", remedy))).collect();
+    let remedies: Vec<_> = remedies
+        .chain(host::languages_remedy(&languages.absent).map(|remedy| ("runtimes", remedy)))
+        .collect();
     if !remedies.is_empty() {
         text.push_str("\nWhat to do:\n");
     }
@@ -149,7 +162,10 @@ mod tests {
         let text = as_text(&[missing()], &languages(), &Err("no socket".to_owned()), output);
         assert!(text.contains("missing  mkfs.ext4  not found\n"), "{text}");
         assert!(text.contains("  mkfs.ext4: apt-get install e2fsprogs\n"), "{text}");
-        assert!(text.contains("Not here:      python3.12\n") && text.contains("none answers: no socket"), "{text}");
+        assert!(
+            text.contains("Not here:      python3.12\n") && text.contains("none answers: no socket"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -45,7 +45,8 @@ impl FromStr for Since {
 
 /// `1h30m`: numbers with units, largest first, each unit once.
 fn duration(text: &str) -> Option<Duration> {
-    const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+    const UNITS: [(&str, u64); 5] =
+        [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
     let (mut rest, mut total_ms, mut next) = (text, 0_u64, 0);
     while !rest.is_empty() {
         let digits = rest.find(|char: char| !char.is_ascii_digit())?;
@@ -86,7 +87,19 @@ mod tests {
 
     #[test]
     fn other_texts_are_refused() {
-        for text in ["", "5", "m", "5x", "5 m", "-5m", "1m1h", "1m1m", "99999999999999999999s", "18446744073709551615d", "soon"] {
+        for text in [
+            "",
+            "5",
+            "m",
+            "5x",
+            "5 m",
+            "-5m",
+            "1m1h",
+            "1m1m",
+            "99999999999999999999s",
+            "18446744073709551615d",
+            "soon",
+        ] {
             assert_eq!(text.parse::<Since>(), Err(NotATime), "{text}");
         }
     }

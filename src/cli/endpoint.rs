@@ -53,7 +53,9 @@ pub(crate) enum EndpointError {
         given: String,
     },
     /// TLS.
-    #[error("the endpoint {given:?} asks for TLS, which this client does not speak: write it as http://HOST:PORT")]
+    #[error(
+        "the endpoint {given:?} asks for TLS, which this client does not speak: write it as http://HOST:PORT"
+    )]
     Tls {
         /// As given.
         given: String,
@@ -90,7 +92,9 @@ impl fmt::Display for Source {
         match self {
             Self::Given => f.write_str("as given"),
             Self::RunInfo(path) => write!(f, "as {} says", path.display()),
-            Self::Default { path, why } => write!(f, "the default, since {} could not be read: {why}", path.display()),
+            Self::Default { path, why } => {
+                write!(f, "the default, since {} could not be read: {why}", path.display())
+            }
         }
     }
 }
@@ -132,7 +136,11 @@ fn from_run_info(text: &str, path: PathBuf) -> Result<Endpoint, EndpointError> {
         Ok(RunInfo { mut listen }) => {
             // A daemon that listens everywhere is reached on this machine.
             if listen.ip().is_unspecified() {
-                listen.set_ip(if listen.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+                listen.set_ip(if listen.is_ipv4() {
+                    [127, 0, 0, 1].into()
+                } else {
+                    std::net::Ipv6Addr::LOCALHOST.into()
+                });
             }
             Ok(Endpoint {
                 authority: listen.to_string(),
@@ -156,7 +164,8 @@ fn parse(given: &str) -> Result<Endpoint, EndpointError> {
     if uri.path() != "/" || uri.query().is_some() {
         return Err(EndpointError::HasPath { given: given.to_owned() });
     }
-    let authority = uri.authority().filter(|authority| !authority.as_str().contains('@')).ok_or_else(nonsense)?;
+    let authority =
+        uri.authority().filter(|authority| !authority.as_str().contains('@')).ok_or_else(nonsense)?;
     let host = authority.host();
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     // `host:` and `host:99999` have no port that a number can hold.
@@ -233,7 +242,16 @@ mod tests {
 
     #[test]
     fn other_texts_are_refused_by_name() {
-        for text in ["127.0.0.1:3001", "box", "", "http://", "http://:80", "ftp://box", "http://u@box", "http://box:99999"] {
+        for text in [
+            "127.0.0.1:3001",
+            "box",
+            "",
+            "http://",
+            "http://:80",
+            "ftp://box",
+            "http://u@box",
+            "http://box:99999",
+        ] {
             assert_eq!(parse(text), Err(EndpointError::NotAnAddress { given: text.to_owned() }), "{text}");
         }
         assert!(matches!(parse("https://box"), Err(EndpointError::Tls { .. })));

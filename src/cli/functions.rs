@@ -7,7 +7,8 @@ use super::table::{Cell, Table};
 use super::terminal::{self, Output, Paint};
 use hearth_api::operations::Operation;
 use hearth_api::shapes::{
-    DeleteFunctionRequest, FunctionConfiguration, GetFunctionRequest, GetFunctionResponse, ListFunctionsRequest,
+    DeleteFunctionRequest, FunctionConfiguration, GetFunctionRequest, GetFunctionResponse,
+    ListFunctionsRequest,
 };
 use serde_json::{Value, json};
 
@@ -112,7 +113,8 @@ fn described(function: &GetFunctionResponse, output: Output) -> String {
             table.push([Cell::text(name), value]);
         }
     }
-    let variables = configuration.environment.and_then(|environment| environment.variables).unwrap_or_default();
+    let variables =
+        configuration.environment.and_then(|environment| environment.variables).unwrap_or_default();
     for (name, value) in variables {
         table.push([Cell::text(format!("env {name}")), Cell::text(value)]);
     }

@@ -55,7 +55,12 @@ impl Finding {
         Self { name, verdict: Verdict::Fine, detail: detail.into(), remedy: None }
     }
 
-    fn wrong(name: &'static str, verdict: Verdict, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
+    fn wrong(
+        name: &'static str,
+        verdict: Verdict,
+        detail: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
         Self { name, verdict, detail: detail.into(), remedy: Some(remedy.into()) }
     }
 }
@@ -99,8 +104,11 @@ pub(super) fn languages() -> Languages {
 /// How to get interpreters that are not there; none if all are.
 pub(super) fn languages_remedy(absent: &[&str]) -> Option<String> {
     let lacks = |prefix: &str| absent.iter().any(|name| name.starts_with(prefix));
-    let packages: Vec<&str> =
-        [("python", "python3"), ("nodejs", "nodejs")].into_iter().filter(|(of, _)| lacks(of)).map(|(_, name)| name).collect();
+    let packages: Vec<&str> = [("python", "python3"), ("nodejs", "nodejs")]
+        .into_iter()
+        .filter(|(of, _)| lacks(of))
+        .map(|(_, name)| name)
+        .collect();
     let example = absent.first()?;
     Some(format!(
         "`apt-get install {}` gives the system's version; other versions come with uv, pyenv, mise or nvm, and one of \
@@ -115,7 +123,12 @@ fn privileges_found(missing: &[&str]) -> Finding {
         return Finding::fine(NAME, "root, with every capability that sandboxes take");
     }
     let detail = format!("this user lacks {}", missing.join(", "));
-    Finding::wrong(NAME, Verdict::Missing, detail, "start `hearth serve` (and this) as root, or from deploy/'s systemd unit")
+    Finding::wrong(
+        NAME,
+        Verdict::Missing,
+        detail,
+        "start `hearth serve` (and this) as root, or from deploy/'s systemd unit",
+    )
 }
 
 fn kernel(release: &str) -> Finding {
@@ -125,16 +138,24 @@ fn kernel(release: &str) -> Finding {
     match version {
         Some(version) if version >= KERNEL_MIN => Finding::fine(NAME, format!("Linux {release}")),
         _ => {
-            let detail = format!("Linux {release}; sandboxes need {}.{} or later", KERNEL_MIN.0, KERNEL_MIN.1);
-            Finding::wrong(NAME, Verdict::Missing, detail, "install a newer kernel (Debian 12: linux-image-amd64)")
+            let detail =
+                format!("Linux {release}; sandboxes need {}.{} or later", KERNEL_MIN.0, KERNEL_MIN.1);
+            Finding::wrong(
+                NAME,
+                Verdict::Missing,
+                detail,
+                "install a newer kernel (Debian 12: linux-image-amd64)",
+            )
         }
     }
 }
 
 fn namespaces(dir: &Path) -> Finding {
     const NAME: &str = "namespaces";
-    let absent: Vec<&str> =
-        ["mnt", "pid", "net", "ipc", "uts"].into_iter().filter(|name| fs::symlink_metadata(dir.join(name)).is_err()).collect();
+    let absent: Vec<&str> = ["mnt", "pid", "net", "ipc", "uts"]
+        .into_iter()
+        .filter(|name| fs::symlink_metadata(dir.join(name)).is_err())
+        .collect();
     if absent.is_empty() {
         return Finding::fine(NAME, "mnt, pid, net, ipc, uts");
     }
@@ -170,7 +191,8 @@ fn loop_devices(control: &Path) -> Finding {
         return Finding::fine(NAME, control.display().to_string());
     }
     let detail = format!("{} is not there; every sandbox's /tmp is an image on one", control.display());
-    let remedy = "load the module: modprobe loop (in a container: pass /dev/loop-control and the loop devices in)";
+    let remedy =
+        "load the module: modprobe loop (in a container: pass /dev/loop-control and the loop devices in)";
     Finding::wrong(NAME, Verdict::Missing, detail, remedy)
 }
 
@@ -209,8 +231,9 @@ fn programs(name: &str) -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let system = ["/usr/sbin", "/sbin"].map(PathBuf::from);
     let candidates = std::env::split_paths(&path).chain(system).map(|dir| dir.join(name));
-    let is_program =
-        |path: &PathBuf| fs::metadata(path).is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0);
+    let is_program = |path: &PathBuf| {
+        fs::metadata(path).is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+    };
     candidates.filter(is_program).collect()
 }
 
@@ -257,13 +280,21 @@ mod tests {
             mkfs(&programs("sh")),
         ];
         for finding in findings {
-            assert_eq!((finding.verdict, &finding.remedy), (Verdict::Fine, &None), "{}: {}", finding.name, finding.detail);
+            assert_eq!(
+                (finding.verdict, &finding.remedy),
+                (Verdict::Fine, &None),
+                "{}: {}",
+                finding.name,
+                finding.detail
+            );
         }
     }
 
     #[test]
     fn few_open_files_are_a_limit_and_not_the_end() {
-        let limits = |hard: &str| format!("Limit  Soft Limit  Hard Limit  Units\nMax open files  1024  {hard}  files\n");
+        let limits = |hard: &str| {
+            format!("Limit  Soft Limit  Hard Limit  Units\nMax open files  1024  {hard}  files\n")
+        };
         assert_eq!(open_files(&limits("1048576")).verdict, Verdict::Fine);
         assert_eq!(open_files(&limits("unlimited")).verdict, Verdict::Fine);
         assert_eq!(open_files(&limits("4096")).verdict, Verdict::Limited);

@@ -60,7 +60,10 @@ pub(super) fn run(args: &args::Invoke) -> Result<(), Failure> {
 fn show(args: &args::Invoke, answer: &Answer, output: Output) -> Result<(), Failure> {
     if let Some(tail) = client::text(answer.headers(), "x-amz-log-result") {
         let tail = decode_base64(tail).map_err(|why| {
-            Failure::because(format!("Invoke {}: the log that came with the answer is not base64: {why}", args.name))
+            Failure::because(format!(
+                "Invoke {}: the log that came with the answer is not base64: {why}",
+                args.name
+            ))
         })?;
         terminal::say(String::from_utf8_lossy(&tail).trim_end_matches('\n'));
     }
@@ -141,7 +144,10 @@ mod tests {
     fn an_event_above_the_limit_is_not_sent() {
         let limit = usize::try_from(PAYLOAD_MAX).expect("fits");
         assert!(bounded(vec![b' '; limit].as_slice(), Path::new("x")).is_ok());
-        assert!(matches!(bounded(vec![b' '; limit + 1].as_slice(), Path::new("x")), Err(PayloadError::TooLarge)));
+        assert!(matches!(
+            bounded(vec![b' '; limit + 1].as_slice(), Path::new("x")),
+            Err(PayloadError::TooLarge)
+        ));
     }
 
     #[test]
@@ -153,7 +159,10 @@ mod tests {
     #[test]
     fn a_failed_function_has_an_exit_code_of_its_own() {
         let output = Output { is_terminal: false, colours: false };
-        let failed = Response::builder().header("X-Amz-Function-Error", "Unhandled").body(Bytes::new()).expect("builds");
+        let failed = Response::builder()
+            .header("X-Amz-Function-Error", "Unhandled")
+            .body(Bytes::new())
+            .expect("builds");
         let failure = show(&parse(&[]), &failed, output).expect_err("failed");
         assert_eq!(failure.exit_code(), 3);
         assert!(show(&parse(&[]), &Response::new(Bytes::new()), output).is_ok());

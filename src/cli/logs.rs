@@ -69,7 +69,9 @@ pub(super) enum SocketError {
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::PermissionDenied => "Only root and the daemon's group may use it.",
-        io::ErrorKind::NotFound => "Start the daemon with `hearth serve`, or name its state directory with --state-dir.",
+        io::ErrorKind::NotFound => {
+            "Start the daemon with `hearth serve`, or name its state directory with --state-dir."
+        }
         _ => "Start the daemon with `hearth serve`.",
     }
 }
@@ -96,7 +98,8 @@ pub(super) fn run(args: &args::Logs) -> Result<(), Failure> {
         if args.json {
             return terminal::print([line, b"\n"].concat());
         }
-        let event = serde_json::from_slice(line).map_err(|source| SocketError::Line { path: socket.clone(), source })?;
+        let event = serde_json::from_slice(line)
+            .map_err(|source| SocketError::Line { path: socket.clone(), source })?;
         terminal::print(shown(&event))
     }))
 }

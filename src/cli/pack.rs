@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Cursor, Read, Write};
+use std::io::{self, Cursor, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 use zip::CompressionMethod;
@@ -146,7 +146,10 @@ fn ready_made(path: &Path) -> Result<Package, PackError> {
 
 /// The last part of a path, as text.
 fn name_of(path: &Path) -> Result<String, PackError> {
-    let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| PackError::Name { path: path.to_owned() })?;
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .ok_or_else(|| PackError::Name { path: path.to_owned() })?;
     if name.contains('\\') {
         return Err(PackError::Backslash { path: path.to_owned() });
     }
@@ -182,10 +185,14 @@ impl<'a> Packer<'a> {
             match node {
                 Node::File { is_executable } => self.file(&name, &path, is_executable)?,
                 Node::Link { target } => {
-                    self.writer.add_symlink(&*name, target, options(0o777)).map_err(|source| refused(&path, source))?;
+                    self.writer
+                        .add_symlink(&*name, target, options(0o777))
+                        .map_err(|source| refused(&path, source))?;
                 }
                 Node::EmptyDirectory => {
-                    self.writer.add_directory(&*name, options(0o755)).map_err(|source| refused(&path, source))?;
+                    self.writer
+                        .add_directory(&*name, options(0o755))
+                        .map_err(|source| refused(&path, source))?;
                 }
             }
         }

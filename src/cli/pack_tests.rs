@@ -41,7 +41,7 @@ fn entries(package: &Package) -> Vec<(String, u32, String)> {
             let mut entry = archive.by_index(at).expect("is there");
             let mut body = String::new();
             entry.read_to_string(&mut body).expect("is text");
-            (entry.name().to_owned(), entry.unix_mode().expect("has a mode"), body)
+            (entry.name().expect("is text").into_owned(), entry.unix_mode().expect("has a mode"), body)
         })
         .collect()
 }

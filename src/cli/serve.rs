@@ -4,27 +4,28 @@ use super::args;
 use super::failure::Failure;
 use super::settings;
 use super::terminal;
-use crate::config::{Log, LogFormat};
+use crate::config::LogFormat;
 use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 
 /// Runs the verb until the daemon ends.
 pub(super) fn run(args: &args::Serve) -> Result<(), Failure> {
-    let (config, origins) = settings::load(&args.sources)?;
-    start_log(&config.log)?;
-    for name in origins.ignored() {
+    let loaded = settings::load(&args.sources)?;
+    let log = &loaded.config.log;
+    start_log(log.format, &log.level)?;
+    for name in &loaded.ignored {
         tracing::warn!(%name, "this environment variable is no setting of hearth's");
     }
-    crate::daemon::serve::serve(config).map_err(Failure::Failed)
+    crate::daemon::serve::serve(loaded.config).map_err(Failure::Failed)
 }
 
 /// From here on, events go to standard error in the configured form.
-fn start_log(log: &Log) -> Result<(), Failure> {
+fn start_log(format: LogFormat, level: &str) -> Result<(), Failure> {
     let filter = EnvFilter::builder()
-        .parse(&log.level)
-        .map_err(|error| Failure::because(format!("`log.level` {:?} is not a filter: {error}", log.level)))?;
+        .parse(level)
+        .map_err(|error| Failure::because(format!("`log.level` {level:?} is not a filter: {error}")))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = match log.format {
+    let started = match format {
         LogFormat::Json => builder.json().try_init(),
         LogFormat::Text => {
             let colours = std::io::stderr().is_terminal() && terminal::colours_welcome();

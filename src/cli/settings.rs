@@ -6,7 +6,7 @@
 use super::args;
 use super::failure::Failure;
 use super::terminal;
-use crate::config::{Config, ConfigError, Origins, render_reference, render_sample};
+use crate::config::{Config, render_reference, render_sample};
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
@@ -15,15 +15,27 @@ const FILE: &str = "/etc/hearth/hearth.toml";
 /// Variables of the client's that only look like settings.
 const NO_SETTINGS: [&str; 2] = ["HEARTH_CONFIG", "HEARTH_ENDPOINT"];
 
+/// A configuration as `config` loaded it, and how it reads.
+pub(super) struct Loaded {
+    /// For the daemon.
+    pub(super) config: Config,
+    /// `HEARTH_…` variables that are no settings.
+    pub(super) ignored: Vec<String>,
+    /// As TOML.
+    plain: String,
+    /// As TOML, each line with a comment on its origin.
+    noted: String,
+}
+
 /// Runs the verb.
 pub(super) fn run(args: &args::Config) -> Result<(), Failure> {
     match args {
         args::Config::Print { origins, json, sources } => {
-            let (_, found) = load(sources)?;
-            if *json {
-                terminal::print_json(&as_json(&found, *origins)?)
-            } else {
-                terminal::print(found.render(*origins))
+            let found = load(sources)?;
+            match (*json, *origins) {
+                (true, _) => terminal::print_json(&found.as_json(*origins)?),
+                (false, true) => terminal::print(&found.noted),
+                (false, false) => terminal::print(&found.plain),
             }
         }
         args::Config::Sample => terminal::print(render_sample()),
@@ -32,14 +44,15 @@ pub(super) fn run(args: &args::Config) -> Result<(), Failure> {
 }
 
 /// The daemon's configuration from the file, this process's environment and the given flags.
-pub(super) fn load(sources: &args::Sources) -> Result<(Config, Origins), ConfigError> {
+pub(super) fn load(sources: &args::Sources) -> Result<Loaded, Failure> {
     let file = file(sources.config.as_deref(), Path::new(FILE));
     // Names and values that are not text belong to somebody else.
-    let variables = std::env::vars_os().filter_map(|(name, value)| name.into_string().ok().zip(value.into_string().ok()));
+    let variables =
+        std::env::vars_os().filter_map(|(name, value)| name.into_string().ok().zip(value.into_string().ok()));
     let environment: Vec<(String, String)> = variables
         .filter(|(name, _)| name.starts_with("HEARTH_") && !NO_SETTINGS.contains(&name.as_str()))
         .collect();
-    Config::load(file.as_deref(), &environment, &flags(sources))
+    Loaded::from_sources(file.as_deref(), &environment, sources)
 }
 
 fn file(given: Option<&Path>, usual: &Path) -> Option<PathBuf> {
@@ -50,27 +63,40 @@ fn file(given: Option<&Path>, usual: &Path) -> Option<PathBuf> {
 }
 
 fn flags(sources: &args::Sources) -> Vec<(&'static str, String)> {
-    let given =
-        [("state_dir", &sources.state_dir), ("listen", &sources.listen), ("admin_listen", &sources.admin_listen)];
+    let given = [
+        ("state_dir", &sources.state_dir),
+        ("listen", &sources.listen),
+        ("admin_listen", &sources.admin_listen),
+    ];
     given.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))).collect()
 }
 
-/// The settings as nested objects, or by dotted key with their origins.
-fn as_json(found: &Origins, with_origins: bool) -> Result<Value, Failure> {
-    let plain = found.render(false);
-    if !with_origins {
-        return Ok(toml::from_str(&plain)?);
+impl Loaded {
+    fn from_sources(
+        file: Option<&Path>,
+        environment: &[(String, String)],
+        sources: &args::Sources,
+    ) -> Result<Self, Failure> {
+        let (config, origins) = Config::load(file, environment, &flags(sources))?;
+        let (plain, noted) = (origins.render(false), origins.render(true));
+        Ok(Self { config, ignored: origins.ignored().to_vec(), plain, noted })
     }
-    let noted = found.render(true);
-    let mut settings = Map::new();
-    // Line by line the same but for the note, so that what is left over is the note, whatever the value holds.
-    for (plain, noted) in plain.lines().zip(noted.lines()).filter(|(line, _)| !line.starts_with('#')) {
-        let line: toml::Table = toml::from_str(plain)?;
-        let (key, value) = flatten(Value::Object(serde_json::from_value(serde_json::to_value(line)?)?));
-        let origin = noted.strip_prefix(plain).unwrap_or_default().trim_start_matches([' ', '#']);
-        settings.insert(key, json!({ "value": value, "origin": origin }));
+
+    /// The settings as nested objects, or by dotted key with their origins.
+    fn as_json(&self, with_origins: bool) -> Result<Value, Failure> {
+        if !with_origins {
+            return Ok(toml::from_str(&self.plain)?);
+        }
+        let mut settings = Map::new();
+        let lines = self.plain.lines().zip(self.noted.lines()).filter(|(line, _)| !line.starts_with('#'));
+        // The same but for the note, so that what is left over is the note, whatever the value holds.
+        for (plain, noted) in lines {
+            let (key, value) = flatten(toml::from_str(plain)?);
+            let origin = noted.strip_prefix(plain).unwrap_or_default().trim_start_matches([' ', '#']);
+            settings.insert(key, json!({ "value": value, "origin": origin }));
+        }
+        Ok(Value::Object(settings))
     }
-    Ok(Value::Object(settings))
 }
 
 /// The one setting of a line: its dotted key and its value.
@@ -94,16 +120,16 @@ fn flatten(mut value: Value) -> (String, Value) {
 mod tests {
     use super::*;
 
-    fn found(environment: &[(&str, &str)], sources: &args::Sources) -> Origins {
+    fn found(environment: &[(&str, &str)], sources: &args::Sources) -> Loaded {
         let environment: Vec<(String, String)> =
             environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Config::load(None, &environment, &flags(sources)).expect("is a configuration").1
+        Loaded::from_sources(None, &environment, sources).expect("is a configuration")
     }
 
     #[test]
     fn json_has_the_settings_as_toml_has_them() {
         let sources = args::Sources { listen: Some("127.0.0.1:0".to_owned()), ..Default::default() };
-        let value = as_json(&found(&[("HEARTH_LOG__LEVEL", "debug")], &sources), false).expect("renders");
+        let value = found(&[("HEARTH_LOG__LEVEL", "debug")], &sources).as_json(false).expect("renders");
         assert_eq!(value["listen"], "127.0.0.1:0");
         assert_eq!(value["log"]["level"], "debug");
         assert_eq!(value["allowed_hosts"], json!([]));
@@ -112,8 +138,9 @@ mod tests {
     #[test]
     fn json_with_origins_says_where_each_value_came_from() {
         let sources = args::Sources { state_dir: Some("/srv/#hearth".to_owned()), ..Default::default() };
-        let environment = [("HEARTH_REGION", "eu-west-1"), ("HEARTH_RUNTIMES__PYTHON3_12__INTERPRETER", "/opt/py")];
-        let value = as_json(&found(&environment, &sources), true).expect("renders");
+        let environment =
+            [("HEARTH_REGION", "eu-west-1"), ("HEARTH_RUNTIMES__PYTHON3_12__INTERPRETER", "/opt/py")];
+        let value = found(&environment, &sources).as_json(true).expect("renders");
         assert_eq!(value["state_dir"], json!({ "value": "/srv/#hearth", "origin": "flag --state-dir" }));
         assert_eq!(value["region"], json!({ "value": "eu-west-1", "origin": "environment HEARTH_REGION" }));
         assert_eq!(value["listen"]["origin"], "default");
@@ -125,7 +152,11 @@ mod tests {
         assert_eq!(file(None, Path::new("/nonexistent/hearth.toml")), None);
         assert_eq!(file(None, Path::new("/dev/null")), Some("/dev/null".into()));
         let given = Path::new("/nonexistent/own.toml");
-        assert_eq!(file(Some(given), Path::new("/dev/null")), Some(given.to_owned()), "a named file must be there");
+        assert_eq!(
+            file(Some(given), Path::new("/dev/null")),
+            Some(given.to_owned()),
+            "a named file must be there"
+        );
         assert_eq!(file(Some(Path::new("")), Path::new("/nonexistent")), None, "an empty variable is none");
     }
 }

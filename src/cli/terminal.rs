@@ -139,7 +139,8 @@ mod tests {
 
     #[test]
     fn sizes_are_told_in_the_largest_unit_that_fits() {
-        let cases = [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (52_428_800, "50.0 MiB")];
+        let cases =
+            [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (52_428_800, "50.0 MiB")];
         for (bytes, text) in cases {
             assert_eq!(size(bytes), text);
         }

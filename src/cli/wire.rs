@@ -63,13 +63,20 @@ pub(super) async fn exchange(
 }
 
 /// Sends a request to a socket; the answer's body is still to come.
-pub(super) async fn open_socket(path: &Path, request: Request<Upload>) -> Result<Response<Incoming>, WireError> {
+pub(super) async fn open_socket(
+    path: &Path,
+    request: Request<Upload>,
+) -> Result<Response<Incoming>, WireError> {
     let stream = connected(UnixStream::connect(path)).await?;
-    tokio::time::timeout(CONNECT_MAX, send(stream, request)).await.map_err(|_| WireError::Late(CONNECT_MAX))?
+    tokio::time::timeout(CONNECT_MAX, send(stream, request))
+        .await
+        .map_err(|_| WireError::Late(CONNECT_MAX))?
 }
 
 async fn connected<S>(connecting: impl Future<Output = io::Result<S>>) -> Result<S, WireError> {
-    let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {} s", CONNECT_MAX.as_secs()));
+    let late = |_| {
+        io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {} s", CONNECT_MAX.as_secs()))
+    };
     tokio::time::timeout(CONNECT_MAX, connecting).await.map_err(late).flatten().map_err(WireError::Connect)
 }
 

@@ -18,7 +18,7 @@ use hearth_logic::outcome as text;
 use hearth_runtime_api::failure::ErrorType;
 use hearth_runtime_api::server::{self, Arrival, Desk, Listener};
 use hearth_runtime_api::{
-    Action, Delivery, DeliveryId, Event, Exit, Lifecycle, Outcome, Phase, Report, RequestId, Run, Settings, Status,
+    Action, Delivery, DeliveryId, Event, Exit, Lifecycle, Outcome, Phase, Reply, Report, RequestId, Run, Settings, Status,
 };
 use hearth_sandbox::spec::{InitReport, InitRequest, LaunchSpec, ProcessSpec};
 use hearth_sandbox::{SandboxId, cgroup};
@@ -168,8 +168,10 @@ impl Meters {
         std::mem::replace(&mut self.oom_seen, kills) < kills
     }
 
-    fn limit_cpu(&mut self, pure_v2: bool, memory_mb: u32) {
-        let text = cgroup::cpu_limit_text(pure_v2, u64::from(memory_mb) * 1000 / MEMORY_MB_PER_CORE);
+    /// Grants a share of the cores in proportion to memory; `None` lifts the limit, as initialisation runs unthrottled.
+    fn limit_cpu(&mut self, pure_v2: bool, memory_mb: Option<u32>) {
+        let millicores = memory_mb.map(|memory_mb| u64::from(memory_mb) * 1000 / MEMORY_MB_PER_CORE);
+        let text = cgroup::cpu_limit_text(pure_v2, millicores);
         if let Err(error) = self.cpu.write_all(text.as_bytes()) {
             tracing::warn!(%error, "the CPU limit could not be set");
         }
@@ -200,6 +202,8 @@ struct Environment {
     flights: BTreeMap<RequestId, Flight>,
     /// An initialisation failed and nobody has heard of it yet.
     init_failed: bool,
+    /// A runtime that was started again initialises without the CPU limit, until it gets the event.
+    unthrottled: bool,
     dead: bool,
 }
 
@@ -229,8 +233,14 @@ impl Environment {
             desk: Desk::default(),
             flights: BTreeMap::new(),
             init_failed: false,
+            unthrottled: false,
             dead: false,
         }
+    }
+
+    fn throttle(&mut self) {
+        self.unthrottled = false;
+        self.meters.limit_cpu(self.shared.pure_v2, Some(self.revision.memory_mb));
     }
 
     /// Starts the runtime for the first time.
@@ -400,19 +410,24 @@ impl Driver for Environment {
     fn perform(&mut self, action: Action) -> Option<Event> {
         match action {
             Action::Answer { call, reply } => {
+                if self.unthrottled && matches!(reply, Reply::Event(_)) {
+                    self.throttle();
+                }
                 // The runtime has hung up; the lifecycle decides what that means for what it was given.
                 let reply = self.desk.answer(call, reply).err()?;
                 return Some(Event::Refused { action: Action::Answer { call, reply } });
             }
             Action::Spawn { run, .. } => {
                 self.run = run;
+                self.unthrottled = true;
+                self.meters.limit_cpu(self.shared.pure_v2, None);
                 self.spawn();
             }
             Action::KillAll => {
                 self.control.send(&InitRequest::Kill).ok();
             }
             Action::Ready => self.scheduler.tell(Told::Ready { environment: self.id }),
-            Action::Throttle => self.meters.limit_cpu(self.shared.pure_v2, self.revision.memory_mb),
+            Action::Throttle => self.throttle(),
             Action::Settle { request_id, outcome } => self.settle(request_id, outcome),
             Action::Finished { request_id, report } => self.finish(request_id, &report),
             Action::InitReport { phase, duration, status } => self.init_report(phase, duration, &status),

@@ -46,7 +46,6 @@ pub(crate) struct Retention {
 
 enum Order {
     Write { group: Arc<str>, events: Vec<LogEvent> },
-    Forget { group: String },
     Flush(SyncSender<()>),
 }
 
@@ -79,12 +78,6 @@ impl Logs {
     /// Events dropped since the start.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
-    }
-
-    /// Removes a group's files.
-    pub(crate) fn forget(&self, group: &str) {
-        // A full queue leaves the files to their retention.
-        self.orders.try_send(Order::Forget { group: group.to_owned() }).ok();
     }
 
     /// Waits until everything handed over so far is in the files. Blocks.
@@ -150,10 +143,6 @@ impl Writer {
                         tracing::warn!(%group, %error, "log events could not be stored");
                         self.open.remove(&group);
                     }
-                }
-                Order::Forget { group } => {
-                    self.open.remove(group.as_str());
-                    fs::remove_dir_all(self.dir.join(encode(&group))).ok();
                 }
                 Order::Flush(done) => {
                     done.send(()).ok();

@@ -8,7 +8,6 @@ use super::logs::{LogEvent, Logs, MESSAGE_MAX};
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 /// Bytes of log text that `X-Amz-Log-Result` carries.
@@ -18,13 +17,45 @@ pub(crate) const TAIL_BYTES: usize = 4096;
 const DRAIN_MAX: usize = 256 * 1024;
 const CHUNK: usize = 8 * 1024;
 
+/// Bytes of a frame's head: type, length, time (lambda-behaviour §3.1, `_LAMBDA_TELEMETRY_LOG_FD`).
+const FRAME_HEAD: usize = 16;
+/// How every frame type begins. The first byte never begins a character of UTF-8 text.
+const FRAME_MARK: [u8; 3] = [0xA5, 0x5A, 0x00];
+
+enum Cut {
+    /// So many bytes of text, to the end of the line or before a frame.
+    Text(usize),
+    /// A whole frame with so many bytes of message.
+    Frame(usize),
+    /// Nothing, or the beginning of a frame.
+    Wait,
+}
+
+/// What stands at the beginning of `bytes`.
+fn cut(bytes: &[u8]) -> Cut {
+    if bytes.is_empty() {
+        return Cut::Wait;
+    }
+    if FRAME_MARK.starts_with(&bytes[..bytes.len().min(FRAME_MARK.len())]) {
+        let Some(length) = bytes.get(4..8) else { return Cut::Wait };
+        let length = u32::from_be_bytes([length[0], length[1], length[2], length[3]]) as usize;
+        if length <= MESSAGE_MAX {
+            return if bytes.len() >= FRAME_HEAD + length { Cut::Frame(length) } else { Cut::Wait };
+        }
+    }
+    let window = &bytes[..bytes.len().min(MESSAGE_MAX)];
+    let line = window.iter().position(|byte| *byte == b'\n').map_or(window.len(), |newline| newline + 1);
+    let frame = window[1..line].windows(FRAME_MARK.len()).position(|three| three == FRAME_MARK);
+    Cut::Text(frame.map_or(line, |at| at + 1))
+}
+
 /// The read end of a sandbox's log pipe, non-blocking.
 pub(crate) struct LogPipe(AsyncFd<OwnedFd>);
 
 impl LogPipe {
     /// Registers the descriptor with the runtime.
     pub(crate) fn new(pipe: OwnedFd) -> std::io::Result<Self> {
-        AsyncFd::with_interest(pipe, Interest::READABLE).map(Self)
+        super::sandboxes::watched(pipe).map(Self)
     }
 
     /// Waits until something was written since the last call.
@@ -41,13 +72,15 @@ pub(crate) struct Output {
     group: Arc<str>,
     stream: String,
     partial: Vec<u8>,
+    /// The beginning of a frame whose rest has not come yet.
+    unsplit: Vec<u8>,
     tail: Option<VecDeque<u8>>,
 }
 
 impl Output {
     /// Over the read end of the sandbox's pipe.
     pub(crate) fn new(pipe: Arc<LogPipe>, logs: Logs, group: Arc<str>, stream: String) -> Self {
-        Self { pipe, logs, group, stream, partial: Vec::new(), tail: None }
+        Self { pipe, logs, group, stream, partial: Vec::new(), unsplit: Vec::new(), tail: None }
     }
 
     /// Name of the log stream.
@@ -92,17 +125,33 @@ impl Output {
         more
     }
 
-    fn split(&mut self, mut bytes: &[u8], events: &mut Vec<LogEvent>) {
-        while !bytes.is_empty() {
-            let room = MESSAGE_MAX - self.partial.len();
-            let line = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |newline| newline + 1);
-            let take = line.min(room);
-            self.partial.extend_from_slice(&bytes[..take]);
-            bytes = &bytes[take..];
-            if self.partial.last() == Some(&b'\n') || self.partial.len() == MESSAGE_MAX {
-                self.flush_partial(events);
+    /// Cuts what was read into events: lines, and the frames that our runtime clients write for records of several lines.
+    fn split(&mut self, bytes: &[u8], events: &mut Vec<LogEvent>) {
+        self.unsplit.extend_from_slice(bytes);
+        let all = std::mem::take(&mut self.unsplit);
+        let mut rest = all.as_slice();
+        loop {
+            match cut(rest) {
+                Cut::Text(length) => {
+                    self.partial.extend_from_slice(&rest[..length]);
+                    rest = &rest[length..];
+                    if self.partial.last() == Some(&b'\n') || self.partial.len() >= MESSAGE_MAX {
+                        self.flush_partial(events);
+                    }
+                }
+                Cut::Frame(length) => {
+                    self.flush_partial(events);
+                    self.partial.extend_from_slice(&rest[FRAME_HEAD..FRAME_HEAD + length]);
+                    if self.partial.last() != Some(&b'\n') {
+                        self.partial.push(b'\n');
+                    }
+                    self.flush_partial(events);
+                    rest = &rest[FRAME_HEAD + length..];
+                }
+                Cut::Wait => break,
             }
         }
+        self.unsplit.extend_from_slice(rest);
     }
 
     fn flush_partial(&mut self, events: &mut Vec<LogEvent>) {
@@ -127,9 +176,64 @@ impl Output {
     pub(crate) fn platform(&mut self, line: String) {
         self.drain();
         let mut events = Vec::new();
+        let cut_short = std::mem::take(&mut self.unsplit);
+        self.partial.extend_from_slice(&cut_short);
         self.flush_partial(&mut events);
         let event = self.event(line);
         events.push(event);
         self.logs.write(&self.group, events);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lengths(mut bytes: &[u8]) -> Vec<(char, usize)> {
+        let mut all = Vec::new();
+        loop {
+            match cut(bytes) {
+                Cut::Text(length) => {
+                    all.push(('t', length));
+                    bytes = &bytes[length..];
+                }
+                Cut::Frame(length) => {
+                    all.push(('f', length));
+                    bytes = &bytes[FRAME_HEAD + length..];
+                }
+                Cut::Wait => return all,
+            }
+        }
+    }
+
+    fn frame(message: &str) -> Vec<u8> {
+        let mut bytes = vec![0xA5, 0x5A, 0x00, 0x03];
+        bytes.extend_from_slice(&u32::try_from(message.len()).expect("short").to_be_bytes());
+        bytes.extend_from_slice(&[0; 8]);
+        bytes.extend_from_slice(message.as_bytes());
+        bytes
+    }
+
+    #[test]
+    fn lines_and_frames_are_told_apart_also_in_the_middle_of_a_line() {
+        let mut bytes = b"one\ntwo".to_vec();
+        bytes.extend(frame("a\nb"));
+        bytes.extend_from_slice(b"rest");
+        assert_eq!(lengths(&bytes), [('t', 4), ('t', 3), ('f', 3), ('t', 4)]);
+    }
+
+    #[test]
+    fn half_a_frame_waits_for_its_rest() {
+        let whole = frame("message");
+        for length in 1..whole.len() {
+            assert!(lengths(&whole[..length]).is_empty(), "{length}");
+        }
+    }
+
+    #[test]
+    fn a_frame_that_claims_too_much_is_text() {
+        let mut bytes = frame("x");
+        bytes[4..8].copy_from_slice(&u32::MAX.to_be_bytes());
+        assert_eq!(lengths(&bytes), [('t', bytes.len())]);
     }
 }

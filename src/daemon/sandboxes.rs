@@ -2,8 +2,6 @@
 //!
 //! One task owns the channel. When the forker is gone the task ends, and the daemon with it.
 
-use super::clock;
-use hearth_logic::Time;
 use hearth_sandbox::channel::{Channel, ChannelError};
 use hearth_sandbox::spec::{ForkerReply, ForkerRequest, InitReport, InitRequest, LAUNCH_FDS, LaunchSpec};
 use hearth_sandbox::SandboxId;
@@ -11,7 +9,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use tokio::io::unix::AsyncFd;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
@@ -21,8 +19,6 @@ const REQUESTS_MAX: usize = 1024;
 
 /// A sandbox that is ready for a runtime: its descriptors are all the authority there is over it.
 pub(crate) struct Launched {
-    /// Its name.
-    pub(crate) id: SandboxId,
     /// Orders to, and reports from, its pid 1.
     pub(crate) control: Control,
     /// The Runtime API's listener inside.
@@ -39,8 +35,6 @@ pub(crate) struct Launched {
     pub(crate) cpu: File,
     /// Completes when nothing of the sandbox is left, whoever asked for it.
     pub(crate) gone: oneshot::Receiver<()>,
-    /// When it was handed over.
-    pub(crate) at: Time,
 }
 
 /// The channel to a sandbox's pid 1.
@@ -83,7 +77,7 @@ impl Sandboxes {
     ) -> io::Result<(Self, tokio::task::JoinHandle<()>)> {
         let channel = non_blocking(channel)?;
         let (commands, inbox) = mpsc::channel(REQUESTS_MAX);
-        let task = Task { channel: AsyncFd::new(channel)?, launching: BTreeMap::new(), living: BTreeMap::new() };
+        let task = Task { channel: watched(channel)?, launching: BTreeMap::new(), living: BTreeMap::new() };
         Ok((Self { commands }, tokio::spawn(task.run(inbox))))
     }
 
@@ -100,6 +94,12 @@ impl Sandboxes {
         // Without a forker there is no sandbox either.
         self.commands.send(Command::Destroy(sandbox)).await.ok();
     }
+}
+
+/// Registers a descriptor with the runtime.
+#[expect(deprecated, reason = "the replacement is unsafe for types whose descriptor can change; OwnedFd's cannot")]
+pub(super) fn watched<T: AsRawFd>(inner: T) -> io::Result<AsyncFd<T>> {
+    AsyncFd::new(inner)
 }
 
 type ForkerChannel = Channel<ForkerRequest, ForkerReply>;
@@ -170,7 +170,7 @@ impl Task {
             ForkerReply::Launched { sandbox } => {
                 let (buried, gone) = oneshot::channel();
                 self.living.insert(sandbox, buried);
-                let launched = unpack(sandbox, fds, gone).map_err(|error| error.to_string());
+                let launched = unpack(fds, gone).map_err(|error| error.to_string());
                 if let Some(waiting) = self.launching.remove(&sandbox) {
                     // Whoever asked has given up; dropping the control channel ends the sandbox.
                     waiting.send(launched).ok();
@@ -190,13 +190,12 @@ impl Task {
     }
 }
 
-fn unpack(id: SandboxId, fds: Vec<OwnedFd>, gone: oneshot::Receiver<()>) -> io::Result<Launched> {
+fn unpack(fds: Vec<OwnedFd>, gone: oneshot::Receiver<()>) -> io::Result<Launched> {
     let fds: [OwnedFd; LAUNCH_FDS.len()] =
         fds.try_into().map_err(|_| io::Error::other("a launch came with the wrong descriptors"))?;
     let [control, runtime, door, logs, memory_peak, oom_events, cpu] = fds;
-    let control = Control(AsyncFd::new(non_blocking(Channel::new(control))?)?);
+    let control = Control(watched(non_blocking(Channel::new(control))?)?);
     Ok(Launched {
-        id,
         control,
         runtime: TcpListener::from_std(runtime.into())?,
         door: TcpListener::from_std(door.into())?,
@@ -205,6 +204,5 @@ fn unpack(id: SandboxId, fds: Vec<OwnedFd>, gone: oneshot::Receiver<()>) -> io::
         oom_events: oom_events.into(),
         cpu: cpu.into(),
         gone,
-        at: clock::now(),
     })
 }

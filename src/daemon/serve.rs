@@ -12,7 +12,7 @@ use super::metrics::Metrics;
 use super::sandboxes::Sandboxes;
 use super::scheduler::{self, Order, SchedulerHandle};
 use super::{clock, random};
-use crate::config::Config;
+use crate::config::{Auth, Config};
 use crate::http::{self, admin::Health, control::Control, server};
 use crate::runtimes::{Interpreter, Language, Missing, Runtimes, discover};
 use crate::store::{Blobs, Layout, RunInfo, Store, Unpacker, collect_garbage};
@@ -73,7 +73,10 @@ struct Started {
 }
 
 /// What can be refused before anything is touched.
-fn check(_config: &Config) -> Result<(), Problem> {
+fn check(config: &Config) -> Result<(), Problem> {
+    if config.auth == Auth::None {
+        tracing::warn!(listen = %config.listen, "auth = \"none\": whoever reaches this address controls every function");
+    }
     let missing = privileges::missing();
     if missing.is_empty() {
         return Ok(());
@@ -178,7 +181,7 @@ async fn run(started: Started) -> Result<(), Problem> {
     let health = Health::default();
     let (stop, stopped) = watch::channel(false);
     serve_control(listen, Arc::clone(&control), stopped.clone())?;
-    serve_admin(admin, &shared, &health, stopped.clone())?;
+    serve_admin(admin, &control, &health, stopped.clone())?;
     serve_socket(&layout.admin_socket(), &control, stopped)?;
     announce(&layout, local, admin_local)?;
     health.set(true);
@@ -241,14 +244,14 @@ fn serve_control(
 
 fn serve_admin(
     listener: TcpListener,
-    shared: &Arc<Shared>,
+    control: &Arc<Control>,
     health: &Health,
     stop: watch::Receiver<bool>,
 ) -> Result<(), Problem> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let (shared, health) = (Arc::clone(shared), health.clone());
+    let (control, health) = (Arc::clone(control), health.clone());
     let handler = move |request| {
-        let response = http::admin::public(&shared, &health, &request);
+        let response = http::admin::public(&control, &health, &request);
         async move { response }
     };
     tokio::spawn(server::serve(server::Listener::Tcp(listener), Arc::new(handler), server::Limits::default(), stop));

@@ -43,7 +43,11 @@ const PLAIN: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 
 /// `/healthz` and `/metrics`.
-pub(crate) fn public(shared: &Shared, health: &Health, request: &Request<Incoming>) -> Response<Body> {
+pub(crate) fn public(control: &Control, health: &Health, request: &Request<Incoming>) -> Response<Body> {
+    if let Some(why) = control.refuses(request.headers()) {
+        return text(StatusCode::FORBIDDEN, PLAIN, format!("{why}\n"));
+    }
+    let shared = &control.shared;
     match (request.method(), request.uri().path()) {
         (&Method::GET | &Method::HEAD, "/healthz") if health.0.load(Ordering::Relaxed) => {
             text(StatusCode::OK, PLAIN, "ok\n")

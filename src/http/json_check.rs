@@ -113,9 +113,6 @@ impl Checker<'_> {
                 b't' => return self.word("true"),
                 b'f' => return self.word("false"),
                 b'n' => return self.word("null"),
-                byte if byte.is_ascii_alphabetic() || byte == b'_' || byte == b'$' => {
-                    return Err(self.bad_token(self.at - 1));
-                }
                 byte => return Err(self.unexpected(byte, VALUE)),
             }
         }
@@ -322,7 +319,8 @@ fn describe(byte: u8) -> String {
     if byte < 32 || (127..160).contains(&byte) {
         format!("(CTRL-CHAR, code {byte})")
     } else {
-        format!("'{}' (code {byte})", char::from(byte))
+        // The opening bracket is the service's own.
+        format!("('{}' (code {byte})", char::from(byte))
     }
 }
 

@@ -86,7 +86,7 @@ where
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
-        .half_close(false);
+        .half_close(true);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,

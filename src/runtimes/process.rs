@@ -155,6 +155,8 @@ fn set_reserved(managed: bool, context: &Context<'_>, set: &mut impl FnMut(&str,
     set("AWS_DEFAULT_REGION", context.region);
     if managed {
         set("AWS_EXECUTION_ENV", &format!("AWS_Lambda_{}", context.runtime));
+        // Our clients write records of several lines as frames, into the same pipe so that order is kept.
+        set("_LAMBDA_TELEMETRY_LOG_FD", "1");
     }
     set("AWS_LAMBDA_FUNCTION_NAME", context.function);
     set("AWS_LAMBDA_FUNCTION_VERSION", context.version);

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 /// The kernel's scheduler period for CPU quotas, microseconds; what Lambda uses (lambda-behaviour §3.3).
 pub const CPU_PERIOD_US: u64 = 20_000;
+/// The smallest quota that the kernel takes.
+const CPU_QUOTA_MIN_US: u64 = 1000;
 const V1_CONTROLLERS: [&str; 3] = ["memory", "cpu", "pids"];
 const V2_CONTROLLERS: &str = "+memory +cpu +pids";
 
@@ -341,11 +343,16 @@ pub fn read_oom_kills(file: &File) -> io::Result<u64> {
     Ok(text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok()).unwrap_or(0))
 }
 
-/// The text for the CPU limit file that grants `millicores` thousandths of a core.
+/// The text for the CPU limit file that grants `millicores` thousandths of a core, or all there are.
 #[must_use]
-pub fn cpu_limit_text(pure: bool, millicores: u64) -> String {
-    let quota = (CPU_PERIOD_US * millicores / 1000).max(1000);
-    if pure { format!("{quota} {CPU_PERIOD_US}") } else { quota.to_string() }
+pub fn cpu_limit_text(pure: bool, millicores: Option<u64>) -> String {
+    let quota = millicores.map(|millicores| (CPU_PERIOD_US * millicores / 1000).max(CPU_QUOTA_MIN_US));
+    match (pure, quota) {
+        (true, Some(quota)) => format!("{quota} {CPU_PERIOD_US}"),
+        (true, None) => format!("max {CPU_PERIOD_US}"),
+        (false, Some(quota)) => quota.to_string(),
+        (false, None) => "-1".to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -382,7 +389,7 @@ mod tests {
 
     #[test]
     fn a_cpu_limit_is_never_below_what_the_kernel_takes() {
-        assert_eq!(cpu_limit_text(false, 10), "1000");
-        assert_eq!(cpu_limit_text(true, 1000), "20000 20000");
+        assert_eq!(cpu_limit_text(false, Some(10)), "1000");
+        assert_eq!(cpu_limit_text(true, Some(1000)), "20000 20000");
     }
 }

@@ -37,7 +37,12 @@ impl Control {
         settings::answer(record, target.arn(functions), version, detail)
     }
 
-    pub(super) async fn create(&self, input: CreateFunctionRequest) -> Result<FunctionConfiguration, ApiError> {
+    pub(super) async fn create(
+        &self,
+        input: CreateFunctionRequest,
+        environment: Option<String>,
+    ) -> Result<FunctionConfiguration, ApiError> {
+        settings::check_environment_size(environment)?;
         let target = self.target(input.function_name.as_deref(), None)?;
         if target.qualifier.is_some() {
             return Err(ApiError::invalid_parameter("The function name must not have a qualifier when a function is created."));
@@ -157,7 +162,9 @@ impl Control {
     pub(super) async fn update_configuration(
         &self,
         input: UpdateFunctionConfigurationRequest,
+        environment: Option<String>,
     ) -> Result<FunctionConfiguration, ApiError> {
+        settings::check_environment_size(environment)?;
         let target = self.unqualified(input.function_name.as_deref())?;
         let revision = input.revision_id.clone();
         let given = given_on_update(input);

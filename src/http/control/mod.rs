@@ -54,8 +54,8 @@ pub(crate) struct Control {
 
 /// What an operation knows beside its input.
 pub(crate) struct Context {
-    /// The request's id.
-    pub(crate) request_id: String,
+    /// The JSON of `Environment.Variables`, in the order in which the client gave them.
+    pub(crate) environment: Option<String>,
 }
 
 /// One of hyper's headers as the codec reads it.
@@ -109,7 +109,7 @@ impl Control {
         let response = if row.operation == Operation::Invoke {
             invoke::handle(&self.shared, &found.labels, request).await
         } else {
-            match self.answer(row, &found.labels, request, &request_id).await {
+            match self.answer(row, &found.labels, request).await {
                 Ok(reply) => reply_response(reply, &request_id),
                 Err(error) => error_response(&error, &request_id),
             }
@@ -118,7 +118,8 @@ impl Control {
         response
     }
 
-    fn refuses(&self, headers: &HeaderMap) -> Option<&'static str> {
+    /// Why requests with these headers are refused on any of the daemon's addresses.
+    pub(crate) fn refuses(&self, headers: &HeaderMap) -> Option<&'static str> {
         let key = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(credentials::access_key);
         if key.is_some_and(|key| self.shared.keys.holder(key).is_some()) {
             return Some("credentials of a function are not accepted here; functions use AWS_ENDPOINT_URL_LAMBDA");
@@ -131,7 +132,6 @@ impl Control {
         row: &'static Row,
         labels: &router::Labels,
         request: Request<Incoming>,
-        request_id: &str,
     ) -> Result<Reply, ApiError> {
         if !row.is_built() {
             return Err(ApiError::not_built(row.operation));
@@ -146,7 +146,8 @@ impl Control {
             codec::decode(row, &head, &body)?
         };
         drop(body);
-        dispatch(self, Context { request_id: request_id.to_owned() }, row.operation, input).await
+        let environment = input.pointer("/Environment/Variables").map(serde_json::Value::to_string);
+        dispatch(self, Context { environment }, row.operation, input).await
     }
 
     async fn download(&self, path: &str, query: Option<&str>) -> Response<Body> {
@@ -256,8 +257,8 @@ pub(super) fn error_response(error: &ApiError, request_id: &str) -> Response<Bod
 impl Service for Control {
     type Context = Context;
 
-    async fn create_function(&self, _: Context, input: CreateFunctionRequest) -> Result<FunctionConfiguration, ApiError> {
-        self.create(input).await
+    async fn create_function(&self, context: Context, input: CreateFunctionRequest) -> Result<FunctionConfiguration, ApiError> {
+        self.create(input, context.environment).await
     }
 
     async fn get_function(&self, _: Context, input: GetFunctionRequest) -> Result<GetFunctionResponse, ApiError> {
@@ -286,10 +287,10 @@ impl Service for Control {
 
     async fn update_function_configuration(
         &self,
-        _: Context,
+        context: Context,
         input: UpdateFunctionConfigurationRequest,
     ) -> Result<FunctionConfiguration, ApiError> {
-        self.update_configuration(input).await
+        self.update_configuration(input, context.environment).await
     }
 
     async fn delete_function(

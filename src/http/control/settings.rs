@@ -84,7 +84,7 @@ impl Judge<'_> {
         if let Some(logging) = given.logging {
             settings.logging = merge_logging(logging, &settings.logging)?;
         }
-        let mut set = |slot: &mut String, value: Option<String>| {
+        let set = |slot: &mut String, value: Option<String>| {
             if let Some(value) = value {
                 *slot = value;
             }
@@ -169,13 +169,17 @@ fn check_environment(variables: &BTreeMap<String, String>) -> Result<(), ApiErro
             reserved.join(", ")
         )));
     }
-    let json = serde_json::to_string(variables).unwrap_or_default();
-    if json.len() > ENVIRONMENT_BYTES_MAX {
-        return Err(ApiError::invalid_parameter(format!(
-            "Lambda was unable to configure your environment variables because the environment variables you have provided exceeded the 4KB limit. String measured: {json}"
-        )));
-    }
     Ok(())
+}
+
+/// Refuses variables whose JSON, as the client ordered it, is too large.
+pub(crate) fn check_environment_size(json: Option<String>) -> Result<(), ApiError> {
+    match json.filter(|json| json.len() > ENVIRONMENT_BYTES_MAX) {
+        None => Ok(()),
+        Some(json) => Err(ApiError::invalid_parameter(format!(
+            "Lambda was unable to configure your environment variables because the environment variables you have provided exceeded the 4KB limit. String measured: {json}"
+        ))),
+    }
 }
 
 fn check_layers(layers: &[String]) -> Result<(), ApiError> {

@@ -341,12 +341,15 @@ class FramedSink:
 
     def __init__(self, fd):
         self._fd = fd
-        os.set_inheritable(fd, False)
+        if fd > 2:  # the standard streams belong to the function's own children, too
+            os.set_inheritable(fd, False)
 
     def log(self, text, frame=None):
         data = text.encode("utf-8", "backslashreplace")
         frame = FRAME_TEXT if frame is None else frame
         stamp = time.time_ns() // 1000
+        if self._fd == 1:  # what was printed before comes first
+            sys.stdout.flush()
         data = frame.to_bytes(4, "big") + len(data).to_bytes(4, "big") + stamp.to_bytes(8, "big") + data
         while data:
             data = data[os.write(self._fd, data):]
