@@ -1,6 +1,5 @@
 //! The binary: argv to an exit code. The hidden verb of the forker is decided here, before any thread exists.
 
-
 mod cli;
 mod config;
 mod daemon;
@@ -11,7 +10,8 @@ mod store;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let is_forker = std::env::args_os().nth(1).is_some_and(|verb| verb == hearth_sandbox::forker::client::VERB);
+    let is_forker =
+        std::env::args_os().nth(1).is_some_and(|verb| verb == hearth_sandbox::forker::client::VERB);
     if is_forker {
         return match hearth_sandbox::forker::main() {
             Ok(()) => ExitCode::SUCCESS,

@@ -59,6 +59,12 @@ impl Daemon {
         command.arg("serve").arg("--config").arg(&config_path);
         command.arg("--state-dir").arg(scratch.join("state"));
         command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+        // Settings from the caller's environment would measure something else than the configuration says.
+        for (name, _) in
+            std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"HEARTH_"))
+        {
+            command.env_remove(name);
+        }
         let (program, line) = Program::start_and_hear("hearth", &mut command, &out.join("hearth.log"))?;
         let address = line.strip_prefix(READY).and_then(|address| address.trim().parse().ok());
         let address = address.ok_or(Fault::NotReady { program: "hearth", said: format!("{line:?}") })?;

@@ -79,7 +79,8 @@ mod tests {
 
     #[test]
     fn the_access_key_is_read_from_the_header() {
-        let header = "AWS4-HMAC-SHA256 Credential=ASIAX/20260101/us-east-1/lambda/aws4_request, SignedHeaders=host";
+        let header =
+            "AWS4-HMAC-SHA256 Credential=ASIAX/20260101/us-east-1/lambda/aws4_request, SignedHeaders=host";
         assert_eq!(access_key(header), Some("ASIAX"));
         assert_eq!(access_key("Bearer x"), None);
     }

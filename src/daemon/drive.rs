@@ -18,7 +18,10 @@ pub(crate) trait Driver {
     /// Takes what the message carries and names the event for the machine; `None` if it does not concern it.
     fn admit(&mut self, message: Self::Message) -> Option<<Self::Machine as Machine>::Event>;
     /// Does one action now, without waiting; may leave an event to be fed next.
-    fn perform(&mut self, action: <Self::Machine as Machine>::Action) -> Option<<Self::Machine as Machine>::Event>;
+    fn perform(
+        &mut self,
+        action: <Self::Machine as Machine>::Action,
+    ) -> Option<<Self::Machine as Machine>::Event>;
     /// Called after all actions of a step are done.
     fn settled(&mut self) {}
     /// True when the loop has nothing left to do.

@@ -18,7 +18,8 @@ use hearth_logic::outcome as text;
 use hearth_runtime_api::failure::ErrorType;
 use hearth_runtime_api::server::{self, Arrival, Desk, Listener};
 use hearth_runtime_api::{
-    Action, Delivery, DeliveryId, Event, Exit, Lifecycle, Outcome, Phase, Reply, Report, RequestId, Run, Settings, Status,
+    Action, Delivery, DeliveryId, Event, Exit, Lifecycle, Outcome, Phase, Reply, Report, RequestId, Run,
+    Settings, Status,
 };
 use hearth_sandbox::spec::{InitReport, InitRequest, LaunchSpec, ProcessSpec};
 use hearth_sandbox::{SandboxId, cgroup};
@@ -91,10 +92,12 @@ pub(crate) async fn run(
             tasks.spawn(watch_output(Arc::clone(&pipe), sender.clone()));
             tasks.spawn(serve_runtime(runtime, sender.clone()));
             let metadata_token = random::hex::<16>();
-            let door_key = crate::http::door::Key { environment: sandbox, metadata_token: metadata_token.clone() };
+            let door_key =
+                crate::http::door::Key { environment: sandbox, metadata_token: metadata_token.clone() };
             tasks.spawn(crate::http::door::serve(door, door_key, Arc::clone(&shared), Arc::clone(&revision)));
             let meters = Meters { memory_peak, oom_events, cpu, oom_seen: 0 };
-            let mut environment = Environment::new(id, revision, &shared, control, (pipe, meters), scheduler.clone());
+            let mut environment =
+                Environment::new(id, revision, &shared, control, (pipe, meters), scheduler.clone());
             environment.begin(&metadata_token);
             drive(&mut environment, &mut receiver).await;
             environment.end();
@@ -114,7 +117,11 @@ pub(crate) async fn run(
     scheduler.tell(Told::Destroyed { environment: id });
 }
 
-async fn launch(sandbox: SandboxId, revision: &Arc<Revision>, shared: &Arc<Shared>) -> Result<Launched, String> {
+async fn launch(
+    sandbox: SandboxId,
+    revision: &Arc<Revision>,
+    shared: &Arc<Shared>,
+) -> Result<Launched, String> {
     shared.code.ensure_unpacked(revision.code).await?;
     let spec = LaunchSpec {
         code: revision.code,
@@ -249,7 +256,8 @@ impl Environment {
         if let Some(line) = self.revision.is_managed().then_some(line) {
             self.output.platform(line);
         }
-        let context = self.revision.process_context(self.output.stream(), metadata_token, &self.minted.credentials);
+        let context =
+            self.revision.process_context(self.output.stream(), metadata_token, &self.minted.credentials);
         self.process = Some(process::spec(&self.revision.served, &context));
         self.spawn();
     }
@@ -265,7 +273,7 @@ impl Environment {
     /// Whatever is still waiting for this environment gets an answer.
     fn end(&mut self) {
         self.desk = Desk::default();
-        for (_, flight) in std::mem::take(&mut self.flights) {
+        for (_, mut flight) in std::mem::take(&mut self.flights) {
             flight.invocation.fail_internally("the environment ended");
         }
         self.output.drain();
@@ -302,7 +310,11 @@ impl Environment {
                     None => format!("Couldn't find valid bootstrap(s): [{}]", bootstraps_searched()),
                     Some(program) => format!("fork/exec {program}: {reason}"),
                 };
-                Some(Event::SpawnFailed { run, error_type: ErrorType::known("Runtime.InvalidEntrypoint"), message })
+                Some(Event::SpawnFailed {
+                    run,
+                    error_type: ErrorType::known("Runtime.InvalidEntrypoint"),
+                    message,
+                })
             }
             InitReport::Exited(exit) => {
                 let exit = match exit {

@@ -5,7 +5,7 @@
 
 use super::revision::Revision;
 use super::scheduler::{Order, SchedulerHandle};
-use crate::runtimes::{Language, Kind, Runtimes, Served};
+use crate::runtimes::{Kind, Language, Runtimes, Served};
 use crate::store::{Change, CommitError, FunctionRecord, StateKind, Store, StoreError, UpdateKind};
 use hearth_api::arn::Home;
 use hearth_logic::{FunctionId, RevisionId};
@@ -54,12 +54,7 @@ pub(crate) struct Functions {
 
 impl Functions {
     /// Over a store.
-    pub(crate) fn new(
-        store: Store,
-        runtimes: Arc<Runtimes>,
-        scheduler: SchedulerHandle,
-        home: Home,
-    ) -> Self {
+    pub(crate) fn new(store: Store, runtimes: Arc<Runtimes>, scheduler: SchedulerHandle, home: Home) -> Self {
         let gates = (0..GATES).map(|_| Mutex::new(())).collect();
         let (entries, last_id) = (RwLock::default(), AtomicU64::new(0));
         Self { store, runtimes, scheduler, home, entries, gates, last_id }
@@ -90,7 +85,8 @@ impl Functions {
         if let Some(revision) = self.cached(name) {
             return Ok(revision);
         }
-        let record = self.store.function(name).await.map_err(Unavailable::Store)?.ok_or(Unavailable::Missing)?;
+        let record =
+            self.store.function(name).await.map_err(Unavailable::Store)?.ok_or(Unavailable::Missing)?;
         self.admit(&record)
     }
 
@@ -113,7 +109,8 @@ impl Functions {
             return Err(Unavailable::State(record.state.kind));
         }
         if let Some(revision) = self.cached(&record.name)
-            && (revision.revision_id == record.revision_id || record.last_update.kind == Some(UpdateKind::InProgress))
+            && (revision.revision_id == record.revision_id
+                || record.last_update.kind == Some(UpdateKind::InProgress))
         {
             // Old code serves until the new one is active.
             return Ok(revision);

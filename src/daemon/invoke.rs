@@ -13,8 +13,8 @@ use super::revision::Revision;
 use super::sandboxes::Sandboxes;
 use super::scheduler::SchedulerHandle;
 use bytes::Bytes;
-use hearth_logic::admission::Reason;
 use hearth_logic::InvocationId;
+use hearth_logic::admission::Reason;
 use hearth_runtime_api::RequestId;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -99,14 +99,14 @@ impl Invocation {
     }
 
     /// Tells the caller that it did not run.
-    pub(crate) fn refuse(mut self: Box<Self>, refusal: Refusal) {
+    pub(crate) fn refuse(&mut self, refusal: Refusal) {
         if let Some(reply) = self.reply.take() {
             reply.send(Err(refusal)).ok();
         }
     }
 
     /// For an environment that ends with callers still waiting.
-    pub(crate) fn fail_internally(self: Box<Self>, detail: &str) {
+    pub(crate) fn fail_internally(&mut self, detail: &str) {
         self.refuse(Refusal::Internal(detail.to_owned()));
     }
 }

@@ -122,8 +122,11 @@ fn rotated(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let number = |path: &PathBuf| -> Option<u64> {
         path.file_name()?.to_str()?.strip_prefix("events.")?.strip_suffix(".jsonl")?.parse().ok()
     };
-    let mut files: Vec<PathBuf> =
-        fs::read_dir(dir)?.flatten().map(|entry| entry.path()).filter(|path| number(path).is_some()).collect();
+    let mut files: Vec<PathBuf> = fs::read_dir(dir)?
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| number(path).is_some())
+        .collect();
     files.sort_by_key(number);
     Ok(files)
 }
@@ -181,12 +184,14 @@ impl Writer {
     fn rotate(&self, group: &str) -> io::Result<()> {
         let dir = self.dir.join(encode(group));
         let old = rotated(&dir)?;
-        let last = old.last().and_then(|path| path.file_name()?.to_str()?.split('.').nth(1)?.parse::<u64>().ok());
+        let last =
+            old.last().and_then(|path| path.file_name()?.to_str()?.split('.').nth(1)?.parse::<u64>().ok());
         let next = last.map_or(1, |last| last + 1);
         fs::rename(dir.join(CURRENT), dir.join(format!("events.{next:08}.jsonl")))?;
         let surplus = (old.len() + 1).saturating_sub(self.retention.files as usize);
         for (at, path) in old.iter().enumerate() {
-            let age = path.metadata().and_then(|data| data.modified()).ok().and_then(|time| time.elapsed().ok());
+            let age =
+                path.metadata().and_then(|data| data.modified()).ok().and_then(|time| time.elapsed().ok());
             if at < surplus || age.is_some_and(|age| age > self.retention.age) {
                 fs::remove_file(path)?;
             }

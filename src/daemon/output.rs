@@ -159,7 +159,8 @@ impl Output {
             return;
         }
         let line = std::mem::take(&mut self.partial);
-        let message = String::from_utf8(line).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
+        let message =
+            String::from_utf8(line).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
         events.push(self.event(message));
     }
 

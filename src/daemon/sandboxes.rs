@@ -2,9 +2,9 @@
 //!
 //! One task owns the channel. When the forker is gone the task ends, and the daemon with it.
 
+use hearth_sandbox::SandboxId;
 use hearth_sandbox::channel::{Channel, ChannelError};
 use hearth_sandbox::spec::{ForkerReply, ForkerRequest, InitReport, InitRequest, LAUNCH_FDS, LaunchSpec};
-use hearth_sandbox::SandboxId;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -97,7 +97,10 @@ impl Sandboxes {
 }
 
 /// Registers a descriptor with the runtime.
-#[expect(deprecated, reason = "the replacement is unsafe for types whose descriptor can change; OwnedFd's cannot")]
+#[expect(
+    deprecated,
+    reason = "the replacement is unsafe for types whose descriptor can change; OwnedFd's cannot"
+)]
 pub(super) fn watched<T: AsRawFd>(inner: T) -> io::Result<AsyncFd<T>> {
     AsyncFd::new(inner)
 }

@@ -116,7 +116,9 @@ impl SchedulerHandle {
     pub(crate) fn offer(&self, invocation: Box<Invocation>) -> Result<(), Box<Invocation>> {
         match self.orders.try_send(Order::Offer(invocation)) {
             Ok(()) => Ok(()),
-            Err(TrySendError::Full(Order::Offer(back)) | TrySendError::Closed(Order::Offer(back))) => Err(back),
+            Err(TrySendError::Full(Order::Offer(back)) | TrySendError::Closed(Order::Offer(back))) => {
+                Err(back)
+            }
             // Only an offer was sent.
             Err(_) => Ok(()),
         }
@@ -178,7 +180,9 @@ impl SchedulerDriver {
                 self.environments.remove(&environment);
                 Event::StartFailed { environment, detail }
             }
-            Told::Released { environment, invocation } => Event::Released { environment, invocation, reuse: true },
+            Told::Released { environment, invocation } => {
+                Event::Released { environment, invocation, reuse: true }
+            }
             Told::GivenBack { environment, invocation } => {
                 let id = invocation.id;
                 self.waiting.insert(id, invocation);
@@ -193,7 +197,7 @@ impl SchedulerDriver {
     }
 
     fn refuse(&mut self, invocation: InvocationId, refusal: Refusal) {
-        if let Some(waiting) = self.waiting.remove(&invocation) {
+        if let Some(mut waiting) = self.waiting.remove(&invocation) {
             waiting.refuse(refusal);
         }
     }
@@ -217,7 +221,9 @@ impl SchedulerDriver {
         };
         match inbox.try_send(Message::Deliver(waiting)) {
             Ok(()) => None,
-            Err(TrySendError::Full(Message::Deliver(back)) | TrySendError::Closed(Message::Deliver(back))) => {
+            Err(
+                TrySendError::Full(Message::Deliver(back)) | TrySendError::Closed(Message::Deliver(back)),
+            ) => {
                 // It died a moment ago: its last word is under way, the invocation starts over.
                 Some(self.hear(Told::GivenBack { environment, invocation: back }))
             }
@@ -238,7 +244,9 @@ impl Driver for SchedulerDriver {
         Some(match order {
             Order::Offer(invocation) => self.offer(invocation),
             Order::Told(told) => self.hear(told),
-            Order::Function { function, reserved } => Event::Function { function, reserved, idle_timeout: None },
+            Order::Function { function, reserved } => {
+                Event::Function { function, reserved, idle_timeout: None }
+            }
             Order::FunctionGone(function) => Event::FunctionGone { function },
             Order::Retire(revision) => Event::Retire { revision },
             Order::Drain(done) => {
@@ -252,9 +260,13 @@ impl Driver for SchedulerDriver {
     fn perform(&mut self, action: Action) -> Option<Event> {
         match action {
             Action::Assign { invocation, environment } => return self.assign(invocation, environment),
-            Action::Start { environment, revision, .. } => return self.start_environment(environment, revision),
+            Action::Start { environment, revision, .. } => {
+                return self.start_environment(environment, revision);
+            }
             Action::Refuse { invocation, reason } => self.refuse(invocation, Refusal::Limit(reason)),
-            Action::Fail { invocation, detail } => self.refuse(invocation, Refusal::Internal(detail.to_string())),
+            Action::Fail { invocation, detail } => {
+                self.refuse(invocation, Refusal::Internal(detail.to_string()))
+            }
             Action::Destroy { environment, .. } => {
                 if let Some(inbox) = self.environments.get(&environment)
                     && let Err(TrySendError::Full(message)) = inbox.try_send(Message::Shutdown)

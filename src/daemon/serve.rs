@@ -238,7 +238,12 @@ fn serve_control(
         let control = Arc::clone(&control);
         async move { control.handle(request).await }
     };
-    tokio::spawn(server::serve(server::Listener::Tcp(listener), Arc::new(handler), server::Limits::default(), stop));
+    tokio::spawn(server::serve(
+        server::Listener::Tcp(listener),
+        Arc::new(handler),
+        server::Limits::default(),
+        stop,
+    ));
     Ok(())
 }
 
@@ -254,7 +259,12 @@ fn serve_admin(
         let response = http::admin::public(&control, &health, &request);
         async move { response }
     };
-    tokio::spawn(server::serve(server::Listener::Tcp(listener), Arc::new(handler), server::Limits::default(), stop));
+    tokio::spawn(server::serve(
+        server::Listener::Tcp(listener),
+        Arc::new(handler),
+        server::Limits::default(),
+        stop,
+    ));
     Ok(())
 }
 
@@ -265,7 +275,12 @@ fn serve_socket(path: &Path, control: &Arc<Control>, stop: watch::Receiver<bool>
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
     let control = Arc::clone(control);
     let handler = move |request| http::admin::private(Arc::clone(&control), request);
-    tokio::spawn(server::serve(server::Listener::Unix(listener), Arc::new(handler), server::Limits::default(), stop));
+    tokio::spawn(server::serve(
+        server::Listener::Unix(listener),
+        Arc::new(handler),
+        server::Limits::default(),
+        stop,
+    ));
     Ok(())
 }
 

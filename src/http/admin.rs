@@ -52,7 +52,9 @@ pub(crate) fn public(control: &Control, health: &Health, request: &Request<Incom
         (&Method::GET | &Method::HEAD, "/healthz") if health.0.load(Ordering::Relaxed) => {
             text(StatusCode::OK, PLAIN, "ok\n")
         }
-        (&Method::GET | &Method::HEAD, "/healthz") => text(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "draining\n"),
+        (&Method::GET | &Method::HEAD, "/healthz") => {
+            text(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "draining\n")
+        }
         (&Method::GET, "/metrics") => {
             let dropped = shared.logs.dropped().saturating_sub(shared.metrics.log_events_dropped.get());
             shared.metrics.log_events_dropped.inc_by(dropped);
@@ -89,7 +91,8 @@ async fn logs(shared: Arc<Shared>, query: &str) -> Response<Body> {
         let mut seen = Seen { since, at_since: Vec::new() };
         let mut limit = limit;
         loop {
-            let (reader, from, group) = (shared.logs.clone(), WallTime::from_millis(seen.since), group.clone());
+            let (reader, from, group) =
+                (shared.logs.clone(), WallTime::from_millis(seen.since), group.clone());
             let read = tokio::task::spawn_blocking(move || reader.read(&group, from, limit)).await;
             let Ok(Ok(events)) = read else { return };
             let mut lines = Vec::new();
@@ -110,7 +113,9 @@ async fn logs(shared: Arc<Shared>, query: &str) -> Response<Body> {
         }
     });
     let mut response = Response::new(Channel(receiver).boxed());
-    response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/x-ndjson"));
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/x-ndjson"));
     response
 }
 

@@ -44,7 +44,7 @@ pub(crate) async fn serve(listener: TcpListener, key: Key, shared: Arc<Shared>, 
         let (key, shared, revision) = (key.clone(), Arc::clone(&shared), Arc::clone(&revision));
         async move { answer(&key, &shared, &revision, request).await }
     };
-    let limits = server::Limits { connections: CONNECTIONS_MAX, ..server::Limits::default() };
+    let limits = server::Limits { connections: CONNECTIONS_MAX };
     server::serve(server::Listener::Tcp(listener), Arc::new(handler), limits, stop).await;
 }
 
@@ -87,7 +87,8 @@ fn metadata(key: &Key, request: &Request<Incoming>) -> Response<Body> {
         *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
         *response.body_mut() = full("");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
-    } else if request.headers().get(AUTHORIZATION).is_none_or(|given| given.as_bytes() != expected.as_bytes()) {
+    } else if request.headers().get(AUTHORIZATION).is_none_or(|given| given.as_bytes() != expected.as_bytes())
+    {
         *response.status_mut() = StatusCode::UNAUTHORIZED;
         *response.body_mut() = full("");
     } else {

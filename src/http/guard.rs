@@ -75,14 +75,23 @@ mod tests {
 
     #[test]
     fn loopback_and_configured_hosts_are_served() {
-        for host in ["localhost:3001", "127.0.0.1:3001", "127.9.9.9", "[::1]:3001", "LAMBDA.example:80", "a.localhost"] {
+        for host in [
+            "localhost:3001",
+            "127.0.0.1:3001",
+            "127.9.9.9",
+            "[::1]:3001",
+            "LAMBDA.example:80",
+            "a.localhost",
+        ] {
             assert!(!refused(&[("host", host)]), "{host}");
         }
     }
 
     #[test]
     fn other_hosts_are_refused() {
-        for host in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:3001", "10.0.0.1", "", "[::2]"] {
+        for host in
+            ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:3001", "10.0.0.1", "", "[::2]"]
+        {
             assert!(refused(&[("host", host)]), "{host}");
         }
         assert!(refused(&[]), "no Host at all");
@@ -95,6 +104,10 @@ mod tests {
         assert!(refused(&[("host", "localhost"), ("origin", "null")]));
         assert!(refused(&[("host", "localhost"), ("sec-fetch-site", "cross-site")]));
         assert!(refused(&[("host", "localhost"), ("sec-fetch-site", "same-site")]));
-        assert!(!refused(&[("host", "localhost"), ("origin", "http://localhost:3001"), ("sec-fetch-site", "same-origin")]));
+        assert!(!refused(&[
+            ("host", "localhost"),
+            ("origin", "http://localhost:3001"),
+            ("sec-fetch-site", "same-origin")
+        ]));
     }
 }

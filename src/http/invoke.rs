@@ -43,7 +43,11 @@ enum Kind {
 }
 
 /// Answers one Invoke request.
-pub(crate) async fn handle(shared: &Arc<Shared>, labels: &Labels, request: Request<Incoming>) -> Response<Body> {
+pub(crate) async fn handle(
+    shared: &Arc<Shared>,
+    labels: &Labels,
+    request: Request<Incoming>,
+) -> Response<Body> {
     let id = RequestId::from_random(random::bytes());
     match answer(shared, labels, request, id).await {
         Ok(response) => response,
@@ -60,8 +64,11 @@ async fn answer(
     let (parts, body) = request.into_parts();
     let input = read_head(labels, &parts)?;
     let kind = kind(&input)?;
-    let target =
-        Target::parse(&shared.functions, input.function_name.as_deref().unwrap_or_default(), input.qualifier.as_deref())?;
+    let target = Target::parse(
+        &shared.functions,
+        input.function_name.as_deref().unwrap_or_default(),
+        input.qualifier.as_deref(),
+    )?;
     if body.size_hint().lower() > PAYLOAD_MAX as u64 {
         return Err(body_error(super::server::BodyError::TooLarge, PAYLOAD_MAX, "InvokeFunction"));
     }
@@ -70,11 +77,13 @@ async fn answer(
         return Ok(reply_response(Reply { status: 204, ..Reply::default() }, &id.to_string()));
     }
     let client_context = client_context(input.client_context.as_deref())?;
-    let payload =
-        read_body(body, PAYLOAD_MAX).await.map_err(|error| body_error(error, PAYLOAD_MAX, "InvokeFunction"))?;
+    let payload = read_body(body, PAYLOAD_MAX)
+        .await
+        .map_err(|error| body_error(error, PAYLOAD_MAX, "InvokeFunction"))?;
     let payload = if payload.is_empty() { Bytes::from_static(b"{}") } else { payload };
     json_check::check(&payload).map_err(|why| {
-        let text = format!("Could not parse request body into json: Could not parse payload into json: {why}");
+        let text =
+            format!("Could not parse request body into json: Could not parse payload into json: {why}");
         ApiError::new(ErrorCode::InvalidRequestContentException, text)
     })?;
     let version = revision.version.clone();
@@ -176,9 +185,10 @@ fn success(answer: Answer, version: &str, trace_id: &str, id: RequestId) -> Resp
 
 fn refused(refusal: Refusal) -> ApiError {
     match refusal {
-        Refusal::Limit(Reason::ShuttingDown) => {
-            ApiError::new(ErrorCode::ServiceException, "The daemon is shutting down; try again when it is back.")
-        }
+        Refusal::Limit(Reason::ShuttingDown) => ApiError::new(
+            ErrorCode::ServiceException,
+            "The daemon is shutting down; try again when it is back.",
+        ),
         Refusal::Limit(reason) => {
             ApiError::too_many_requests("Rate Exceeded.", reason.as_str(), Some(RETRY_AFTER_S))
         }

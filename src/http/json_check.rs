@@ -47,9 +47,8 @@ impl Checker<'_> {
 
     fn document(&mut self) -> Check<()> {
         self.value()?;
-        loop {
-            // Here a value has just ended.
-            let Some((bracket, _)) = self.open.last().copied() else { break };
+        // Here a value has just ended.
+        while let Some((bracket, _)) = self.open.last().copied() {
             match (self.next_solid()?, bracket) {
                 (b',', Bracket::Array) => self.value()?,
                 (b',', Bracket::Object) => {
@@ -61,7 +60,9 @@ impl Checker<'_> {
                 }
                 (other, bracket) => {
                     let entries = if bracket == Bracket::Array { "Array" } else { "Object" };
-                    return Err(self.unexpected(other, &format!("was expecting comma to separate {entries} entries")));
+                    return Err(
+                        self.unexpected(other, &format!("was expecting comma to separate {entries} entries"))
+                    );
                 }
             }
         }
@@ -174,7 +175,9 @@ impl Checker<'_> {
                         Some(digit) if digit.is_ascii_hexdigit() => self.at += 1,
                         Some(other) => {
                             self.at += 1;
-                            return Err(self.unexpected(*other, "expected a hex-digit for character escape sequence"));
+                            return Err(
+                                self.unexpected(*other, "expected a hex-digit for character escape sequence")
+                            );
                         }
                         None => return Err(self.ended()),
                     }
@@ -330,7 +333,16 @@ mod tests {
 
     #[test]
     fn every_kind_of_value_is_accepted() {
-        for text in ["null", " true ", "-0.5e+3", "\"a\\u00e9\\n\u{e9}\u{1F600}\"", "[]", "{}", "[1,{\"a\":[[]]}]", "0"] {
+        for text in [
+            "null",
+            " true ",
+            "-0.5e+3",
+            "\"a\\u00e9\\n\u{e9}\u{1F600}\"",
+            "[]",
+            "{}",
+            "[1,{\"a\":[[]]}]",
+            "0",
+        ] {
             assert_eq!(check(text.as_bytes()), Ok(()), "{text}");
         }
     }
@@ -350,8 +362,29 @@ mod tests {
     #[test]
     fn broken_documents_are_refused() {
         let broken = [
-            "", "{", "[1,]", "{\"a\"}", "{\"a\":}", "{a:1}", "[1 2]", "01", "1.", "-", "1e", "nul", "trueish", "\"",
-            "\"\\x\"", "\"\n\"", "{} {}", "[}", "'a'", "x", "\"\\u12\"", "1a", "{\"a\":1,}",
+            "",
+            "{",
+            "[1,]",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{a:1}",
+            "[1 2]",
+            "01",
+            "1.",
+            "-",
+            "1e",
+            "nul",
+            "trueish",
+            "\"",
+            "\"\\x\"",
+            "\"\n\"",
+            "{} {}",
+            "[}",
+            "'a'",
+            "x",
+            "\"\\u12\"",
+            "1a",
+            "{\"a\":1,}",
         ];
         for text in broken {
             assert!(check(text.as_bytes()).is_err(), "{text}");

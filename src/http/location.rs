@@ -35,8 +35,13 @@ impl Signer {
     /// Path and query for one package.
     pub(crate) fn sign(&self, code: &Digest) -> String {
         let expires = clock::wall().as_millis() / 1000 + LIFETIME_S;
-        let signature: String =
-            self.mac(&code.hex(), expires).finalize().into_bytes().iter().map(|b| format!("{b:02x}")).collect();
+        let signature: String = self
+            .mac(&code.hex(), expires)
+            .finalize()
+            .into_bytes()
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect();
         format!("{PREFIX}{}?Expires={expires}&Signature={signature}", code.hex())
     }
 

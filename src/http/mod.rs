@@ -7,6 +7,6 @@ pub(crate) mod door;
 pub(crate) mod guard;
 pub(crate) mod invoke;
 mod json_check;
-mod names;
 pub(crate) mod location;
+mod names;
 pub(crate) mod server;

@@ -15,9 +15,16 @@ pub(crate) struct Target {
 
 impl Target {
     /// Reads a name in any of its forms and a qualifier; both must agree, and mean this region and account.
-    pub(crate) fn parse(functions: &Functions, name: &str, qualifier: Option<&str>) -> Result<Self, ApiError> {
+    pub(crate) fn parse(
+        functions: &Functions,
+        name: &str,
+        qualifier: Option<&str>,
+    ) -> Result<Self, ApiError> {
         let FunctionRef { name, qualifier, .. } = functions.home().resolve(name, qualifier)?;
-        Ok(Self { name: name.as_str().to_owned(), qualifier: qualifier.map(|qualifier| qualifier.to_string()) })
+        Ok(Self {
+            name: name.as_str().to_owned(),
+            qualifier: qualifier.map(|qualifier| qualifier.to_string()),
+        })
     }
 
     /// ARN with the qualifier, if one was given.

@@ -73,8 +73,12 @@ impl Listener {
 }
 
 /// Serves until `stop` turns true, then lets open requests finish for a short while.
-pub(crate) async fn serve<H, F>(listener: Listener, handler: Arc<H>, limits: Limits, mut stop: watch::Receiver<bool>)
-where
+pub(crate) async fn serve<H, F>(
+    listener: Listener,
+    handler: Arc<H>,
+    limits: Limits,
+    mut stop: watch::Receiver<bool>,
+) where
     H: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {

@@ -11,10 +11,8 @@ use std::process::{Command, Stdio};
 
 /// Candidates looked at per language, at most.
 const CANDIDATES_MAX: usize = 64;
-const PYTHON_PROBE: &str =
-    "import sys, platform; print('3.%d' % sys.version_info[1]); print(sys.base_prefix); print(platform.python_version())";
-const NODE_PROBE: &str =
-    "console.log(process.versions.node.split('.')[0]); console.log(process.execPath); console.log(process.version)";
+const PYTHON_PROBE: &str = "import sys, platform; print('3.%d' % sys.version_info[1]); print(sys.base_prefix); print(platform.python_version())";
+const NODE_PROBE: &str = "console.log(process.versions.node.split('.')[0]); console.log(process.execPath); console.log(process.version)";
 
 /// Below a home directory (one `*` stands for any name).
 const HOME_PATTERNS: [(&str, Language); 9] = [

@@ -90,7 +90,11 @@ pub(crate) struct Runtimes {
 
 impl Runtimes {
     /// Matches what the host has with the table.
-    pub(crate) fn new(found: &[Interpreter], configured: &BTreeMap<String, Interpreter>, missing: Missing) -> Self {
+    pub(crate) fn new(
+        found: &[Interpreter],
+        configured: &BTreeMap<String, Interpreter>,
+        missing: Missing,
+    ) -> Self {
         let mut served = BTreeMap::new();
         for (name, kind) in TABLE {
             let entry = match kind {
@@ -144,7 +148,9 @@ impl Runtimes {
             prefix: served.interpreter.as_ref().map(|found| found.prefix.display().to_string()),
             files: match served.kind {
                 Kind::Provided => Vec::new(),
-                Kind::Interpreted(Language::Python, _) => vec![("bootstrap.py".to_owned(), PYTHON_CLIENT.to_vec())],
+                Kind::Interpreted(Language::Python, _) => {
+                    vec![("bootstrap.py".to_owned(), PYTHON_CLIENT.to_vec())]
+                }
                 Kind::Interpreted(Language::Node, _) => vec![("index.mjs".to_owned(), NODE_CLIENT.to_vec())],
             },
         };

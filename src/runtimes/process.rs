@@ -80,7 +80,8 @@ pub(crate) struct Context<'a> {
 pub(crate) fn spec(served: &Served, context: &Context<'_>) -> ProcessSpec {
     let (candidates, arguments) = command(served, context.handler);
     let wrapper = context.variables.get("AWS_LAMBDA_EXEC_WRAPPER").filter(|path| !path.is_empty());
-    let environment = environment(served, context).into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let environment =
+        environment(served, context).into_iter().map(|(name, value)| format!("{name}={value}")).collect();
     match (wrapper, served.kind) {
         (Some(wrapper), Kind::Interpreted(..)) => ProcessSpec {
             candidates: vec![wrapper.clone()],
@@ -221,7 +222,8 @@ mod tests {
 
     #[test]
     fn a_reserved_name_cannot_be_overridden_by_the_function() {
-        let process = build(Kind::Interpreted(Language::Python, 12), &[("AWS_REGION", "mars"), ("LANG", "C")]);
+        let process =
+            build(Kind::Interpreted(Language::Python, 12), &[("AWS_REGION", "mars"), ("LANG", "C")]);
         assert!(process.environment.contains(&"AWS_REGION=us-east-1".to_owned()));
         assert!(process.environment.contains(&"LANG=C".to_owned()));
     }
@@ -231,7 +233,10 @@ mod tests {
         let python = Kind::Interpreted(Language::Python, 12);
         let process = build(python, &[("AWS_LAMBDA_EXEC_WRAPPER", "/var/task/wrap")]);
         assert_eq!(process.candidates, ["/var/task/wrap"]);
-        assert_eq!(process.arguments, ["/var/lang/bin/python3.12", "/var/runtime/bootstrap.py", "app.handler"]);
+        assert_eq!(
+            process.arguments,
+            ["/var/lang/bin/python3.12", "/var/runtime/bootstrap.py", "app.handler"]
+        );
         assert!(process.failure_is_exit);
     }
 

@@ -279,7 +279,8 @@ impl Group {
         if self.pure {
             return Ok(Vec::new());
         }
-        let open = |(_, dir): &(String, PathBuf)| OpenOptions::new().write(true).open(dir.join("cgroup.procs"));
+        let open =
+            |(_, dir): &(String, PathBuf)| OpenOptions::new().write(true).open(dir.join("cgroup.procs"));
         self.dirs.iter().map(open).collect()
     }
 
@@ -317,7 +318,8 @@ impl Group {
             Ok(()) => true,
             Err(error) => error.kind() == io::ErrorKind::NotFound,
         };
-        self.dirs.iter().map(|(_, dir)| gone(dir)).fold(true, |all, one| all && one)
+        // Every directory is tried, also after one that is still busy.
+        self.dirs.iter().filter(|(_, dir)| !gone(dir)).count() == 0
     }
 }
 

@@ -74,13 +74,12 @@ impl<S: Serialize, R: DeserializeOwned> Channel<S, R> {
         let (length, fds, flags) = {
             let mut slices = [IoSliceMut::new(&mut buffer)];
             let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-            let message =
-                match recvmsg::<()>(self.socket.as_raw_fd(), &mut slices, Some(&mut space), flags) {
-                    Ok(message) => message,
-                    Err(nix::Error::EAGAIN | nix::Error::EINTR) => return Ok(None),
-                    Err(nix::Error::ECONNRESET) => return Err(ChannelError::Closed),
-                    Err(error) => return Err(error.into()),
-                };
+            let message = match recvmsg::<()>(self.socket.as_raw_fd(), &mut slices, Some(&mut space), flags) {
+                Ok(message) => message,
+                Err(nix::Error::EAGAIN | nix::Error::EINTR) => return Ok(None),
+                Err(nix::Error::ECONNRESET) => return Err(ChannelError::Closed),
+                Err(error) => return Err(error.into()),
+            };
             let mut fds = Vec::new();
             for control in message.cmsgs()? {
                 if let ControlMessageOwned::ScmRights(received) = control {

@@ -23,19 +23,49 @@ const NOTHING: Option<&str> = None;
 
 const TOP_LEVEL: [&str; 7] = ["bin", "sbin", "lib", "lib64", "lib32", "libx32", "libexec"];
 const EMPTY_DIRS: [&str; 14] = [
-    "proc", "sys", "tmp", "opt", "run", "home", "mnt", "etc", "dev", "usr", "var", "var/task", "var/lang",
+    "proc",
+    "sys",
+    "tmp",
+    "opt",
+    "run",
+    "home",
+    "mnt",
+    "etc",
+    "dev",
+    "usr",
+    "var",
+    "var/task",
+    "var/lang",
     "var/runtime",
 ];
 const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
 /// Bound from the host when they are there: what libraries read, nothing that names people or secrets.
 const ETC_BOUND: [&str; 14] = [
-    "alternatives", "ca-certificates", "ssl/certs", "ssl/openssl.cnf", "pki/tls/certs", "pki/ca-trust/extracted",
-    "crypto-policies", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "mime.types", "services",
+    "alternatives",
+    "ca-certificates",
+    "ssl/certs",
+    "ssl/openssl.cnf",
+    "pki/tls/certs",
+    "pki/ca-trust/extracted",
+    "crypto-policies",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "localtime",
+    "mime.types",
+    "services",
     "protocols",
 ];
 /// Hidden below `/proc`: they tell of the host, or are the favourite targets of escapes.
 const PROC_MASKED: [&str; 9] = [
-    "kcore", "keys", "kmsg", "latency_stats", "timer_list", "sched_debug", "sysrq-trigger", "kallsyms",
+    "kcore",
+    "keys",
+    "kmsg",
+    "latency_stats",
+    "timer_list",
+    "sched_debug",
+    "sysrq-trigger",
+    "kallsyms",
     "config.gz",
 ];
 const PROC_HIDDEN_DIRS: [&str; 4] = ["acpi", "scsi", "bus", "irq"];
@@ -51,10 +81,7 @@ pub struct MountError {
 
 type Result<T> = std::result::Result<T, MountError>;
 
-fn at<T, E: Into<io::Error>>(
-    what: impl std::fmt::Display,
-    result: std::result::Result<T, E>,
-) -> Result<T> {
+fn at<T, E: Into<io::Error>>(what: impl std::fmt::Display, result: std::result::Result<T, E>) -> Result<T> {
     result.map_err(|error| MountError { what: what.to_string(), source: error.into() })
 }
 
@@ -178,7 +205,10 @@ fn build_etc(etc: &Path) -> Result<()> {
         ("group", group.as_str()),
         ("hosts", "127.0.0.1 localhost sandbox.localdomain sandbox\n::1 localhost\n"),
         ("resolv.conf", "# network class none: no name resolution\n"),
-        ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n"),
+        (
+            "nsswitch.conf",
+            "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n",
+        ),
         ("hostname", "sandbox\n"),
     ];
     for (name, content) in files {

@@ -30,7 +30,8 @@ const NEEDED: [(u32, &str); 9] = [
 #[must_use]
 pub fn missing() -> Vec<&'static str> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let effective = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("CapEff:")?.trim(), 16).ok());
+    let effective =
+        status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("CapEff:")?.trim(), 16).ok());
     let effective = effective.unwrap_or(0);
     let lacks = |bit: &u32| effective & (1 << bit) == 0;
     let mut names: Vec<&str> = NEEDED.iter().filter(|(bit, _)| lacks(bit)).map(|(_, name)| *name).collect();

@@ -135,8 +135,15 @@ pub enum ForkerReply {
 }
 
 /// The descriptors that come with [`ForkerReply::Launched`], in order.
-pub const LAUNCH_FDS: [&str; 7] =
-    ["control", "runtime listener", "door listener", "logs", "memory peak", "out-of-memory events", "cpu limit"];
+pub const LAUNCH_FDS: [&str; 7] = [
+    "control",
+    "runtime listener",
+    "door listener",
+    "logs",
+    "memory peak",
+    "out-of-memory events",
+    "cpu limit",
+];
 
 /// The daemon's requests to a sandbox's pid 1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

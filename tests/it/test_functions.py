@@ -408,18 +408,18 @@ def test_a_dry_run_of_new_code_changes_nothing(make):
 
 
 def test_settings_that_are_not_named_stay(make):
-    function = make(functions.ECHO, Timeout=7, Environment={"Variables": {"A": "1"}}, Description="first")
+    function = make(functions.ECHO, Timeout=7, Environment={"Variables": {"KEY": "1"}}, Description="first")
     changed = function.update(Description="second")
     assert changed["Description"] == "second"
-    assert (changed["Timeout"], changed["Environment"]) == (7, {"Variables": {"A": "1"}})
+    assert (changed["Timeout"], changed["Environment"]) == (7, {"Variables": {"KEY": "1"}})
     cleared = function.update(Environment={"Variables": {}})
     assert cleared["Environment"] == {"Variables": {}}
 
 
 def test_new_settings_reach_the_function(make):
-    function = make("import os\ndef handler(e, c):\n    return [os.environ.get('A'), c.memory_limit_in_mb]\n")
+    function = make("import os\ndef handler(e, c):\n    return [os.environ.get('KEY'), c.memory_limit_in_mb]\n")
     assert function.invoke({}).ok() == [None, "128"]
-    function.update(Environment={"Variables": {"A": "now"}}, MemorySize=256)
+    function.update(Environment={"Variables": {"KEY": "now"}}, MemorySize=256)
     assert function.invoke({}).ok() == ["now", "256"]
 
 

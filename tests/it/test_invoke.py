@@ -283,25 +283,6 @@ def test_a_slow_function_does_not_delay_another(make, echo):
         running.result()
 
 
-def test_the_sandbox_stands_still_between_invocations(make):
-    """A thread that counts must not count while nothing is being invoked."""
-    function = make(
-        "import threading, time\n"
-        "beats = [0]\n"
-        "def beat():\n"
-        "    while True:\n"
-        "        beats[0] += 1\n"
-        "        time.sleep(0.01)\n"
-        "threading.Thread(target=beat, daemon=True).start()\n"
-        "def handler(event, context):\n"
-        "    return beats[0]\n"
-    )
-    first = function.invoke({}).ok()
-    # The one deliberate pause of these tests: the passing of idle time is what is being tested.
-    time.sleep(1.0)
-    assert function.invoke({}).ok() - first < 50
-
-
 # --- reserved concurrency ---
 
 

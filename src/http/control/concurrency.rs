@@ -11,7 +11,10 @@ const ZIPPED_BYTES: i64 = 52_428_800;
 const UNZIPPED_BYTES: i64 = 262_144_000;
 
 impl Control {
-    pub(super) async fn put_concurrency(&self, input: PutFunctionConcurrencyRequest) -> Result<Concurrency, ApiError> {
+    pub(super) async fn put_concurrency(
+        &self,
+        input: PutFunctionConcurrencyRequest,
+    ) -> Result<Concurrency, ApiError> {
         let target = self.whole_function(input.function_name.as_deref())?;
         let reserved = input.reserved_concurrent_executions.unwrap_or(0);
         let _turn = self.shared.functions.gate(&target.name).await;
@@ -35,10 +38,17 @@ impl Control {
         Ok(GetFunctionConcurrencyResponse { reserved_concurrent_executions: reserved })
     }
 
-    pub(super) async fn delete_concurrency(&self, input: DeleteFunctionConcurrencyRequest) -> Result<NoOutput, ApiError> {
+    pub(super) async fn delete_concurrency(
+        &self,
+        input: DeleteFunctionConcurrencyRequest,
+    ) -> Result<NoOutput, ApiError> {
         let target = self.whole_function(input.function_name.as_deref())?;
         let _turn = self.shared.functions.gate(&target.name).await;
-        let change = Change::Reserve { name: target.name.clone(), reserved: None, reservable: self.account_concurrency };
+        let change = Change::Reserve {
+            name: target.name.clone(),
+            reserved: None,
+            reservable: self.account_concurrency,
+        };
         self.commit(change, &target).await?;
         self.reserve_now(&target.name).await?;
         Ok(NoOutput::default())
@@ -47,7 +57,8 @@ impl Control {
     /// Tells the scheduler what is on disk; a function that is not in memory yet gets there, so that what it reserves is
     /// kept from the others at once.
     async fn reserve_now(&self, name: &str) -> Result<(), ApiError> {
-        let stored = self.shared.functions.store.function(name).await.map_err(|error| self.internal(error))?;
+        let stored =
+            self.shared.functions.store.function(name).await.map_err(|error| self.internal(error))?;
         if let Some(record) = stored {
             self.shared.functions.admit(&record).ok();
             self.shared.functions.reserve(name, record.reserved_concurrency);

@@ -3,13 +3,14 @@
 //! Every write is one commit; what takes time (unpacking) happens after the answer, and a second commit says how it
 //! went. A daemon that died in between finishes the work at its next start (`resume`).
 
-use super::Control;
 use super::super::names::Target;
+use super::Control;
 use super::settings::{self, Detail, Given, Judge};
 use crate::daemon::functions::{Unavailable, runtime_version_arn};
 use crate::daemon::{clock, random};
 use crate::store::{
-    Change, CommitError, Configuration, FunctionRecord, Pin, State, StateKind, UpdateKind, UpdateStatus, validate,
+    Change, CommitError, Configuration, FunctionRecord, Pin, State, StateKind, UpdateKind, UpdateStatus,
+    validate,
 };
 use hearth_api::error::{ApiError, ErrorCode};
 use hearth_api::page;
@@ -30,10 +31,18 @@ impl Control {
         found.filter(|_| exists).ok_or_else(|| target.not_found(&self.shared.functions))
     }
 
-    pub(super) fn describe(&self, record: &FunctionRecord, target: &Target, detail: Detail) -> FunctionConfiguration {
+    pub(super) fn describe(
+        &self,
+        record: &FunctionRecord,
+        target: &Target,
+        detail: Detail,
+    ) -> FunctionConfiguration {
         let functions = &self.shared.functions;
         let runtime = record.configuration.runtime.as_deref().unwrap_or_default();
-        let version = functions.runtimes().get(runtime).map(|served| runtime_version_arn(&functions.home().region, runtime, served));
+        let version = functions
+            .runtimes()
+            .get(runtime)
+            .map(|served| runtime_version_arn(&functions.home().region, runtime, served));
         settings::answer(record, target.arn(functions), version, detail)
     }
 
@@ -45,7 +54,9 @@ impl Control {
         settings::check_environment_size(environment)?;
         let target = self.target(input.function_name.as_deref(), None)?;
         if target.qualifier.is_some() {
-            return Err(ApiError::invalid_parameter("The function name must not have a qualifier when a function is created."));
+            return Err(ApiError::invalid_parameter(
+                "The function name must not have a qualifier when a function is created.",
+            ));
         }
         let code = input.code.clone().unwrap_or_default();
         refuse_foreign_code(code.image_uri.is_some(), code.s3_bucket.is_some() || code.s3_key.is_some())?;
@@ -69,7 +80,9 @@ impl Control {
         if self.shared.functions.store.function(&target.name).await.map_err(|e| self.internal(e))?.is_some() {
             return Err(exists(&target.name));
         }
-        let zip = code.zip_file.ok_or_else(|| ApiError::invalid_parameter("Please provide a source for function code."))?;
+        let zip = code
+            .zip_file
+            .ok_or_else(|| ApiError::invalid_parameter("Please provide a source for function code."))?;
         let pin = self.keep(zip.0).await?;
         let now = clock::wall().as_millis();
         let record = FunctionRecord {
@@ -104,9 +117,9 @@ impl Control {
                 ..FunctionCodeLocation::default()
             }),
             tags: (!record.tags.is_empty()).then(|| record.tags.clone()),
-            concurrency: record.reserved_concurrency.map(|reserved| Concurrency {
-                reserved_concurrent_executions: i32::try_from(reserved).ok(),
-            }),
+            concurrency: record
+                .reserved_concurrency
+                .map(|reserved| Concurrency { reserved_concurrent_executions: i32::try_from(reserved).ok() }),
             tags_error: None,
         })
     }
@@ -123,7 +136,10 @@ impl Control {
     pub(super) async fn list(&self, input: ListFunctionsRequest) -> Result<ListFunctionsResponse, ApiError> {
         let request = page::Request::new(input.marker.as_deref(), input.max_items, page::MAX_FUNCTIONS)?;
         let store = &self.shared.functions.store;
-        let records = store.functions(request.after.as_deref(), request.limit + 1).await.map_err(|e| self.internal(e))?;
+        let records = store
+            .functions(request.after.as_deref(), request.limit + 1)
+            .await
+            .map_err(|e| self.internal(e))?;
         let page = request.cut(records, |record| &record.name);
         // With FunctionVersion=ALL every version is listed under its own ARN; `$LATEST` is the only one there is.
         let qualifier = input.function_version.map(|_| "$LATEST".to_owned());
@@ -131,10 +147,16 @@ impl Control {
             let target = Target { name: record.name.clone(), qualifier: qualifier.clone() };
             self.describe(record, &target, Detail::Listed)
         };
-        Ok(ListFunctionsResponse { functions: Some(page.items.iter().map(describe).collect()), next_marker: page.next_marker })
+        Ok(ListFunctionsResponse {
+            functions: Some(page.items.iter().map(describe).collect()),
+            next_marker: page.next_marker,
+        })
     }
 
-    pub(super) async fn update_code(&self, input: UpdateFunctionCodeRequest) -> Result<FunctionConfiguration, ApiError> {
+    pub(super) async fn update_code(
+        &self,
+        input: UpdateFunctionCodeRequest,
+    ) -> Result<FunctionConfiguration, ApiError> {
         let target = self.unqualified(input.function_name.as_deref())?;
         self.record(&target).await?;
         if input.image_uri.is_some() {
@@ -147,7 +169,9 @@ impl Control {
             return Err(unbuilt("Publish"));
         }
         let architectures = check_architectures(input.architectures)?;
-        let zip = input.zip_file.ok_or_else(|| ApiError::invalid_parameter("Please provide a source for function code."))?;
+        let zip = input
+            .zip_file
+            .ok_or_else(|| ApiError::invalid_parameter("Please provide a source for function code."))?;
         let pin = self.keep(zip.0).await?;
         let change = |record: &mut FunctionRecord| {
             record.code = pin.code();
@@ -218,11 +242,16 @@ impl Control {
         }
     }
 
-    pub(super) async fn delete(&self, input: DeleteFunctionRequest) -> Result<DeleteFunctionResponse, ApiError> {
+    pub(super) async fn delete(
+        &self,
+        input: DeleteFunctionRequest,
+    ) -> Result<DeleteFunctionResponse, ApiError> {
         let target = self.target(input.function_name.as_deref(), input.qualifier.as_deref())?;
         let qualifier = target.qualifier.as_deref();
         if qualifier == Some("$LATEST") {
-            return Err(ApiError::invalid_parameter("$LATEST version cannot be deleted without deleting the function."));
+            return Err(ApiError::invalid_parameter(
+                "$LATEST version cannot be deleted without deleting the function.",
+            ));
         }
         if qualifier.is_some_and(|qualifier| !qualifier.bytes().all(|byte| byte.is_ascii_digit())) {
             return Err(ApiError::invalid_parameter("Deletion of aliases is not currently supported."));
@@ -269,7 +298,8 @@ impl Control {
 
     /// Makes a created or updated function ready, in the background.
     fn settle_later(&self, record: &FunctionRecord) {
-        let (shared, name, revision) = (Arc::clone(&self.shared), record.name.clone(), record.revision_id.clone());
+        let (shared, name, revision) =
+            (Arc::clone(&self.shared), record.name.clone(), record.revision_id.clone());
         let (code, creating) = (record.code.digest, record.state.kind == StateKind::Pending);
         tokio::spawn(async move {
             let unpacked = shared.code.ensure_unpacked(code).await;

@@ -120,9 +120,14 @@ impl Control {
 
     /// Why requests with these headers are refused on any of the daemon's addresses.
     pub(crate) fn refuses(&self, headers: &HeaderMap) -> Option<&'static str> {
-        let key = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(credentials::access_key);
+        let key = headers
+            .get(AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(credentials::access_key);
         if key.is_some_and(|key| self.shared.keys.holder(key).is_some()) {
-            return Some("credentials of a function are not accepted here; functions use AWS_ENDPOINT_URL_LAMBDA");
+            return Some(
+                "credentials of a function are not accepted here; functions use AWS_ENDPOINT_URL_LAMBDA",
+            );
         }
         self.guard.refuses(headers)
     }
@@ -137,7 +142,8 @@ impl Control {
             return Err(ApiError::not_built(row.operation));
         }
         let (parts, body) = request.into_parts();
-        let carries_package = matches!(row.operation, Operation::CreateFunction | Operation::UpdateFunctionCode);
+        let carries_package =
+            matches!(row.operation, Operation::CreateFunction | Operation::UpdateFunctionCode);
         let limit = if carries_package { PACKAGE_REQUEST_MAX } else { REQUEST_MAX };
         let body = read_body(body, limit).await.map_err(|error| body_error(error, limit, row.name))?;
         let input = {
@@ -152,7 +158,9 @@ impl Control {
 
     async fn download(&self, path: &str, query: Option<&str>) -> Response<Body> {
         let xml = |status: StatusCode, code: &str, text: &str| {
-            let body = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>{text}</Message></Error>");
+            let body = format!(
+                "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>{text}</Message></Error>"
+            );
             let mut response = Response::new(full(body));
             *response.status_mut() = status;
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
@@ -161,9 +169,15 @@ impl Control {
         let digest = match self.signer.check(path, query) {
             Ok(digest) => digest,
             Err(Refused::Signature) => {
-                return xml(StatusCode::FORBIDDEN, "SignatureDoesNotMatch", "The address was not signed by this endpoint.");
+                return xml(
+                    StatusCode::FORBIDDEN,
+                    "SignatureDoesNotMatch",
+                    "The address was not signed by this endpoint.",
+                );
             }
-            Err(Refused::Expired) => return xml(StatusCode::FORBIDDEN, "AccessDenied", "Request has expired"),
+            Err(Refused::Expired) => {
+                return xml(StatusCode::FORBIDDEN, "AccessDenied", "Request has expired");
+            }
         };
         let blobs = self.blobs.clone();
         match tokio::task::spawn_blocking(move || blobs.read(&digest)).await {
@@ -174,9 +188,15 @@ impl Control {
             }
             Ok(Err(error)) => {
                 tracing::warn!(%error, "a code download failed");
-                xml(StatusCode::NOT_FOUND, "NoSuchKey", "The package is gone: the function was updated or deleted.")
+                xml(
+                    StatusCode::NOT_FOUND,
+                    "NoSuchKey",
+                    "The package is gone: the function was updated or deleted.",
+                )
             }
-            Err(_) => xml(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", "The package could not be read."),
+            Err(_) => {
+                xml(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", "The package could not be read.")
+            }
         }
     }
 
@@ -219,12 +239,14 @@ pub(super) fn body_error(error: BodyError, limit: usize, operation: &str) -> Api
             ErrorCode::RequestEntityTooLargeException,
             format!("Request must be smaller than {limit} bytes for the {operation} operation"),
         ),
-        BodyError::TooSlow => {
-            ApiError::new(ErrorCode::InvalidRequestContentException, "The request body did not arrive in time.")
-        }
-        BodyError::Broken => {
-            ApiError::new(ErrorCode::InvalidRequestContentException, "The request body ended before its announced end.")
-        }
+        BodyError::TooSlow => ApiError::new(
+            ErrorCode::InvalidRequestContentException,
+            "The request body did not arrive in time.",
+        ),
+        BodyError::Broken => ApiError::new(
+            ErrorCode::InvalidRequestContentException,
+            "The request body ended before its announced end.",
+        ),
     }
 }
 
@@ -257,11 +279,19 @@ pub(super) fn error_response(error: &ApiError, request_id: &str) -> Response<Bod
 impl Service for Control {
     type Context = Context;
 
-    async fn create_function(&self, context: Context, input: CreateFunctionRequest) -> Result<FunctionConfiguration, ApiError> {
+    async fn create_function(
+        &self,
+        context: Context,
+        input: CreateFunctionRequest,
+    ) -> Result<FunctionConfiguration, ApiError> {
         self.create(input, context.environment).await
     }
 
-    async fn get_function(&self, _: Context, input: GetFunctionRequest) -> Result<GetFunctionResponse, ApiError> {
+    async fn get_function(
+        &self,
+        _: Context,
+        input: GetFunctionRequest,
+    ) -> Result<GetFunctionResponse, ApiError> {
         self.get(input).await
     }
 
@@ -273,7 +303,11 @@ impl Service for Control {
         self.get_configuration(input).await
     }
 
-    async fn list_functions(&self, _: Context, input: ListFunctionsRequest) -> Result<ListFunctionsResponse, ApiError> {
+    async fn list_functions(
+        &self,
+        _: Context,
+        input: ListFunctionsRequest,
+    ) -> Result<ListFunctionsResponse, ApiError> {
         self.list(input).await
     }
 

@@ -8,8 +8,9 @@ use crate::runtimes::{Runtimes, Served};
 use crate::store::{Configuration, FunctionRecord, Logging};
 use hearth_api::error::{ApiError, ErrorCode};
 use hearth_api::shapes::{
-    DeadLetterConfig, Environment, EnvironmentResponse, EphemeralStorage, FunctionConfiguration, LoggingConfig,
-    RuntimeVersionConfig, SnapStart, SnapStartResponse, TracingConfigResponse, VpcConfig, VpcConfigResponse,
+    DeadLetterConfig, Environment, EnvironmentResponse, EphemeralStorage, FunctionConfiguration,
+    LoggingConfig, RuntimeVersionConfig, SnapStart, SnapStartResponse, TracingConfigResponse, VpcConfig,
+    VpcConfigResponse,
 };
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -22,9 +23,30 @@ const EPHEMERAL_MB_MAX: i32 = 10_240;
 const LAYERS_MAX: usize = 5;
 /// Runtimes that the service once had and refuses now.
 const RETIRED: [&str; 24] = [
-    "nodejs", "nodejs4.3", "nodejs4.3-edge", "nodejs6.10", "nodejs8.10", "nodejs10.x", "nodejs12.x", "nodejs14.x",
-    "nodejs16.x", "java8", "python2.7", "python3.6", "python3.7", "python3.8", "dotnetcore1.0", "dotnetcore2.0",
-    "dotnetcore2.1", "dotnetcore3.1", "dotnet6", "go1.x", "ruby2.5", "ruby2.7", "provided", "java8.al1",
+    "nodejs",
+    "nodejs4.3",
+    "nodejs4.3-edge",
+    "nodejs6.10",
+    "nodejs8.10",
+    "nodejs10.x",
+    "nodejs12.x",
+    "nodejs14.x",
+    "nodejs16.x",
+    "java8",
+    "python2.7",
+    "python3.6",
+    "python3.7",
+    "python3.8",
+    "dotnetcore1.0",
+    "dotnetcore2.0",
+    "dotnetcore2.1",
+    "dotnetcore3.1",
+    "dotnet6",
+    "go1.x",
+    "ruby2.5",
+    "ruby2.7",
+    "provided",
+    "java8.al1",
 ];
 
 /// The settings that CreateFunction and UpdateFunctionConfiguration share; an absent one is left as it is.
@@ -66,7 +88,9 @@ impl Judge<'_> {
     /// Applies what was given to `settings`.
     pub(crate) fn apply(&self, given: Given, settings: &mut Configuration) -> Result<(), ApiError> {
         if let Some(member) = given.unbuilt.first() {
-            let text = format!("{member} is not implemented in this release of Hearth. Leave it out of the request.");
+            let text = format!(
+                "{member} is not implemented in this release of Hearth. Leave it out of the request."
+            );
             return Err(ApiError::new(ErrorCode::NotImplementedException, text));
         }
         if let Some(runtime) = given.runtime {
@@ -131,7 +155,9 @@ impl Judge<'_> {
                 "The runtime {name} needs an interpreter that is not on this host. Install it, name it in the configuration under [runtimes.\"{name}\"], or set [runtimes] missing = \"substitute\". Available here: {here}."
             )
         } else {
-            format!("The runtime {name} is not implemented in this release of Hearth. Available here: {here}.")
+            format!(
+                "The runtime {name} is not implemented in this release of Hearth. Available here: {here}."
+            )
         };
         Err(ApiError::invalid_parameter(text))
     }
@@ -150,7 +176,12 @@ fn apply_sizes(
         }
     };
     bounded(timeout, "timeout", TIMEOUT_S_MAX, &mut settings.timeout_s)?;
-    bounded(ephemeral.and_then(|e| e.size), "ephemeralStorage.size", EPHEMERAL_MB_MAX, &mut settings.ephemeral_mb)?;
+    bounded(
+        ephemeral.and_then(|e| e.size),
+        "ephemeralStorage.size",
+        EPHEMERAL_MB_MAX,
+        &mut settings.ephemeral_mb,
+    )?;
     if let Some(value) = memory.filter(|value| *value > MEMORY_MB_MAX) {
         let text = format!(
             "'MemorySize' value failed to satisfy constraint: Member must have value less than or equal to {MEMORY_MB_MAX}"
@@ -263,13 +294,19 @@ pub(crate) fn answer(
             .dead_letter_arn
             .clone()
             .map(|arn| DeadLetterConfig { target_arn: Some(arn) }),
-        vpc_config: settings.vpc_config.clone().and_then(|value| serde_json::from_value::<VpcConfigResponse>(value).ok()),
-        file_system_configs: settings.file_systems.clone().and_then(|value| serde_json::from_value(value).ok()),
+        vpc_config: settings
+            .vpc_config
+            .clone()
+            .and_then(|value| serde_json::from_value::<VpcConfigResponse>(value).ok()),
+        file_system_configs: settings
+            .file_systems
+            .clone()
+            .and_then(|value| serde_json::from_value(value).ok()),
         ..FunctionConfiguration::default()
     };
     if detail == Detail::Full {
-        answer.runtime_version_config =
-            runtime_version_arn.map(|arn| RuntimeVersionConfig { runtime_version_arn: Some(arn), error: None });
+        answer.runtime_version_config = runtime_version_arn
+            .map(|arn| RuntimeVersionConfig { runtime_version_arn: Some(arn), error: None });
         add_states(record, &mut answer);
     }
     answer

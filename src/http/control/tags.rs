@@ -1,7 +1,7 @@
 //! Tags of functions.
 
-use super::Control;
 use super::super::names::Target;
+use super::Control;
 use crate::store::Change;
 use hearth_api::error::ApiError;
 use hearth_api::shapes::*;
@@ -39,7 +39,9 @@ impl Control {
         let target = self.tagged(input.resource.as_deref())?;
         let set = input.tags.unwrap_or_default();
         if set.is_empty() {
-            return Err(ApiError::invalid_parameter("An error occurred and the request cannot be processed."));
+            return Err(ApiError::invalid_parameter(
+                "An error occurred and the request cannot be processed.",
+            ));
         }
         self.change_tags(&target, set, Vec::new()).await
     }

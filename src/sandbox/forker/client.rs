@@ -27,7 +27,8 @@ impl Forker {
     /// When it cannot be started or its set-up fails; it has printed the reason to standard error.
     pub fn start(config: &ForkerConfig, state_lock: Option<BorrowedFd<'_>>) -> io::Result<Self> {
         let (ours, theirs) = channel::pair()?;
-        let child = Command::new("/proc/self/exe").arg(VERB).env_clear().stdin(Stdio::from(theirs)).spawn()?;
+        let child =
+            Command::new("/proc/self/exe").arg(VERB).env_clear().stdin(Stdio::from(theirs)).spawn()?;
         let channel: Channel<ForkerRequest, ForkerReply> = Channel::new(ours);
         let name = c"hearth-forker-config";
         let memory = nix::sys::memfd::memfd_create(name, nix::sys::memfd::MFdFlags::MFD_CLOEXEC)?;

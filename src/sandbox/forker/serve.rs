@@ -382,7 +382,8 @@ impl Forker {
         let detail = match channel.receive() {
             Ok(Some((InitReport::MapMe, _))) => {
                 let mapped = write_maps(sandbox.pid, self.config.uid_base + slot);
-                let told = mapped.map_err(Problem::from).and_then(|()| Ok(channel.send(&InitRequest::Mapped, &[])?));
+                let told =
+                    mapped.map_err(Problem::from).and_then(|()| Ok(channel.send(&InitRequest::Mapped, &[])?));
                 match told {
                     Ok(()) => return,
                     Err(problem) => format!("uid maps: {problem}"),

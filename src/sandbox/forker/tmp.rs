@@ -26,8 +26,9 @@ pub(super) fn ensure_template(dir: BorrowedFd<'_>, megabytes: u32) -> io::Result
     let fresh = format!("{name}.{}", nix::unistd::getpid());
     let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
     let file = File::from(openat(dir, fresh.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR)?);
-    let made = fill_template(dir, &fresh, &file, megabytes)
-        .and_then(|()| nix::fcntl::renameat(dir, fresh.as_str(), dir, name.as_str()).map_err(io::Error::from));
+    let made = fill_template(dir, &fresh, &file, megabytes).and_then(|()| {
+        nix::fcntl::renameat(dir, fresh.as_str(), dir, name.as_str()).map_err(io::Error::from)
+    });
     if made.is_err() {
         nix::unistd::unlinkat(dir, fresh.as_str(), nix::unistd::UnlinkatFlags::NoRemoveDir).ok();
     }

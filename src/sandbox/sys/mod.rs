@@ -7,12 +7,12 @@ mod process;
 mod storage;
 
 pub(crate) use process::{
-    Forked, clone3, close_range, drop_capabilities, exec, fork, keep_capabilities, pidfd_kill, regain_setpcap, set_dumpable,
-    set_no_new_privileges, set_parent_death_signal,
+    Forked, clone3, close_range, drop_capabilities, exec, fork, keep_capabilities, pidfd_kill,
+    regain_setpcap, set_dumpable, set_no_new_privileges, set_parent_death_signal,
 };
 pub(crate) use storage::{
-    MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, attach_loop, interface_address,
-    interface_up, mount_setattr, move_mount, open_tree,
+    MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, attach_loop, interface_address, interface_up,
+    mount_setattr, move_mount, open_tree,
 };
 
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};

@@ -58,10 +58,8 @@ pub(crate) fn exec(program: &CString, arguments: &[CString], environment: &[CStr
 pub(crate) fn pidfd_kill(pidfd: BorrowedFd<'_>) -> nix::Result<()> {
     let no_info = std::ptr::null::<libc::siginfo_t>();
     // SAFETY: plain integers and a null siginfo, which the kernel allows.
-    check(unsafe {
-        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), libc::SIGKILL, no_info, 0)
-    })
-    .map(drop)
+    check(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), libc::SIGKILL, no_info, 0) })
+        .map(drop)
 }
 
 /// Empties every capability set, for good: bounding, ambient, permitted, effective, inheritable.
