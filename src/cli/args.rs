@@ -42,7 +42,7 @@ pub(crate) enum Verb {
     /// Show one function
     #[command(after_help = help::GET)]
     Get(Get),
-    /// Delete a function, with its code and logs
+    /// Delete a function and its code; its logs stay for as long as logs are kept
     #[command(after_help = help::DELETE)]
     Delete(Delete),
     /// Show what a function and its environments logged
@@ -117,7 +117,7 @@ pub(crate) struct Deploy {
     /// Environment variable; may be repeated, and replaces all that the function had
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_and_value)]
     pub(crate) env: Vec<(String, String)>,
-    /// Role whose name the function's credentials carry [when created: a role of that account]
+    /// Role whose name the function's credentials carry [when created: one made up for it]
     #[arg(long, value_name = "ARN")]
     pub(crate) role: Option<String>,
     /// Description, for people

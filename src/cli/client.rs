@@ -45,22 +45,18 @@ pub(super) enum ClientError {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CallError {
     /// The input cannot be sent.
-    #[error("{operation} {subject}: the request cannot be written")]
+    #[error("{call}: the request cannot be written")]
     Encode {
-        /// What was called.
-        operation: Operation,
-        /// On what.
-        subject: String,
+        /// Operation and what it was called on.
+        call: String,
         /// The codec's answer.
         source: EncodeError,
     },
     /// A value cannot be sent as a header.
-    #[error("{operation} {subject}: {header} has characters that a header cannot carry")]
+    #[error("{call}: {header} has characters that a header cannot carry")]
     Header {
-        /// What was called.
-        operation: Operation,
-        /// On what.
-        subject: String,
+        /// Operation and what it was called on.
+        call: String,
         /// Which.
         header: &'static str,
     },
@@ -76,24 +72,20 @@ pub(super) enum CallError {
         source: io::Error,
     },
     /// No answer, or half of one.
-    #[error("{operation} {subject}: no answer from the daemon at {endpoint}")]
+    #[error("{call}: no answer from the daemon at {endpoint}")]
     Wire {
-        /// What was called.
-        operation: Operation,
-        /// On what.
-        subject: String,
+        /// Operation and what it was called on.
+        call: String,
         /// Where.
         endpoint: Box<Endpoint>,
         /// What broke.
         source: WireError,
     },
     /// The daemon refused.
-    #[error("{operation} {subject}: {}", describe(.error))]
+    #[error("{call}: {}", describe(.error))]
     Refused {
-        /// What was called.
-        operation: Operation,
-        /// On what.
-        subject: String,
+        /// Operation and what it was called on.
+        call: String,
         /// The daemon's words.
         error: ServiceError,
     },
@@ -107,6 +99,10 @@ impl CallError {
             Self::Encode { .. } | Self::Header { .. } | Self::Connect { .. } | Self::Wire { .. } => None,
         }
     }
+}
+
+fn called(operation: Operation, subject: &str) -> String {
+    if subject.is_empty() { operation.to_string() } else { format!("{operation} {subject}") }
 }
 
 fn describe(error: &ServiceError) -> String {
@@ -125,7 +121,7 @@ impl Client {
         Ok(Self { endpoint, runtime })
     }
 
-    /// Calls an operation on `subject`, which errors name.
+    /// Calls an operation on `subject`, which errors name; empty where there is none.
     pub(super) fn call<O: DeserializeOwned>(
         &self,
         operation: Operation,
@@ -136,7 +132,7 @@ impl Client {
         let (status, headers) = (answer.status().as_u16(), answer.headers());
         let header = |name: &str| text(headers, name);
         codec::decode_response(operation.row(), status, &header, answer.body())
-            .map_err(|error| CallError::Refused { operation, subject: subject.to_owned(), error })
+            .map_err(|error| CallError::Refused { call: called(operation, subject), error })
     }
 
     /// Calls an operation with a raw payload and gives the answer as it came, refusals as errors.
@@ -148,17 +144,14 @@ impl Client {
         payload: Option<Bytes>,
         patience: Duration,
     ) -> Result<Answer, CallError> {
-        let subject = || subject.to_owned();
-        let parts = codec::encode_request(operation.row(), input).map_err(|source| CallError::Encode {
-            operation,
-            subject: subject(),
-            source,
-        })?;
+        let call = || called(operation, subject);
+        let parts = codec::encode_request(operation.row(), input)
+            .map_err(|source| CallError::Encode { call: call(), source })?;
         let body = payload.unwrap_or_else(|| parts.body.into());
         let patience = patience + Duration::from_secs(body.len() as u64 / UPLOAD_RATE_MIN);
         let mut request = Request::new(Upload::new(body));
         *request.method_mut() = http::Method::from_bytes(parts.method.as_bytes()).unwrap_or_default();
-        let unusable = |header| CallError::Header { operation, subject: subject(), header };
+        let unusable = |header| CallError::Header { call: call(), header };
         *request.uri_mut() = parts.path_and_query.parse().map_err(|_| unusable("the path"))?;
         for (name, value) in parts.headers.iter().map(|(name, value)| (*name, value.as_str())) {
             let value = HeaderValue::from_str(value).map_err(|_| unusable(name))?;
@@ -172,14 +165,14 @@ impl Client {
         let exchange = wire::exchange(&self.endpoint.host, self.endpoint.port, request, patience);
         let answer = self.runtime.block_on(exchange).map_err(|source| match source {
             WireError::Connect(source) => CallError::Connect { endpoint: endpoint(), source },
-            source => CallError::Wire { operation, subject: subject(), endpoint: endpoint(), source },
+            source => CallError::Wire { call: call(), endpoint: endpoint(), source },
         })?;
         if answer.status().is_success() {
             return Ok(answer);
         }
         let kind = text(answer.headers(), "x-amzn-ErrorType");
         let error = ServiceError::read(answer.status().as_u16(), kind, answer.body());
-        Err(CallError::Refused { operation, subject: subject(), error })
+        Err(CallError::Refused { call: call(), error })
     }
 
     /// A function's settings and state, if there is such a function.
@@ -205,8 +198,7 @@ pub(super) fn typed<T: DeserializeOwned>(
     value: Value,
 ) -> Result<T, CallError> {
     serde_json::from_value(value).map_err(|error| CallError::Refused {
-        operation,
-        subject: subject.to_owned(),
+        call: called(operation, subject),
         error: ServiceError {
             status: 200,
             code: "Unknown".to_owned(),

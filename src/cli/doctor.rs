@@ -87,12 +87,13 @@ fn as_text(
             Language::Python => "python",
             Language::Node => "node",
         };
-        let found = languages.interpreters.iter().filter(|it| it.language == language);
-        let found: Vec<String> =
-            found.map(|it| format!("{} ({})", it.release, it.prefix.join(&it.program).display())).collect();
-        match found.is_empty() {
-            true => table.push([state(Verdict::Limited), Cell::text(name), Cell::text("no interpreter")]),
-            false => table.push([state(Verdict::Fine), Cell::text(name), Cell::text(found.join(", "))]),
+        let mut found = languages.interpreters.iter().filter(|it| it.language == language).peekable();
+        if found.peek().is_none() {
+            table.push([state(Verdict::Limited), Cell::text(name), Cell::text("no interpreter")]);
+        }
+        for it in found {
+            let place = format!("{} at {}", it.release, it.prefix.join(&it.program).display());
+            table.push([state(Verdict::Fine), Cell::text(name), Cell::text(place)]);
         }
     }
     let said = match daemon {

@@ -1,4 +1,5 @@
-//! Finds the daemon: what the user says, else `run.json` in the state directory, else the default address.
+//! Finds the daemon: what the user says, else `run.json` in the state directory, else the default address (unless a
+//! state directory was named: then only its daemon is meant).
 //!
 //! Remembers where an address came from, because that is what helps when nobody answers there. Reads `run.json` only;
 //! nothing else in the state directory is the client's business but the admin socket, whose path is given here.
@@ -66,6 +67,17 @@ pub(crate) enum EndpointError {
         /// As given.
         given: String,
     },
+    /// A state directory was named, but no daemon can be found by it.
+    #[error(
+        "no daemon can be found by the state directory {}: cannot read run.json there: {why}. Start one with \
+         `hearth serve --state-dir`, or say where it listens with --endpoint URL.", .dir.display()
+    )]
+    NoRunInfo {
+        /// The directory.
+        dir: PathBuf,
+        /// The system's answer.
+        why: String,
+    },
     /// `run.json` makes no sense.
     #[error("{} does not say where the daemon listens: {detail}", .path.display())]
     RunInfo {
@@ -114,14 +126,21 @@ pub(crate) fn find(connection: &Connection) -> Result<Endpoint, EndpointError> {
     if let Some(given) = connection.endpoint.as_deref().filter(|given| !given.is_empty()) {
         return parse(given);
     }
-    let path = state_dir(connection.state_dir.as_deref()).join("run.json");
-    match read_bounded(&path) {
-        Ok(text) => from_run_info(&text, path),
-        Err(error) => {
-            let source = Source::Default { path, why: error.to_string() };
-            Ok(Endpoint { authority: DEFAULT.to_owned(), host: "127.0.0.1".to_owned(), port: 3001, source })
+    let named = connection.state_dir.as_deref().filter(|dir| !dir.as_os_str().is_empty());
+    let path = state_dir(named).join("run.json");
+    match (read_bounded(&path), named) {
+        (Ok(text), _) => from_run_info(&text, path),
+        // Whoever names a directory means its daemon: another one at the default address would be the wrong one.
+        (Err(error), Some(dir)) => {
+            Err(EndpointError::NoRunInfo { dir: dir.to_owned(), why: error.to_string() })
         }
+        (Err(error), None) => Ok(usual(Source::Default { path, why: error.to_string() })),
     }
+}
+
+/// The address that daemons have if nobody says otherwise.
+fn usual(source: Source) -> Endpoint {
+    Endpoint { authority: DEFAULT.to_owned(), host: "127.0.0.1".to_owned(), port: 3001, source }
 }
 
 fn read_bounded(path: &Path) -> std::io::Result<String> {
@@ -221,9 +240,27 @@ mod tests {
 
     #[test]
     fn without_either_the_default_says_where_it_looked() {
-        let found = find(&connection(None, Path::new("/nonexistent/hearth"))).expect("the default");
-        assert_eq!(found.to_string(), "http://127.0.0.1:3001");
-        assert!(found.source.to_string().contains("/nonexistent/hearth/run.json"), "{}", found.source);
+        let source = Source::Default { path: "/nonexistent/run.json".into(), why: "it is gone".to_owned() };
+        assert_eq!(
+            source.to_string(),
+            "the default, since /nonexistent/run.json could not be read: it is gone"
+        );
+        let endpoint = usual(source);
+        assert_eq!((endpoint.to_string().as_str(), endpoint.port), ("http://127.0.0.1:3001", 3001));
+    }
+
+    #[test]
+    fn a_named_state_directory_without_a_daemon_is_never_another_daemon() {
+        let error = find(&connection(None, Path::new("/nonexistent/hearth"))).expect_err("nobody is there");
+        assert!(
+            error.to_string().contains("/nonexistent/hearth") && error.to_string().contains("--endpoint"),
+            "{error}"
+        );
+        let unnamed = Connection { endpoint: None, state_dir: Some(PathBuf::new()) };
+        assert!(
+            !matches!(find(&unnamed), Err(EndpointError::NoRunInfo { .. })),
+            "an empty variable names nothing"
+        );
     }
 
     #[test]

@@ -22,13 +22,13 @@ pub(super) fn list(args: &args::List) -> Result<(), Failure> {
     if args.json {
         return terminal::print_json(&json!({ "Functions": functions }));
     }
-    let mut table = Table::new(["NAME", "RUNTIME", "STATE", "MEMORY", "TIMEOUT", "CODE", "LAST MODIFIED"]);
+    let mut table = Table::new(["NAME", "RUNTIME", "HANDLER", "MEMORY", "TIMEOUT", "CODE", "LAST MODIFIED"]);
     for value in functions {
         let function: FunctionConfiguration = client::typed(Operation::ListFunctions, "", value)?;
         table.push([
             Cell::text(function.function_name.as_deref().unwrap_or_default()),
             Cell::text(function.runtime.as_deref().unwrap_or("-")),
-            state(&function),
+            Cell::text(function.handler.as_deref().unwrap_or("-")),
             Cell::number(function.memory_size.unwrap_or_default()),
             Cell::number(function.timeout.unwrap_or_default()),
             Cell::number(function.code_size.unwrap_or_default()),
@@ -64,7 +64,6 @@ fn state(function: &FunctionConfiguration) -> Cell {
         (Some("Active"), _) => Cell::text("Active").paint(Paint::Green),
         (Some("Failed"), _) => Cell::text("Failed").paint(Paint::Red),
         (Some(other), _) => Cell::text(other).paint(Paint::Yellow),
-        // Lists do not carry states everywhere.
         (None, _) => Cell::text("-"),
     }
 }

@@ -1,10 +1,12 @@
 //! Texts below each verb's `--help`: examples that work as they stand, and the exit codes that scripts rely on.
+//!
+//! A paragraph is one line here: the terminal's width breaks it.
 
 /// `hearth --help`.
 pub(super) const TOP: &str = "\
 Examples:
-  hearth serve                            run the daemon (as root)
-  hearth doctor                           see what this host lacks
+  hearth serve       run the daemon (as root)
+  hearth doctor      see what this host lacks
   hearth deploy app.py --name hello --runtime python3.12 --handler app.handler
   hearth invoke hello '{\"who\":\"me\"}'
 
@@ -14,15 +16,15 @@ Exit codes:
   2  the command line is wrong
   3  invoke: the function failed; its error document is on standard output
 
-Client verbs find the daemon by --endpoint or HEARTH_ENDPOINT, else by run.json in the state directory
-(--state-dir, HEARTH_STATE_DIR, /var/lib/hearth), else at http://127.0.0.1:3001.
+Client verbs find the daemon by --endpoint or HEARTH_ENDPOINT, else by run.json in the state directory \
+(--state-dir, HEARTH_STATE_DIR, /var/lib/hearth), else, if no directory was named, at http://127.0.0.1:3001. \
 Colours appear on terminals only, and never with NO_COLOR set.";
 
 /// `hearth serve --help`.
 pub(super) const SERVE: &str = "\
-Prints one line, `hearth: listening on http://HOST:PORT`, when it is ready; logs go to standard error.
-SIGTERM and SIGINT drain: no new work, running invocations finish within a grace.
-Flags win over HEARTH_… variables, these over the file; `hearth config reference` lists all keys.
+Prints one line, `hearth: listening on http://HOST:PORT`, when it is ready; logs go to standard error. SIGTERM and \
+SIGINT drain: no new work, running invocations finish within a grace. Flags win over HEARTH_… variables, these over \
+the file; `hearth config reference` lists all keys.
 
 Examples:
   hearth serve
@@ -33,9 +35,9 @@ Exit codes: 0 after a signal, 1 if it could not start or had to stop, 2 for a wr
 
 /// `hearth deploy --help`.
 pub(super) const DEPLOY: &str = "\
-Creates the function if there is none of that name; else changes what is given and leaves the rest. Code and
-settings that are the same already are not sent again. Directories are zipped reproducibly: sorted, without times,
-execute bits and links inside kept; .git and __pycache__ are left out. A single file named bootstrap is made executable.
+Creates the function if there is none of that name; else changes what is given and leaves the rest. Code and settings \
+that are the same already are not sent again. Directories are zipped reproducibly: sorted, without times, execute bits \
+and links inside kept; .git and __pycache__ are left out. A single file named bootstrap is made executable.
 
 Examples:
   hearth deploy ./app --name hello --runtime python3.12 --handler app.handler
@@ -54,13 +56,13 @@ Examples:
   hearth invoke hello --payload-file event.json
   generate-event | hearth invoke hello -
 
-Exit codes: 0 the function answered, 3 the function failed (its error document is on standard output),
-1 it could not be invoked, 2 for a wrong command line.";
+Exit codes: 0 the function answered, 3 the function failed (its error document is on standard output), 1 it could not \
+be invoked, 2 for a wrong command line.";
 
 /// `hearth list --help`.
 pub(super) const LIST: &str = "\
-A table on a terminal, columns separated by tabs (without heading) otherwise:
-name, runtime, state, memory in MB, timeout in seconds, code size in bytes, last modified.
+A table on a terminal, columns separated by tabs (without heading) otherwise: name, runtime, handler, memory in MB, \
+timeout in seconds, code size in bytes, last modified.
 
 Examples:
   hearth list
@@ -86,18 +88,18 @@ Exit codes: 0 deleted, 1 failed or no such function, 2 for a wrong command line.
 
 /// `hearth logs --help`.
 pub(super) const LOGS: &str = "\
-Logs come through the admin socket of a daemon on this machine: --state-dir says which.
+Logs come through the admin socket of a daemon on this machine: --state-dir says which. They outlive the function.
 
 Examples:
   hearth logs hello
   hearth logs hello -f --since 5m
   hearth logs hello --limit 1000 --json
 
-Exit codes: 0 shown, 1 failed or no such function, 2 for a wrong command line.";
+Exit codes: 0 shown, 1 failed, or neither a function nor logs of that name, 2 for a wrong command line.";
 
 /// `hearth doctor --help`.
 pub(super) const DOCTOR: &str = "\
-Looks at this host, and asks the daemon of the state directory if one runs. Changes nothing. Run it as the user that
+Looks at this host, and asks the daemon of the state directory if one runs. Changes nothing. Run it as the user that \
 will run `hearth serve` (root), because that is whose privileges count.
 
 Examples:
@@ -110,10 +112,14 @@ Exit codes: 0 nothing essential is missing, 1 something is, 2 for a wrong comman
 pub(super) const API_DUMP: &str = "\
 Examples:
   hearth api dump
-  hearth api dump --markdown";
+  hearth api dump --markdown
+
+Exit codes: 0 printed, 2 for a wrong command line.";
 
 /// `hearth config print --help`.
 pub(super) const CONFIG_PRINT: &str = "\
 Examples:
   hearth config print --origins
-  hearth config print --config ./hearth.toml --json";
+  hearth config print --config ./hearth.toml --json
+
+Exit codes: 0 printed, 1 the configuration is wrong, 2 for a wrong command line.";

@@ -11,6 +11,7 @@ use super::terminal;
 use super::wire::{self, Upload, WireError};
 use hearth_api::codec::encode_label;
 use hearth_api::primitives::EpochTime;
+use hearth_api::shapes::FunctionConfiguration;
 use http::Request;
 use http_body_util::BodyExt;
 use std::io;
@@ -79,12 +80,13 @@ fn hint(error: &io::Error) -> &'static str {
 /// Runs the verb.
 pub(super) fn run(args: &args::Logs) -> Result<(), Failure> {
     let client = Client::new(&args.connection)?;
-    let Some((configuration, _)) = client.configuration(&args.name)? else {
-        return Err(Failure::because(format!("there is no function {}", args.name)));
-    };
-    let name = configuration.function_name.unwrap_or_else(|| args.name.clone());
-    let configured = configuration.logging_config.and_then(|logging| logging.log_group);
-    let group = configured.unwrap_or_else(|| format!("/aws/lambda/{name}"));
+    let found = client.configuration(&args.name)?.map(|(configuration, _)| configuration);
+    let missing =
+        || Failure::because(format!("there is no function {}, and there are no logs of one", args.name));
+    if found.is_none() && args.follow {
+        return Err(missing());
+    }
+    let group = group(&args.name, found.as_ref());
     let socket = endpoint::admin_socket(&endpoint::state_dir(args.connection.state_dir.as_deref()));
     let since = args.since.map_or(0, super::duration::Since::epoch_ms);
     let query = format!(
@@ -94,14 +96,25 @@ pub(super) fn run(args: &args::Logs) -> Result<(), Failure> {
         if args.follow { "&follow=1" } else { "" }
     );
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut is_empty = true;
     runtime.block_on(stream(&socket, &query, |line| {
+        is_empty = false;
         if args.json {
             return terminal::print([line, b"\n"].concat());
         }
         let event = serde_json::from_slice(line)
             .map_err(|source| SocketError::Line { path: socket.clone(), source })?;
         terminal::print(shown(&event))
-    }))
+    }))?;
+    // Logs outlive their function; without either, the name is probably misspelt.
+    if found.is_none() && is_empty { Err(missing()) } else { Ok(()) }
+}
+
+/// Where a function logs; of one that is gone only the usual place is known.
+fn group(given: &str, found: Option<&FunctionConfiguration>) -> String {
+    let configured = found.and_then(|function| function.logging_config.as_ref()?.log_group.clone());
+    let name = found.and_then(|function| function.function_name.as_deref()).unwrap_or(given);
+    configured.unwrap_or_else(|| format!("/aws/lambda/{name}"))
 }
 
 /// Asks the socket, and hands over each line of the answer as it comes.
@@ -183,6 +196,7 @@ fn shown(event: &Event) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hearth_api::shapes::LoggingConfig;
 
     #[test]
     fn lines_come_out_whole_however_they_arrive() {
@@ -195,6 +209,16 @@ mod tests {
             }
             assert_eq!(found, [b"one".to_vec(), b"two".to_vec(), Vec::new()], "{size}");
         }
+    }
+
+    #[test]
+    fn a_function_logs_where_it_says_or_under_its_name() {
+        let named = FunctionConfiguration { function_name: Some("f".to_owned()), ..Default::default() };
+        let logging = LoggingConfig { log_group: Some("own".to_owned()), ..Default::default() };
+        let configured = FunctionConfiguration { logging_config: Some(logging), ..named.clone() };
+        assert_eq!(group("arn:aws:lambda:us-east-1:000000000000:function:f", Some(&named)), "/aws/lambda/f");
+        assert_eq!(group("f", Some(&configured)), "own");
+        assert_eq!(group("gone", None), "/aws/lambda/gone");
     }
 
     #[test]

@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn people_get_aligned_columns_under_a_heading() {
         let text = table().render(Output { is_terminal: true, colours: false });
-        assert_eq!(text, "NAME        MB  STATE\nhello      128  Active\na b [2J   1024  Pending\n");
+        assert_eq!(text, "NAME       MB  STATE\nhello     128  Active\na b [2J  1024  Pending\n");
     }
 
     #[test]

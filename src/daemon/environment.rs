@@ -273,8 +273,14 @@ impl Environment {
     /// Whatever is still waiting for this environment gets an answer.
     fn end(&mut self) {
         self.desk = Desk::default();
-        for (_, mut flight) in std::mem::take(&mut self.flights) {
-            flight.invocation.fail_internally("the environment ended");
+        for (request_id, mut flight) in std::mem::take(&mut self.flights) {
+            match flight.held {
+                Some((outcome, failed)) => {
+                    let (payload, log_tail) = (outcome.into_payload(request_id), None);
+                    flight.invocation.answer(Answer { payload, failed, log_tail });
+                }
+                None => flight.invocation.fail_internally("the environment ended"),
+            }
         }
         self.output.drain();
     }
@@ -334,9 +340,12 @@ impl Environment {
         let init_failed = std::mem::take(&mut self.init_failed);
         let Some(flight) = self.flights.get_mut(&request_id) else { return };
         flight.reported_by_handler = !init_failed && matches!(outcome, Outcome::FunctionError { .. });
-        if flight.invocation.wants_log {
+        // After these the runtime is killed or gone: whoever calls again at once must find this environment free.
+        let ends_the_runtime = matches!(outcome, Outcome::Failed(_));
+        if flight.invocation.wants_log || ends_the_runtime {
             flight.held = Some((outcome, failed));
         } else {
+            self.scheduler.tell(Told::Answered { environment: self.id, revision: self.revision.id });
             let payload = outcome.into_payload(request_id);
             flight.invocation.answer(Answer { payload, failed, log_tail: None });
         }
@@ -363,10 +372,11 @@ impl Environment {
         let tail = self.output.take_tail();
         let Some(flight) = self.flights.remove(&request_id) else { return };
         let mut invocation = flight.invocation;
+        // First, so that a caller who comes right back is given this environment.
+        self.scheduler.tell(Told::Released { environment: self.id, invocation: invocation.id });
         if let Some((outcome, failed)) = flight.held {
             invocation.answer(Answer { payload: outcome.into_payload(request_id), failed, log_tail: tail });
         }
-        self.scheduler.tell(Told::Released { environment: self.id, invocation: invocation.id });
     }
 
     fn init_report(&mut self, phase: Phase, duration: Duration, status: &Status) {

@@ -11,10 +11,13 @@ use hearth_logic::scheduler::{Action, Event};
 use hearth_logic::{EnvironmentId, FunctionId, InvocationId, RevisionId, Scheduler, SchedulerLimits};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc::{self, error::TrySendError};
 
 /// Messages that wait for the scheduler; senders beyond wait themselves.
 const MESSAGES_MAX: usize = 16 * 1024;
+/// A runtime that has answered asks for the next event well within this time.
+const FINISHING_PAUSE: Duration = Duration::from_millis(2);
 const FORGET_AT_MIN: usize = 64;
 
 /// What arrives at the scheduler.
@@ -33,6 +36,8 @@ pub(crate) enum Order {
     Drain(tokio::sync::oneshot::Sender<()>),
     /// The grace is over.
     Stop,
+    /// A start that was put off is due.
+    Begin { environment: EnvironmentId, revision: RevisionId },
 }
 
 /// What an environment tells.
@@ -53,6 +58,13 @@ pub(crate) enum Told {
         environment: EnvironmentId,
         /// Why.
         detail: String,
+    },
+    /// It has answered and will be free in a moment.
+    Answered {
+        /// Which environment.
+        environment: EnvironmentId,
+        /// Its revision.
+        revision: RevisionId,
     },
     /// It has finished an invocation.
     Released {
@@ -139,6 +151,7 @@ pub(crate) async fn start(
         waiting: BTreeMap::new(),
         environments: BTreeMap::new(),
         revisions: BTreeMap::new(),
+        finishing: BTreeMap::new(),
         forget_at: FORGET_AT_MIN,
         drained: None,
     };
@@ -153,6 +166,8 @@ struct SchedulerDriver {
     environments: BTreeMap<EnvironmentId, mpsc::Sender<Message>>,
     /// Revisions that environments may be started for.
     revisions: BTreeMap<RevisionId, Arc<Revision>>,
+    /// Environments that have answered and are not free yet.
+    finishing: BTreeMap<EnvironmentId, RevisionId>,
     /// How many revisions are kept before the unused ones are looked for; doubles with what is left.
     forget_at: usize,
     drained: Option<tokio::sync::oneshot::Sender<()>>,
@@ -172,8 +187,12 @@ impl SchedulerDriver {
         event
     }
 
-    fn hear(&mut self, told: Told) -> Event {
-        match told {
+    fn hear(&mut self, told: Told) -> Option<Event> {
+        Some(match told {
+            Told::Answered { environment, revision } => {
+                self.finishing.insert(environment, revision);
+                return None;
+            }
             Told::Launched { environment } => Event::Launched { environment },
             Told::Ready { environment } => Event::Ready { environment },
             Told::StartFailed { environment, detail } => {
@@ -181,6 +200,7 @@ impl SchedulerDriver {
                 Event::StartFailed { environment, detail }
             }
             Told::Released { environment, invocation } => {
+                self.finishing.remove(&environment);
                 Event::Released { environment, invocation, reuse: true }
             }
             Told::GivenBack { environment, invocation } => {
@@ -188,12 +208,15 @@ impl SchedulerDriver {
                 self.waiting.insert(id, invocation);
                 Event::GivenBack { environment, invocation: id }
             }
-            Told::Died { environment } => Event::Died { environment },
+            Told::Died { environment } => {
+                self.finishing.remove(&environment);
+                Event::Died { environment }
+            }
             Told::Destroyed { environment } => {
                 self.environments.remove(&environment);
                 Event::Destroyed { environment }
             }
-        }
+        })
     }
 
     fn refuse(&mut self, invocation: InvocationId, refusal: Refusal) {
@@ -202,7 +225,28 @@ impl SchedulerDriver {
         }
     }
 
+    /// Starts an environment, or puts that off for a moment in which one that has answered becomes free: its caller may
+    /// already be back, and must not be the reason for another environment.
     fn start_environment(&mut self, environment: EnvironmentId, revision: RevisionId) -> Option<Event> {
+        if !self.finishing.values().any(|other| *other == revision) {
+            return self.launch(environment, revision);
+        }
+        let handle = self.handle.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(FINISHING_PAUSE).await;
+            handle.order(Order::Begin { environment, revision });
+        });
+        None
+    }
+
+    fn begin(&mut self, environment: EnvironmentId, revision: RevisionId) -> Option<Event> {
+        if self.waiting.values().any(|waiting| waiting.revision.id == revision) {
+            return self.launch(environment, revision);
+        }
+        Some(Event::StartFailed { environment, detail: "not needed any more".to_owned() })
+    }
+
+    fn launch(&mut self, environment: EnvironmentId, revision: RevisionId) -> Option<Event> {
         let Some(revision) = self.revisions.get(&revision) else {
             return Some(Event::StartFailed { environment, detail: "the revision is gone".to_owned() });
         };
@@ -217,7 +261,7 @@ impl SchedulerDriver {
     fn assign(&mut self, invocation: InvocationId, environment: EnvironmentId) -> Option<Event> {
         let waiting = self.waiting.remove(&invocation)?;
         let Some(inbox) = self.environments.get(&environment) else {
-            return Some(self.hear(Told::GivenBack { environment, invocation: waiting }));
+            return self.hear(Told::GivenBack { environment, invocation: waiting });
         };
         match inbox.try_send(Message::Deliver(waiting)) {
             Ok(()) => None,
@@ -225,7 +269,7 @@ impl SchedulerDriver {
                 TrySendError::Full(Message::Deliver(back)) | TrySendError::Closed(Message::Deliver(back)),
             ) => {
                 // It died a moment ago: its last word is under way, the invocation starts over.
-                Some(self.hear(Told::GivenBack { environment, invocation: back }))
+                self.hear(Told::GivenBack { environment, invocation: back })
             }
             Err(_) => None,
         }
@@ -243,7 +287,7 @@ impl Driver for SchedulerDriver {
     fn admit(&mut self, order: Order) -> Option<Event> {
         Some(match order {
             Order::Offer(invocation) => self.offer(invocation),
-            Order::Told(told) => self.hear(told),
+            Order::Told(told) => return self.hear(told),
             Order::Function { function, reserved } => {
                 Event::Function { function, reserved, idle_timeout: None }
             }
@@ -254,6 +298,7 @@ impl Driver for SchedulerDriver {
                 Event::Drain
             }
             Order::Stop => Event::Stop,
+            Order::Begin { environment, revision } => return self.begin(environment, revision),
         })
     }
 

@@ -284,9 +284,29 @@ impl Checker<'_> {
         Ok(())
     }
 
-    fn bad_token(&self, start: usize) -> Problem {
-        let rest = &self.text[start..];
-        let length = rest.iter().position(|byte| !is_token(*byte)).unwrap_or(rest.len());
+    /// Jackson reads the whole token for its message, and stumbles over bytes in it that are no text.
+    fn bad_token(&mut self, start: usize) -> Problem {
+        self.at = start;
+        while let Some(byte) = self.text.get(self.at).copied() {
+            let begin = self.at;
+            if byte.is_ascii() {
+                if !is_token(byte) {
+                    break;
+                }
+                self.at += 1;
+                continue;
+            }
+            self.at += 1;
+            if let Err(problem) = self.beyond_ascii(byte) {
+                return problem;
+            }
+            let character = std::str::from_utf8(&self.text[begin..self.at]);
+            if !character.is_ok_and(|text| text.chars().all(char::is_alphanumeric)) {
+                self.at = begin;
+                break;
+            }
+        }
+        let (rest, length) = (&self.text[start..], self.at - start);
         let shown = String::from_utf8_lossy(&rest[..length.min(TOKEN_SHOWN_MAX)]);
         let more = if length > TOKEN_SHOWN_MAX { "..." } else { "" };
         let expected = VALUE.strip_prefix("expected a valid value ").unwrap_or(VALUE);
@@ -357,6 +377,14 @@ mod tests {
         let error = check(&[b'"', 0x87]).expect_err("no UTF-8");
         assert!(error.starts_with("Invalid UTF-8 start byte 0x87\n at [Source:"), "{error}");
         assert!(error.ends_with("line: 1, column: 3]"), "{error}");
+    }
+
+    #[test]
+    fn a_misspelt_word_is_named_and_bytes_in_it_that_are_no_text_come_first() {
+        assert!(check(b"n\x87").expect_err("no UTF-8").ends_with("line: 1, column: 3]"));
+        assert!(
+            check("n\u{e9}".as_bytes()).expect_err("no word").starts_with("Unrecognized token 'n\u{e9}'")
+        );
     }
 
     #[test]

@@ -40,4 +40,10 @@ impl Target {
     pub(crate) fn not_found(&self, functions: &Functions) -> ApiError {
         ApiError::not_found(format!("Function not found: {}", self.arn(functions)))
     }
+
+    /// 404 of the operations that work on a version: without a qualifier they mean, and name, `$LATEST`.
+    pub(crate) fn version_not_found(&self, functions: &Functions) -> ApiError {
+        let qualifier = self.qualifier.as_deref().unwrap_or("$LATEST");
+        ApiError::not_found(format!("Function not found: {}:{qualifier}", functions.arn(&self.name)))
+    }
 }

@@ -419,9 +419,10 @@ def spelled_out(value):
 
 def summary_of(error):
     """An error as the cases on names kept it: code and message, or code and sorted list of the violations."""
-    violations = VIOLATIONS.fullmatch(error["Message"])
+    message = error.get("Message")
+    violations = VIOLATIONS.fullmatch(message or "")
     if not violations:
-        return {"Code": error["Code"], "Message": error["Message"]}
+        return {"Code": error.get("Code"), "Message": message}
     # Each violation begins with the value it is about; a pattern quoted in one may contain the separator.
     errors = re.split(r"; (?=Value )", violations[2])
     return {"Code": error["Code"], "Count": int(violations[1]), "Errors": sorted(errors)}

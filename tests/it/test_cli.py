@@ -100,7 +100,7 @@ def test_invoke_takes_the_payload_as_argument_from_a_file_and_from_standard_inpu
     event = tmp_path / "event.json"
     event.write_text('{"from": "file"}')
     assert json.loads(daemon.cli("invoke", echo.name, '{"from": "argument"}').stdout) == {"from": "argument"}
-    assert json.loads(daemon.cli("invoke", echo.name, f"@{event}").stdout) == {"from": "file"}
+    assert json.loads(daemon.cli("invoke", echo.name, "--payload-file", event).stdout) == {"from": "file"}
     assert json.loads(daemon.cli("invoke", echo.name, "-", stdin='{"from": "input"}').stdout) == {"from": "input"}
 
 
@@ -243,7 +243,7 @@ def test_the_aws_cli_creates_waits_invokes_and_deletes(daemon, name, python, tmp
     archive.write_bytes(functions.package(functions.ECHO))
     created = daemon.aws(
         "create-function", "--function-name", name, "--runtime", python, "--handler", "index.handler",
-        "--role", ROLE, "--zip-file", f"fileb://{archive}", "--environment", "Variables={A=b}", "--tags", "t=1",
+        "--role", ROLE, "--zip-file", f"fileb://{archive}", "--environment", "Variables={MODE=b}", "--tags", "t=1",
     )  # fmt: skip
     assert json.loads(created.stdout)["State"] == "Pending"
     daemon.aws("wait", "function-active-v2", "--function-name", name)

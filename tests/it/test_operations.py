@@ -100,9 +100,9 @@ def test_what_is_built_does_not_answer_501(operation, daemon):
 
 
 def test_the_table_that_the_program_prints_is_the_model(daemon):
-    table = json.loads(daemon.cli("api", "dump").stdout)
-    rows = table["operations"] if isinstance(table, dict) else table
-    printed = {(row["name"], row["method"], row["uri"].rstrip("/")) for row in rows}
+    rows = json.loads(daemon.cli("api", "dump").stdout)
+    assert {row["operation"] for row in rows if row["state"] == "built"} == BUILT
+    printed = {(row["operation"], row["method"], row["uri"].rstrip("/")) for row in rows}
     model = set()
     for name in MODEL.operation_names:
         http = MODEL.operation_model(name).http
@@ -167,10 +167,25 @@ def test_unknown_members_are_ignored(daemon, make):
 
 @pytest.mark.parametrize(
     "body",
-    [b"{", b"[]", b"null", b'"x"', b'{"Timeout":"three"}', b'{"Environment":[]}', b"\xff\xfe", b'{"Timeout":1e99}'],
+    [b"{", b"[]", b'"x"', b'{"Timeout":"three"}', b'{"Environment":[]}', b"\xff\xfe", b'{"Timeout":1e99}'],
 )
 def test_a_body_of_the_wrong_shape_is_a_clear_400(body, daemon, echo):
     answer = wire.request(daemon.address, "PUT", f"/2015-03-31/functions/{echo.name}/configuration", body)
     assert answer.status == 400
     assert answer.code
     assert answer.json.get("message") or answer.json.get("Message")
+
+
+def test_a_body_of_null_is_like_no_body(daemon, echo):
+    """What the service does with it is not recorded; of members, `null` means that they are absent, so here, too."""
+    before = echo.configuration()
+    path = f"/2015-03-31/functions/{echo.name}/configuration"
+    for body in (b"null", b""):
+        answer = wire.request(daemon.address, "PUT", path, body)
+        assert answer.status == 200
+        echo.wait()
+    changed = {"RevisionId", "LastModified", "ResponseMetadata"}
+    after = echo.configuration()
+    assert {key: after[key] for key in after if key not in changed} == {
+        key: before[key] for key in before if key not in changed
+    }

@@ -44,8 +44,8 @@ HOST_FILES = [
     "/dev/fuse",
     "/dev/kvm",
 ]
-# Empty folders that a root filesystem simply has are no finding.
-EMPTY_IS_FINE = "(list): []"
+# Empty folders that a root filesystem simply has are no finding, nor are files that were masked with an empty one.
+EMPTY_IS_FINE = ("(list): []", ": b''")
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,11 @@ impl Control {
         let target = self.whole_function(input.function_name.as_deref())?;
         let reserved = input.reserved_concurrent_executions.unwrap_or(0);
         let _turn = self.shared.functions.gate(&target.name).await;
+        let stored =
+            self.shared.functions.store.function(&target.name).await.map_err(|error| self.internal(error))?;
+        if stored.is_none() {
+            return Err(target.version_not_found(&self.shared.functions));
+        }
         let change = Change::Reserve {
             name: target.name.clone(),
             reserved: u32::try_from(reserved).ok(),

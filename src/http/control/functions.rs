@@ -253,11 +253,17 @@ impl Control {
                 "$LATEST version cannot be deleted without deleting the function.",
             ));
         }
-        if qualifier.is_some_and(|qualifier| !qualifier.bytes().all(|byte| byte.is_ascii_digit())) {
+        // Names of aliases cannot hold `$`.
+        let is_alias = |text: &str| !text.contains('$') && !text.bytes().all(|byte| byte.is_ascii_digit());
+        if qualifier.is_some_and(is_alias) {
             return Err(ApiError::invalid_parameter("Deletion of aliases is not currently supported."));
         }
+        let whole = Target { name: target.name.clone(), qualifier: None };
         let _turn = self.shared.functions.gate(&target.name).await;
-        self.record(&target).await?;
+        self.record(&target).await.map_err(|error| match error.status() {
+            404 => whole.not_found(&self.shared.functions),
+            _ => error,
+        })?;
         self.commit(Change::Delete { name: target.name.clone() }, &target).await?;
         self.shared.functions.forget(&target.name);
         Ok(DeleteFunctionResponse { status_code: Some(204) })

@@ -3,13 +3,13 @@
 //! The image is an unlinked file, the loop device clears itself: nothing can be left over after a crash.
 
 use crate::sys;
-use nix::fcntl::{OFlag, open, openat};
+use nix::fcntl::{AtFlags, OFlag, open, openat};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::Mode;
 use nix::unistd::{Whence, lseek};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 
@@ -23,37 +23,42 @@ pub(super) fn ensure_template(dir: BorrowedFd<'_>, megabytes: u32) -> io::Result
     if openat(dir, name.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).is_ok() {
         return Ok(());
     }
-    let fresh = format!("{name}.{}", nix::unistd::getpid());
-    let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
-    let file = File::from(openat(dir, fresh.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR)?);
-    let made = fill_template(dir, &fresh, &file, megabytes).and_then(|()| {
-        nix::fcntl::renameat(dir, fresh.as_str(), dir, name.as_str()).map_err(io::Error::from)
-    });
-    if made.is_err() {
-        nix::unistd::unlinkat(dir, fresh.as_str(), nix::unistd::UnlinkatFlags::NoRemoveDir).ok();
+    // Nameless until it is complete: nothing to clean up, nothing for two sandboxes at once to collide on.
+    let file = nameless(dir)?;
+    fill_template(&file, megabytes)?;
+    let whole = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let flags = AtFlags::AT_SYMLINK_FOLLOW;
+    match nix::unistd::linkat(nix::fcntl::AT_FDCWD, whole.as_str(), dir, name.as_str(), flags) {
+        Ok(()) | Err(nix::Error::EEXIST) => Ok(()),
+        Err(error) => Err(error.into()),
     }
-    made
+}
+
+/// A new file in `dir` without a name.
+fn nameless(dir: BorrowedFd<'_>) -> io::Result<File> {
+    let place = format!("/proc/self/fd/{}", dir.as_raw_fd());
+    let flags = OFlag::O_RDWR | OFlag::O_TMPFILE | OFlag::O_CLOEXEC;
+    Ok(File::from(open(place.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR)?))
 }
 
 fn template_name(megabytes: u32) -> String {
     format!("template-{megabytes}.ext4")
 }
 
-fn fill_template(dir: BorrowedFd<'_>, name: &str, file: &File, megabytes: u32) -> io::Result<()> {
-    use std::os::fd::AsRawFd;
+fn fill_template(file: &File, megabytes: u32) -> io::Result<()> {
     file.set_len(u64::from(megabytes) << 20)?;
-    let path = format!("/proc/{}/fd/{}/{name}", nix::unistd::getpid(), dir.as_raw_fd());
-    let status = std::process::Command::new("mkfs.ext4")
+    let output = std::process::Command::new("mkfs.ext4")
         .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
         .args(["-q", "-F", "-m", "0", "-O", "^has_journal,^resize_inode", "-i", BYTES_PER_INODE])
         .args(["-E", "lazy_itable_init=1,nodiscard,root_owner=0:0", "-L", "tmp"])
-        .arg(&path)
-        .stdin(std::process::Stdio::null())
-        .stdout(std::process::Stdio::null())
-        .status()
+        // Its own standard input: no path to walk, whatever namespace it runs in.
+        .arg("/proc/self/fd/0")
+        .stdin(std::process::Stdio::from(file.try_clone()?))
+        .output()
         .map_err(|error| io::Error::new(error.kind(), format!("mkfs.ext4 (package e2fsprogs): {error}")))?;
-    if !status.success() {
-        return Err(io::Error::other(format!("mkfs.ext4 failed: {status}")));
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(io::Error::other(format!("mkfs.ext4 failed ({}): {}", output.status, said.trim())));
     }
     let (device, _keep) = sys::attach_loop(file.as_fd())?;
     let place = Path::new(crate::mounts::PRIVATE).join("next");
@@ -70,9 +75,7 @@ fn fill_template(dir: BorrowedFd<'_>, name: &str, file: &File, megabytes: u32) -
 pub(super) fn attach(dir: BorrowedFd<'_>, megabytes: u32) -> io::Result<(String, OwnedFd)> {
     let name = template_name(megabytes);
     let template = File::from(openat(dir, name.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?);
-    let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&dir));
-    let flags = OFlag::O_RDWR | OFlag::O_TMPFILE | OFlag::O_CLOEXEC;
-    let image = File::from(open(path.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR)?);
+    let image = nameless(dir)?;
     let size = template.metadata()?.len();
     image.set_len(size)?;
     copy_data(&template, &image, size)?;
