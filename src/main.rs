@@ -21,5 +21,5 @@ fn main() -> ExitCode {
             }
         };
     }
-    cli::main()
+    cli::main(daemon::serve::serve)
 }

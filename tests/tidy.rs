@@ -268,7 +268,8 @@ fn rooms_keep_their_walls() {
     let mut complaints = Complaints::default();
     for source in rust() {
         for (room, words, reason) in BANNED {
-            if !source.is_in(room) {
+            // Files of tests may read the model that the tables are compared with.
+            if !source.is_in(room) || source.path.ends_with("_tests.rs") {
                 continue;
             }
             for (line, text) in source.code() {

@@ -4,15 +4,19 @@ use super::args::{CommandLine, Verb};
 use super::failure::Failure;
 use super::terminal::{self, Paint};
 use super::{api, deploy, doctor, functions, invoke, logs, serve, settings};
+use crate::config::Config;
 use clap::Parser;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-/// Runs the verb that this process was started with.
-pub(crate) fn main() -> ExitCode {
+/// What runs a daemon with a configuration until it ends.
+pub(crate) type Daemon = fn(Config) -> Result<(), Box<dyn std::error::Error>>;
+
+/// Runs the verb that this process was started with; `serve` hands over to `daemon`.
+pub(crate) fn main(daemon: Daemon) -> ExitCode {
     // Wrong command lines end here, with exit code 2; `--help` and `--version` with 0.
     let line = CommandLine::parse();
-    match run(&line.verb) {
+    match run(&line.verb, daemon) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if let Some(sentence) = failure.sentence() {
@@ -24,9 +28,9 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-fn run(verb: &Verb) -> Result<(), Failure> {
+fn run(verb: &Verb, daemon: Daemon) -> Result<(), Failure> {
     match verb {
-        Verb::Serve(args) => serve::run(args),
+        Verb::Serve(args) => serve::run(args, daemon),
         Verb::Deploy(args) => deploy::run(args),
         Verb::Invoke(args) => invoke::run(args),
         Verb::List(args) => functions::list(args),

@@ -2,6 +2,7 @@
 
 use super::args;
 use super::failure::Failure;
+use super::run::Daemon;
 use super::settings;
 use super::terminal;
 use crate::config::LogFormat;
@@ -9,14 +10,14 @@ use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 
 /// Runs the verb until the daemon ends.
-pub(super) fn run(args: &args::Serve) -> Result<(), Failure> {
+pub(super) fn run(args: &args::Serve, daemon: Daemon) -> Result<(), Failure> {
     let loaded = settings::load(&args.sources)?;
     let log = &loaded.config.log;
     start_log(log.format, &log.level)?;
     for name in &loaded.ignored {
         tracing::warn!(%name, "this environment variable is no setting of hearth's");
     }
-    crate::daemon::serve::serve(loaded.config).map_err(Failure::Failed)
+    daemon(loaded.config).map_err(Failure::Failed)
 }
 
 /// From here on, events go to standard error in the configured form.

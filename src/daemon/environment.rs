@@ -97,7 +97,7 @@ pub(crate) async fn run(
             tasks.spawn(crate::http::door::serve(door, door_key, Arc::clone(&shared), Arc::clone(&revision)));
             let meters = Meters { memory_peak, oom_events, cpu, oom_seen: 0 };
             let mut environment =
-                Environment::new(id, revision, &shared, control, (pipe, meters), scheduler.clone());
+                Environment::new(id, revision, &shared, control, (pipe, meters), (sender, scheduler.clone()));
             environment.begin(&metadata_token);
             drive(&mut environment, &mut receiver).await;
             environment.end();
@@ -203,6 +203,7 @@ struct Environment {
     meters: Meters,
     scheduler: EnvironmentHandle,
     minted: Minted,
+    inbox: mpsc::Sender<Message>,
     process: Option<ProcessSpec>,
     run: Run,
     desk: Desk,
@@ -221,7 +222,7 @@ impl Environment {
         shared: &Arc<Shared>,
         control: Arc<Control>,
         (pipe, meters): (Arc<LogPipe>, Meters),
-        scheduler: EnvironmentHandle,
+        (inbox, scheduler): (mpsc::Sender<Message>, EnvironmentHandle),
     ) -> Self {
         let stream = revision.new_log_stream();
         let output = Output::new(pipe, shared.logs.clone(), Arc::clone(&revision.log_group), stream);
@@ -235,6 +236,7 @@ impl Environment {
             output,
             meters,
             scheduler,
+            inbox,
             process: None,
             run: Run::FIRST,
             desk: Desk::default(),
@@ -283,6 +285,7 @@ impl Environment {
             }
         }
         self.output.drain();
+        self.output.flush();
     }
 
     fn deliver(&mut self, invocation: Box<Invocation>) -> Event {
@@ -367,6 +370,7 @@ impl Environment {
         };
         let line = figures.line();
         self.output.platform(line);
+        self.output.flush();
         self.shared.metrics.duration.observe(report.duration.as_secs_f64());
         self.shared.metrics.concurrent.dec();
         let tail = self.output.take_tail();
@@ -391,6 +395,7 @@ impl Environment {
         };
         let line = text::init_report_line(duration, phase, log_status(status));
         self.output.platform(line);
+        self.output.flush();
     }
 }
 
@@ -422,7 +427,12 @@ impl Driver for Environment {
             Message::Lost => Some(Event::Lost),
             Message::Report(report) => self.report(report),
             Message::Printed => {
-                self.output.drain();
+                if self.output.drain() {
+                    // More than one reading takes: the rest is not announced again.
+                    self.inbox.try_send(Message::Printed).ok();
+                }
+                // While an invocation runs, a log is followed as it grows; its last lines come with the report.
+                self.output.flush();
                 None
             }
             Message::Call(arrival) => Some(self.desk.accept(arrival)),

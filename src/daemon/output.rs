@@ -16,6 +16,8 @@ pub(crate) const TAIL_BYTES: usize = 4096;
 /// writing cannot hold the reader.
 const DRAIN_MAX: usize = 256 * 1024;
 const CHUNK: usize = 8 * 1024;
+/// Events collected at most before the writer gets them.
+const UNSENT_MAX: usize = 256;
 
 /// Bytes of a frame's head: type, length, time (lambda-behaviour §3.1, `_LAMBDA_TELEMETRY_LOG_FD`).
 const FRAME_HEAD: usize = 16;
@@ -75,12 +77,23 @@ pub(crate) struct Output {
     /// The beginning of a frame whose rest has not come yet.
     unsplit: Vec<u8>,
     tail: Option<VecDeque<u8>>,
+    /// Events that the writer has not been given yet.
+    unsent: Vec<LogEvent>,
 }
 
 impl Output {
     /// Over the read end of the sandbox's pipe.
     pub(crate) fn new(pipe: Arc<LogPipe>, logs: Logs, group: Arc<str>, stream: String) -> Self {
-        Self { pipe, logs, group, stream, partial: Vec::new(), unsplit: Vec::new(), tail: None }
+        Self {
+            pipe,
+            logs,
+            group,
+            stream,
+            partial: Vec::new(),
+            unsplit: Vec::new(),
+            tail: None,
+            unsent: Vec::new(),
+        }
     }
 
     /// Name of the log stream.
@@ -103,7 +116,7 @@ impl Output {
     /// Reads the descriptor itself and not through the runtime, whose readiness may lag behind what a function has
     /// already written: nothing printed before an answer may be missing from that answer's log.
     pub(crate) fn drain(&mut self) -> bool {
-        let mut events = Vec::new();
+        let mut events = std::mem::take(&mut self.unsent);
         let mut chunk = [0; CHUNK];
         let mut total = 0;
         let more = loop {
@@ -121,7 +134,10 @@ impl Output {
                 Err(_) => break false,
             }
         };
-        self.logs.write(&self.group, events);
+        self.unsent = events;
+        if self.unsent.len() >= UNSENT_MAX {
+            self.flush();
+        }
         more
     }
 
@@ -173,16 +189,22 @@ impl Output {
         LogEvent { timestamp: clock::wall().as_millis(), stream: self.stream.clone(), message }
     }
 
-    /// Writes a line of the platform after everything that was printed before it. `line` has its line end.
+    /// Adds a line of the platform after everything that was printed before it; `flush` sends it on its way. `line` has
+    /// its line end.
     pub(crate) fn platform(&mut self, line: String) {
         self.drain();
-        let mut events = Vec::new();
+        let mut events = std::mem::take(&mut self.unsent);
         let cut_short = std::mem::take(&mut self.unsplit);
         self.partial.extend_from_slice(&cut_short);
         self.flush_partial(&mut events);
         let event = self.event(line);
         events.push(event);
-        self.logs.write(&self.group, events);
+        self.unsent = events;
+    }
+
+    /// Hands over what has been collected: once per invocation, so that the writer is woken once.
+    pub(crate) fn flush(&mut self) {
+        self.logs.write(&self.group, std::mem::take(&mut self.unsent));
     }
 }
 

@@ -82,8 +82,7 @@ fn check(config: &Config) -> Result<(), Problem> {
         return Ok(());
     }
     Err(format!(
-        "hearth serve makes namespaces, mounts and control groups, and lacks: {}. Start it as root (or from the systemd \
-         unit in deploy/); it gives these privileges up once its sandboxes' helper runs.",
+        "hearth serve makes namespaces, mounts and control groups, and lacks: {}. Start it as root; it gives these privileges up once its sandboxes' helper runs.",
         missing.join(", ")
     )
     .into())

@@ -96,8 +96,9 @@ def test_every_outcome_and_then_kill_9_leaves_nothing(start_daemon, python, long
     before = host.Inventory()
     temporary = host.files("/tmp") if not long_run else None
     daemon = start_daemon(config="[limits]\nidle_timeout_s = 2\n")
-    # One of each first, so that what is made once (pools, caches, parked sandboxes) is there when counting begins.
-    cold_invocations(daemon, python, 1).delete_all()
+    # Once with every function first, so that what is made once (pools, parked sandboxes, the bounded cache of open log
+    # files: one per log group) is there when counting begins.
+    cold_invocations(daemon, python, WORKERS).delete_all()
     fresh = len(host.descriptors(daemon.pid))
     groups = len(host.Inventory().groups - before.groups)
 
@@ -105,7 +106,7 @@ def test_every_outcome_and_then_kill_9_leaves_nothing(start_daemon, python, long
     maker.delete_all()
     waiting.until(
         lambda: len(host.descriptors(daemon.pid)) <= fresh + DESCRIPTOR_SLACK,
-        f"the daemon holds {fresh} (+{DESCRIPTOR_SLACK}) descriptors again: {descriptor_kinds(daemon.pid)}",
+        lambda: f"the daemon holds {fresh} (+{DESCRIPTOR_SLACK}) descriptors again: {descriptor_kinds(daemon.pid)}",
         within_s=60,
     )
     waiting.until(
@@ -151,7 +152,8 @@ def test_the_forker_alone_killed_ends_the_daemon_and_leaves_nothing(start_daemon
     before = host.Inventory()
     daemon = start_daemon()
     functions.Maker(daemon, python, ROLE)(functions.ECHO).invoke({}).ok()
-    forkers = [pid for pid in host.children_of(daemon.pid) if "__forker" in host.processes().get(pid, ("", "", ""))[2]]
+    # Parked sandboxes are copies of the forker and carry its command line, too; they are its children, not the daemon's.
+    forkers = [pid for pid in host.own_children_of(daemon.pid) if "__forker" in host.processes()[pid][2]]
     assert len(forkers) == 1, "exactly one forker belongs to a daemon"
     os.kill(forkers[0], signal.SIGKILL)
     assert daemon.process.wait(30) != 0

@@ -30,19 +30,30 @@ def processes():
     return found
 
 
-def children_of(pid):
-    """All living descendants of a process, by pid."""
-    parents = {}
+def parents():
+    """pid → pid of its parent, of all processes."""
+    found = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                parents[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+                found[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
             except OSError:
                 continue
+    return found
+
+
+def own_children_of(pid):
+    """The living processes whose parent a process is, by pid."""
+    return {child for child, parent in parents().items() if parent == pid}
+
+
+def children_of(pid):
+    """All living descendants of a process, by pid."""
+    known = parents()
     found, grown = {pid}, True
     while grown:
         grown = False
-        for child, parent in parents.items():
+        for child, parent in known.items():
             if parent in found and child not in found:
                 found.add(child)
                 grown = True

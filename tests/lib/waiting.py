@@ -6,12 +6,12 @@ STEP_S = 0.02
 
 
 def until(condition, what, within_s=30.0):
-    """Returns the first true value of `condition()`; fails with `what` after `within_s` seconds."""
+    """Returns the first true value of `condition()`; fails with `what` (a text or what gives one) after `within_s` seconds."""
     end = time.monotonic() + within_s
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() >= end:
-            raise AssertionError(f"not within {within_s:g} s: {what}")
+            raise AssertionError(f"not within {within_s:g} s: {what() if callable(what) else what}")
         time.sleep(STEP_S)
