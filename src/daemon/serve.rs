@@ -55,7 +55,11 @@ pub(crate) fn serve(config: Config) -> Result<(), Problem> {
     let layout = layout.reached_by(&view);
     privileges::give_up(uid, gid)?;
     // From here on this process is nobody special, and may have threads.
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("hearth").build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers())
+        .enable_all()
+        .thread_name("hearth")
+        .build()?;
     let started = Started { config, layout, listen, admin, runtimes, forker, open_files };
     let result = runtime.block_on(run(started));
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -70,6 +74,12 @@ struct Started {
     runtimes: Arc<Runtimes>,
     forker: Forker,
     open_files: u64,
+}
+
+/// Half the cores: the functions need the others, and an invocation that stays on one thread saves its wake-ups
+/// (one warm call on two cores: 83 µs with one worker, 123 µs with two; 16 clients: 11.5 k/s and 10.8 k/s).
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
 }
 
 /// What can be refused before anything is touched.

@@ -139,6 +139,22 @@ def files(*places):
     return found
 
 
+def files_of_daemon(uid, *places):
+    """Files below the places given that a daemon may have made, by user (its own or a sandbox's) or by name.
+
+    Nothing else is told apart from what other programs do meanwhile: a compiler fills /tmp with files of its own.
+    """
+    found = set()
+    for path in files(*places):
+        try:
+            owner = os.lstat(path).st_uid
+        except OSError:
+            continue
+        if owner >= uid or "hearth" in os.path.basename(path):
+            found.add(path)
+    return found
+
+
 def is_foreign(pid):
     """Whether a process is of a kind that a daemon makes: in namespaces that are not ours, or the program itself.
 
@@ -164,8 +180,8 @@ class Inventory:
         self.loops = loop_devices()
         self.links = links()
 
-    def new_since(self, before):
-        """What is here now and was not before, by kind; empty kinds are left out."""
+    def new_since(self, before, apart=()):
+        """What is here now and was not before, by kind; empty kinds and those named in `apart` are left out."""
         news = {
             "processes": {key: line for key, line in self.processes.items() if key not in before.processes},
             "groups": self.groups - before.groups,
@@ -174,7 +190,7 @@ class Inventory:
             "loops": {name: file for name, file in self.loops.items() if before.loops.get(name) != file},
             "links": self.links - before.links,
         }
-        return {kind: what for kind, what in news.items() if what}
+        return {kind: what for kind, what in news.items() if what and kind not in apart}
 
     def counts(self):
         return {
@@ -187,13 +203,13 @@ class Inventory:
         }
 
 
-def settled(before, within_s=30.0):
-    """Waits until nothing is left that was not there before; fails with what is."""
+def settled(before, within_s=30.0, apart=()):
+    """Waits until nothing is left that was not there before, kinds named in `apart` aside; fails with what is."""
     left = {}
 
     def nothing_new():
         left.clear()
-        left.update(Inventory().new_since(before))
+        left.update(Inventory().new_since(before, apart))
         # A namespace shows up here only through a process; one of our own short-lived readers is not a leak.
         return not left
 

@@ -6,7 +6,10 @@ STEP_S = 0.02
 
 
 def until(condition, what, within_s=30.0):
-    """Returns the first true value of `condition()`; fails with `what` (a text or what gives one) after `within_s` seconds."""
+    """Returns the first true value of `condition()`; fails after `within_s` seconds.
+
+    `what` says what was waited for: a text, or a function that gives one at that moment.
+    """
     end = time.monotonic() + within_s
     while True:
         value = condition()
