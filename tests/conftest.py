@@ -44,7 +44,10 @@ def launch(**settings):
     try:
         return daemon.start()
     except BaseException:
+        # What it printed is part of the error; its directory is of no use any more.
         RUNNING.remove(daemon)
+        daemon.kill()
+        daemon.remove()
         raise
 
 

@@ -170,10 +170,12 @@ def test_two_qualifiers_must_agree(client, echo):
 
 @pytest.mark.parametrize("operation", ["get_function", "get_function_configuration", "delete_function", "invoke"])
 def test_an_unknown_function_is_not_found(operation, client):
+    # An invocation is of a version; without a qualifier it means, and names, the unpublished one (recorded).
+    missing = arn("nobody", "$LATEST") if operation == "invoke" else arn("nobody")
     assert error_of(getattr(client, operation), FunctionName="nobody") == (
         404,
         "ResourceNotFoundException",
-        f"Function not found: {arn('nobody')}",
+        f"Function not found: {missing}",
     )
 
 
