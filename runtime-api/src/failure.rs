@@ -1,10 +1,10 @@
 //! What an invocation came to when the platform, not the function, had to write the answer.
 //!
-//! Data first, so that the lifecycle states what happened and the texts exist in one place. It knows no log line: only
-//! the JSON document for the caller and the error type that logs and metrics name.
+//! Data, so that the lifecycle states what happened; the texts are those of `hearth_logic::outcome`. It knows no log line:
+//! only the JSON document for the caller and the error type that logs and metrics name.
 
 use crate::RequestId;
-use serde::Serialize;
+use hearth_logic::outcome::Outcome;
 use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
@@ -67,38 +67,6 @@ pub enum Exit {
     Signal(i32),
 }
 
-impl fmt::Display for Exit {
-    /// AWS's words, which are those of Go's `os.ProcessState`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NAMES: [&str; 16] = [
-            "signal 0",
-            "hangup",
-            "interrupt",
-            "quit",
-            "illegal instruction",
-            "trace/breakpoint trap",
-            "aborted",
-            "bus error",
-            "floating point exception",
-            "killed",
-            "user defined signal 1",
-            "segmentation fault",
-            "user defined signal 2",
-            "broken pipe",
-            "alarm clock",
-            "terminated",
-        ];
-        match *self {
-            Self::Code(0) => f.write_str("Runtime exited without providing a reason"),
-            Self::Code(code) => write!(f, "Runtime exited with error: exit status {code}"),
-            Self::Signal(signal) => match usize::try_from(signal).ok().and_then(|at| NAMES.get(at)) {
-                Some(name) => write!(f, "Runtime exited with error: signal: {name}"),
-                None => write!(f, "Runtime exited with error: signal: signal {signal}"),
-            },
-        }
-    }
-}
-
 /// Why there is no answer of the function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -126,14 +94,6 @@ pub enum Failure {
     Sandbox,
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
-    #[serde(rename = "errorType")]
-    error_type: &'a str,
-    #[serde(rename = "errorMessage")]
-    error_message: String,
-}
-
 impl Failure {
     /// What an ended process means: out of memory only if the kernel's kill is what ended the runtime itself.
     #[must_use]
@@ -142,55 +102,32 @@ impl Failure {
         if out_of_memory && exit == Exit::Signal(SIGKILL) { Self::OutOfMemory } else { Self::Exited(exit) }
     }
 
-    /// The type in the caller's document and in `Error Type:`.
-    #[must_use]
-    pub fn error_type(&self) -> ErrorType {
+    /// The same in the words of the room that writes the texts.
+    fn outcome(&self) -> Outcome {
         match self {
-            Self::TimedOut { .. } => ErrorType::known("Sandbox.Timedout"),
-            Self::Exited(_) => ErrorType::known("Runtime.ExitError"),
-            Self::OutOfMemory => ErrorType::known("Runtime.OutOfMemory"),
-            Self::ResponseTooLarge => ErrorType::known("Function.ResponseSizeTooLarge"),
-            Self::TruncatedResponse => ErrorType::known("Runtime.TruncatedResponse"),
-            Self::Launch { error_type, .. } => error_type.clone(),
-            Self::Sandbox => ErrorType::known("Sandbox.Failure"),
+            Self::TimedOut { timeout } => Outcome::Timeout { timeout: *timeout },
+            Self::Exited(Exit::Code(status)) => Outcome::Exit { status: *status },
+            Self::Exited(Exit::Signal(signal)) => Outcome::Signal { signal: *signal },
+            Self::OutOfMemory => Outcome::OutOfMemory,
+            Self::ResponseTooLarge => Outcome::ResponseTooLarge,
+            Self::TruncatedResponse => Outcome::TruncatedResponse,
+            Self::Launch { error_type, message } => {
+                Outcome::LaunchError { error_type: error_type.to_string(), message: message.clone() }
+            }
+            Self::Sandbox => Outcome::SandboxFailure,
         }
     }
 
-    /// The text after `RequestId: <id> Error: `, or the whole text where AWS names no request.
+    /// The type in the caller's document and in `Error Type:`.
     #[must_use]
-    pub fn message(&self) -> String {
-        match self {
-            Self::TimedOut { timeout } => {
-                let hundredths = timeout.as_millis() / 10;
-                format!("Task timed out after {}.{:02} seconds", hundredths / 100, hundredths % 100)
-            }
-            Self::Exited(exit) => exit.to_string(),
-            Self::OutOfMemory => Exit::Signal(9).to_string(),
-            Self::ResponseTooLarge => format!(
-                "Response payload size exceeded maximum allowed payload size ({} bytes).",
-                crate::RESPONSE_LIMIT
-            ),
-            Self::TruncatedResponse => "Runtime sent a truncated response".to_owned(),
-            Self::Launch { message, .. } => message.clone(),
-            Self::Sandbox => "The execution environment failed".to_owned(),
-        }
+    pub fn error_type(&self) -> ErrorType {
+        ErrorType::from(self.outcome().error_type().unwrap_or_default().to_owned())
     }
 
     /// The JSON document that the caller receives instead of an answer.
     #[must_use]
     pub fn document(&self, request_id: RequestId) -> Vec<u8> {
-        let error_message = match self {
-            Self::ResponseTooLarge => self.message(),
-            _ => format!("RequestId: {request_id} Error: {}", self.message()),
-        };
-        let document = Document { error_type: self.error_type().as_str(), error_message }.to_json();
-        document.into_bytes()
-    }
-}
-
-impl Document<'_> {
-    fn to_json(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
+        self.outcome().document(request_id).unwrap_or_default().into_bytes()
     }
 }
 

@@ -408,6 +408,31 @@ fn check_architectures(given: Option<Vec<String>>) -> Result<Option<Vec<String>>
     }
 }
 
+/// The members that both requests have, under the same names.
+macro_rules! given {
+    ($input:ident, $unbuilt:expr) => {
+        Given {
+            runtime: $input.runtime,
+            handler: $input.handler,
+            role: $input.role,
+            description: $input.description,
+            timeout: $input.timeout,
+            memory_size: $input.memory_size,
+            environment: $input.environment,
+            ephemeral_storage: $input.ephemeral_storage,
+            tracing_mode: $input.tracing_config.and_then(|config| config.mode),
+            dead_letter_config: $input.dead_letter_config,
+            kms_key_arn: $input.kms_key_arn,
+            layers: $input.layers,
+            vpc_config: $input.vpc_config,
+            file_systems: $input.file_system_configs.and_then(|configs| serde_json::to_value(configs).ok()),
+            snap_start: $input.snap_start,
+            logging: $input.logging_config,
+            unbuilt: $unbuilt.into_iter().filter_map(|(name, given)| given.then_some(name)).collect(),
+        }
+    };
+}
+
 fn given_on_create(input: CreateFunctionRequest) -> Given {
     let unbuilt = [
         ("Publish", input.publish == Some(true) || input.publish_to.is_some()),
@@ -419,25 +444,7 @@ fn given_on_create(input: CreateFunctionRequest) -> Given {
         ("AcceleratorConfig", input.accelerator_config.is_some()),
         ("ImageConfig", input.image_config.is_some()),
     ];
-    Given {
-        runtime: input.runtime,
-        handler: input.handler,
-        role: input.role,
-        description: input.description,
-        timeout: input.timeout,
-        memory_size: input.memory_size,
-        environment: input.environment,
-        ephemeral_storage: input.ephemeral_storage,
-        tracing_mode: input.tracing_config.and_then(|config| config.mode),
-        dead_letter_config: input.dead_letter_config,
-        kms_key_arn: input.kms_key_arn,
-        layers: input.layers,
-        vpc_config: input.vpc_config,
-        file_systems: input.file_system_configs.and_then(|configs| serde_json::to_value(configs).ok()),
-        snap_start: input.snap_start,
-        logging: input.logging_config,
-        unbuilt: unbuilt.into_iter().filter_map(|(name, given)| given.then_some(name)).collect(),
-    }
+    given!(input, unbuilt)
 }
 
 fn given_on_update(input: UpdateFunctionConfigurationRequest) -> Given {
@@ -448,23 +455,5 @@ fn given_on_update(input: UpdateFunctionConfigurationRequest) -> Given {
         ("AcceleratorConfig", input.accelerator_config.is_some()),
         ("ImageConfig", input.image_config.is_some()),
     ];
-    Given {
-        runtime: input.runtime,
-        handler: input.handler,
-        role: input.role,
-        description: input.description,
-        timeout: input.timeout,
-        memory_size: input.memory_size,
-        environment: input.environment,
-        ephemeral_storage: input.ephemeral_storage,
-        tracing_mode: input.tracing_config.and_then(|config| config.mode),
-        dead_letter_config: input.dead_letter_config,
-        kms_key_arn: input.kms_key_arn,
-        layers: input.layers,
-        vpc_config: input.vpc_config,
-        file_systems: input.file_system_configs.and_then(|configs| serde_json::to_value(configs).ok()),
-        snap_start: input.snap_start,
-        logging: input.logging_config,
-        unbuilt: unbuilt.into_iter().filter_map(|(name, given)| given.then_some(name)).collect(),
-    }
+    given!(input, unbuilt)
 }
