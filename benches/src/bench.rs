@@ -32,6 +32,16 @@ use std::process::ExitCode;
 use world::{Programs, World};
 
 fn main() -> ExitCode {
+    // Row C5 has a forker of its own, which is this binary again.
+    if std::env::args_os().nth(1).is_some_and(|verb| verb == hearth_sandbox::forker::client::VERB) {
+        return match hearth_sandbox::forker::main() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("hearth-bench forker: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     match args::parse(std::env::args().skip(1)) {
         Ok(Task::Help) => print!("{}", args::HELP),
         Ok(Task::List) => {

@@ -30,7 +30,7 @@ pub(crate) trait Driver {
 
 /// Runs a machine until it is done or nobody can send to it any more.
 pub(crate) async fn drive<D: Driver>(driver: &mut D, inbox: &mut Receiver<D::Message>) {
-    let mut todo = Vec::new();
+    let mut todo = Todo { actions: Vec::new(), batch: Vec::new(), events: Vec::new() };
     while !driver.is_done() {
         let wake = driver.machine().wake_at();
         let message = match wake {
@@ -46,7 +46,7 @@ pub(crate) async fn drive<D: Driver>(driver: &mut D, inbox: &mut Receiver<D::Mes
         };
         let Some(message) = message else { return };
         if let Some(event) = driver.admit(message) {
-            driver.machine().step(clock::now(), event, &mut todo);
+            driver.machine().step(clock::now(), event, &mut todo.actions);
             settle(driver, &mut todo);
         }
         // Messages come first, but a full inbox must not starve what has fallen due.
@@ -56,18 +56,25 @@ pub(crate) async fn drive<D: Driver>(driver: &mut D, inbox: &mut Receiver<D::Mes
     }
 }
 
-fn elapse<D: Driver>(driver: &mut D, todo: &mut Vec<<D::Machine as Machine>::Action>) {
-    driver.machine().elapse(clock::now(), todo);
+/// What a machine has asked for, with the room for it kept between steps.
+struct Todo<M: Machine> {
+    actions: Vec<M::Action>,
+    batch: Vec<M::Action>,
+    events: Vec<M::Event>,
+}
+
+fn elapse<D: Driver>(driver: &mut D, todo: &mut Todo<D::Machine>) {
+    driver.machine().elapse(clock::now(), &mut todo.actions);
     settle(driver, todo);
 }
 
 /// Performs all actions in order, then feeds the events they led to, until there are none.
-fn settle<D: Driver>(driver: &mut D, todo: &mut Vec<<D::Machine as Machine>::Action>) {
-    while !todo.is_empty() {
-        let batch = std::mem::take(todo);
-        let events: Vec<_> = batch.into_iter().filter_map(|action| driver.perform(action)).collect();
-        for event in events {
-            driver.machine().step(clock::now(), event, todo);
+fn settle<D: Driver>(driver: &mut D, todo: &mut Todo<D::Machine>) {
+    while !todo.actions.is_empty() {
+        std::mem::swap(&mut todo.actions, &mut todo.batch);
+        todo.events.extend(todo.batch.drain(..).filter_map(|action| driver.perform(action)));
+        for event in todo.events.drain(..) {
+            driver.machine().step(clock::now(), event, &mut todo.actions);
         }
     }
     driver.settled();

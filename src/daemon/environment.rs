@@ -7,6 +7,7 @@ use super::clock;
 use super::credentials::Minted;
 use super::drive::{Driver, drive};
 use super::invoke::{Answer, Invocation, Shared};
+use super::metrics::Series;
 use super::output::{LogPipe, Output};
 use super::random;
 use super::revision::Revision;
@@ -203,6 +204,7 @@ struct Environment {
     meters: Meters,
     scheduler: EnvironmentHandle,
     minted: Minted,
+    series: Series,
     inbox: mpsc::Sender<Message>,
     process: Option<ProcessSpec>,
     run: Run,
@@ -225,10 +227,11 @@ impl Environment {
         (inbox, scheduler): (mpsc::Sender<Message>, EnvironmentHandle),
     ) -> Self {
         let stream = revision.new_log_stream();
-        let output = Output::new(pipe, shared.logs.clone(), Arc::clone(&revision.log_group), stream);
+        let output = Output::new(pipe, shared.logs.clone(), Arc::clone(&revision.log_group), stream.into());
         Self {
             lifecycle: Lifecycle::new(clock::now(), Settings::default()),
             minted: shared.keys.mint(SandboxId(id.0)),
+            series: shared.metrics.series(&revision.name),
             shared: Arc::clone(shared),
             id,
             revision,
@@ -295,7 +298,7 @@ impl Environment {
         let timeout = self.revision.timeout;
         let delivery = Delivery {
             request_id,
-            delivery_id: DeliveryId::from_bytes(random::bytes()),
+            delivery_id: DeliveryId::from_bytes(random::id()),
             deadline: clock::wall().after(timeout),
             invoked_arn: invocation.invoked_arn.clone(),
             trace_id: invocation.trace_id.clone(),
@@ -339,7 +342,7 @@ impl Environment {
 
     fn settle(&mut self, request_id: RequestId, outcome: Outcome) {
         let failed = !matches!(outcome, Outcome::Success { .. });
-        self.shared.metrics.invocation(&self.revision.name, failed);
+        self.series.count(failed);
         let init_failed = std::mem::take(&mut self.init_failed);
         let Some(flight) = self.flights.get_mut(&request_id) else { return };
         flight.reported_by_handler = !init_failed && matches!(outcome, Outcome::FunctionError { .. });
@@ -355,7 +358,6 @@ impl Environment {
     }
 
     fn finish(&mut self, request_id: RequestId, report: &Report) {
-        self.output.platform(text::end_line(request_id));
         // The handler's own error is the function's answer: the platform's report says nothing of it.
         let own = self.flights.get(&request_id).is_some_and(|flight| flight.reported_by_handler);
         let status = if own { text::Status::Success } else { log_status(&report.status) };
@@ -368,8 +370,7 @@ impl Environment {
             status,
             trace: None,
         };
-        let line = figures.line();
-        self.output.platform(line);
+        self.output.platform_lines([text::end_line(request_id), figures.line()]);
         self.output.flush();
         self.shared.metrics.duration.observe(report.duration.as_secs_f64());
         self.shared.metrics.concurrent.dec();

@@ -163,6 +163,9 @@ pub(crate) async fn invoke(shared: &Shared, call: Call) -> Returned {
     Returned { trace_id, result }
 }
 
+/// Bytes of an X-Ray header with ids of the usual length.
+const TRACE_BYTES: usize = 128;
+
 /// The X-Ray header of an invocation: the caller's root and decision if there is one, else new ones, not sampled.
 fn trace_id(given: Option<&str>) -> String {
     let part = |name: &str| {
@@ -170,12 +173,26 @@ fn trace_id(given: Option<&str>) -> String {
             value.len() <= 64 && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
         })
     };
-    let root = part("Root=").map_or_else(
-        || format!("1-{:08x}-{}", clock::wall().as_millis() / 1000, random::hex::<12>()),
-        str::to_owned,
-    );
-    let sampled = part("Sampled=").filter(|flag| *flag == "1").unwrap_or("0");
-    format!("Root={root};Parent={};Sampled={sampled};Lineage=1:{}:0", random::hex::<8>(), random::hex::<4>())
+    let mut header = String::with_capacity(TRACE_BYTES);
+    header.push_str("Root=");
+    match part("Root=") {
+        Some(root) => header.push_str(root),
+        None => {
+            let seconds = u32::try_from(clock::wall().as_millis() / 1000).unwrap_or(u32::MAX);
+            header.push_str("1-");
+            random::push_hex(&seconds.to_be_bytes(), &mut header);
+            header.push('-');
+            random::push_hex(&random::id::<12>(), &mut header);
+        }
+    }
+    header.push_str(";Parent=");
+    random::push_hex(&random::id::<8>(), &mut header);
+    header.push_str(";Sampled=");
+    header.push_str(part("Sampled=").filter(|flag| *flag == "1").unwrap_or("0"));
+    header.push_str(";Lineage=1:");
+    random::push_hex(&random::id::<4>(), &mut header);
+    header.push_str(":0");
+    header
 }
 
 #[cfg(test)]

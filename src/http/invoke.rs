@@ -48,7 +48,7 @@ pub(crate) async fn handle(
     labels: &Labels,
     request: Request<Incoming>,
 ) -> Response<Body> {
-    let id = RequestId::from_random(random::bytes());
+    let id = RequestId::from_random(random::id());
     match answer(shared, labels, request, id).await {
         Ok(response) => response,
         Err(error) => error_response(&error, &id.to_string()),

@@ -69,7 +69,12 @@ impl<S: Serialize, R: DeserializeOwned> Channel<S, R> {
     /// # Errors
     /// When the other side is gone or sent something that is not a message.
     pub fn receive(&self) -> Result<Option<(R, Vec<OwnedFd>)>, ChannelError> {
-        let mut buffer = vec![0_u8; MESSAGE_MAX];
+        let mut buffer = match self.waiting_bytes() {
+            Ok(length) => vec![0_u8; length.clamp(1, MESSAGE_MAX)],
+            Err(nix::Error::EAGAIN | nix::Error::EINTR) => return Ok(None),
+            Err(nix::Error::ECONNRESET) => return Err(ChannelError::Closed),
+            Err(error) => return Err(error.into()),
+        };
         let mut space = cmsg_space!([RawFd; FDS_MAX]);
         let (length, fds, flags) = {
             let mut slices = [IoSliceMut::new(&mut buffer)];
@@ -96,6 +101,12 @@ impl<S: Serialize, R: DeserializeOwned> Channel<S, R> {
         }
         let message = postcard::from_bytes(&buffer[..length]).map_err(|_| ChannelError::Malformed)?;
         Ok(Some((message, fds)))
+    }
+
+    /// Bytes of the next message, waiting for it as the socket does. Room for the largest one, made each time, would
+    /// cost more than the message: most are a few bytes, and pages are faulted in one by one.
+    fn waiting_bytes(&self) -> nix::Result<usize> {
+        nix::sys::socket::recv(self.socket.as_raw_fd(), &mut [], MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC)
     }
 
     /// Gives the socket up.

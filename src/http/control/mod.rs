@@ -114,7 +114,7 @@ impl Control {
                 Err(error) => error_response(&error, &request_id),
             }
         };
-        self.shared.metrics.request(row.label, response.status().as_u16());
+        self.shared.metrics.request(row.label, &response.status());
         response
     }
 

@@ -28,6 +28,9 @@ const BUILDING_MAX: usize = 4;
 const WAITING_MAX: usize = 4096;
 const TMP_MB_MAX: u32 = 32_768;
 const REMOVE_RETRY_MS: u16 = 20;
+/// After a hand-over the park is refilled when nothing has happened for so long: making a sandbox takes a core and the
+/// kernel's network lock, which the function that has just been given one needs for its own start.
+const REST_MS: u16 = 20;
 
 type Problem = Box<dyn std::error::Error>;
 
@@ -86,6 +89,8 @@ struct Forker {
     waiting: VecDeque<(SandboxId, LaunchSpec)>,
     /// Groups in which the kernel still saw a member when they were to be removed.
     lingering: Vec<(u32, Group)>,
+    /// A sandbox was handed over a moment ago.
+    resting: bool,
     /// After a build failed nothing is parked ahead until a launch asks again.
     parking: bool,
 }
@@ -123,6 +128,7 @@ impl Forker {
             sandboxes: BTreeMap::new(),
             waiting: VecDeque::new(),
             lingering: Vec::new(),
+            resting: false,
             parking: true,
         })
     }
@@ -150,7 +156,7 @@ impl Forker {
     }
 
     /// Waits for something to happen: whether the daemon wrote, and which sandboxes spoke or died.
-    fn wait(&self) -> nix::Result<(bool, Vec<(u32, bool)>)> {
+    fn wait(&mut self) -> nix::Result<(bool, Vec<(u32, bool)>)> {
         let mut fds = vec![PollFd::new(self.daemon.as_fd(), PollFlags::POLLIN)];
         let mut owners = Vec::new();
         for (slot, sandbox) in &self.sandboxes {
@@ -161,9 +167,13 @@ impl Forker {
                 owners.push((*slot, false));
             }
         }
-        let timeout =
-            if self.lingering.is_empty() { PollTimeout::NONE } else { PollTimeout::from(REMOVE_RETRY_MS) };
+        let timeout = match (self.resting, self.lingering.is_empty()) {
+            (true, _) => PollTimeout::from(REST_MS),
+            (false, false) => PollTimeout::from(REMOVE_RETRY_MS),
+            (false, true) => PollTimeout::NONE,
+        };
         match poll(&mut fds, timeout) {
+            Ok(0) => self.resting = false,
             Ok(_) | Err(nix::Error::EINTR) => {}
             Err(error) => return Err(error),
         }
@@ -264,6 +274,7 @@ impl Forker {
         fds.push(logs.as_fd());
         fds.extend(files.iter().map(AsFd::as_fd));
         self.daemon.send(&ForkerReply::Launched { sandbox: id }, &fds)?;
+        self.resting = true;
         Ok(())
     }
 
@@ -280,9 +291,7 @@ impl Forker {
             let unserved = self.waiting.iter().map(|(_, spec)| spec.tmp_mb);
             let size = match unserved.into_iter().find(|size| wanted(*size) > coming(*size)) {
                 Some(size) => size,
-                None if self.parking && building.len() + parked.len() < self.config.parked as usize => {
-                    self.config.tmp_mb
-                }
+                None if self.parking && self.wants_more(building.len() + parked.len()) => self.config.tmp_mb,
                 None => return,
             };
             if let Err(problem) = self.start_build(size) {
@@ -290,6 +299,12 @@ impl Forker {
                 return;
             }
         }
+    }
+
+    /// Whether the park is refilled now: at leisure, but at once when half of it is gone.
+    fn wants_more(&self, parked: usize) -> bool {
+        let wanted = self.config.parked as usize;
+        parked < wanted && (!self.resting || parked * 2 <= wanted)
     }
 
     fn in_phase(&self, fits: impl Fn(&Phase) -> bool) -> Vec<u32> {
