@@ -97,6 +97,7 @@ fn root_with(program: &Path, name: &str) -> Result<PathBuf, Fault> {
 
 /// What a container engine would ask for: all namespaces, no capabilities, limits, the usual mounts.
 fn bundle() -> serde_json::Value {
+    let namespaces = ["pid", "network", "ipc", "uts", "mount"].map(|kind| json!({"type": kind}));
     json!({
         "ociVersion": "1.0.2",
         "process": {
@@ -111,7 +112,7 @@ fn bundle() -> serde_json::Value {
         ],
         "linux": {
             "resources": {"memory": {"limit": 536_870_912}, "pids": {"limit": 1024}},
-            "namespaces": ["pid", "network", "ipc", "uts", "mount"].map(|kind| json!({"type": kind})),
+            "namespaces": namespaces,
             "maskedPaths": ["/proc/kcore", "/proc/keys", "/proc/timer_list"],
             "readonlyPaths": ["/proc/sys", "/proc/bus"]
         }
