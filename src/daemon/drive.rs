@@ -31,18 +31,29 @@ pub(crate) trait Driver {
 /// Runs a machine until it is done or nobody can send to it any more.
 pub(crate) async fn drive<D: Driver>(driver: &mut D, inbox: &mut Receiver<D::Message>) {
     let mut todo = Todo { actions: Vec::new(), batch: Vec::new(), events: Vec::new() };
+    // One timer for the life of the loop: deadlines mostly move away before they are due, and setting a timer for each
+    // of them cost more than finding out, at the earlier one, that nothing is due yet.
+    let timer = tokio::time::sleep_until(clock::instant(clock::now()));
+    tokio::pin!(timer);
+    let mut armed = None;
     while !driver.is_done() {
         let wake = driver.machine().wake_at();
-        let message = match wake {
-            None => inbox.recv().await,
-            Some(at) => tokio::select! {
-                biased;
-                message = inbox.recv() => message,
-                () = tokio::time::sleep_until(clock::instant(at)) => {
+        if let Some(at) = wake
+            && armed.is_none_or(|armed| at < armed)
+        {
+            timer.as_mut().reset(clock::instant(at));
+            armed = Some(at);
+        }
+        let message = tokio::select! {
+            biased;
+            message = inbox.recv() => message,
+            () = &mut timer, if armed.is_some() => {
+                armed = None;
+                if wake.is_some_and(|at| at <= clock::now()) {
                     elapse(driver, &mut todo);
-                    continue;
                 }
-            },
+                continue;
+            }
         };
         let Some(message) = message else { return };
         if let Some(event) = driver.admit(message) {

@@ -28,6 +28,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -210,6 +211,8 @@ struct Environment {
     run: Run,
     desk: Desk,
     flights: BTreeMap<RequestId, Flight>,
+    /// The caller has its answer, the runtime has not asked for its next event yet.
+    answered: bool,
     /// An initialisation failed and nobody has heard of it yet.
     init_failed: bool,
     /// A runtime that was started again initialises without the CPU limit, until it gets the event.
@@ -244,6 +247,7 @@ impl Environment {
             run: Run::FIRST,
             desk: Desk::default(),
             flights: BTreeMap::new(),
+            answered: false,
             init_failed: false,
             unthrottled: false,
             dead: false,
@@ -278,6 +282,9 @@ impl Environment {
     /// Whatever is still waiting for this environment gets an answer.
     fn end(&mut self) {
         self.desk = Desk::default();
+        if std::mem::take(&mut self.answered) {
+            self.revision.finishing.fetch_sub(1, Ordering::Relaxed);
+        }
         for (request_id, mut flight) in std::mem::take(&mut self.flights) {
             match flight.held {
                 Some((outcome, failed)) => {
@@ -351,7 +358,9 @@ impl Environment {
         if flight.invocation.wants_log || ends_the_runtime {
             flight.held = Some((outcome, failed));
         } else {
-            self.scheduler.tell(Told::Answered { environment: self.id, revision: self.revision.id });
+            // Counted by the scheduler before it starts another environment for a caller who is already back.
+            self.revision.finishing.fetch_add(1, Ordering::Relaxed);
+            self.answered = true;
             let payload = outcome.into_payload(request_id);
             flight.invocation.answer(Answer { payload, failed, log_tail: None });
         }
@@ -378,7 +387,8 @@ impl Environment {
         let Some(flight) = self.flights.remove(&request_id) else { return };
         let mut invocation = flight.invocation;
         // First, so that a caller who comes right back is given this environment.
-        self.scheduler.tell(Told::Released { environment: self.id, invocation: invocation.id });
+        let answered = std::mem::take(&mut self.answered).then(|| Arc::clone(&self.revision));
+        self.scheduler.tell(Told::Released { environment: self.id, invocation: invocation.id, answered });
         if let Some((outcome, failed)) = flight.held {
             invocation.answer(Answer { payload: outcome.into_payload(request_id), failed, log_tail: tail });
         }

@@ -190,6 +190,7 @@ impl Functions {
             runtime_version: runtime_version(&runtime, &served),
             runtime_version_arn: runtime_version_arn(&self.home.region, &runtime, &served),
             region: self.home.region.clone(),
+            finishing: std::sync::atomic::AtomicU32::new(0),
             runtime,
             served,
         }
