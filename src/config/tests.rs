@@ -57,6 +57,9 @@ fn keys_and_config_agree() {
             "sandbox.uid_base" => Some("100000"),
             "sandbox.uid_count" => Some("70000"),
             "auth" => Some("\"none\""),
+            "network.range" => Some("\"10.0.0.0/8\""),
+            "network.deny" | "network.allow" => Some("[\"192.0.2.0/24\"]"),
+            "network.dns" => Some("[\"192.0.2.1\"]"),
             _ => None,
         };
         let value = special.map_or_else(

@@ -84,7 +84,7 @@ pub(crate) async fn run(
     shared.metrics.environments.inc();
     shared.metrics.cold_start(&revision.name);
     let (sender, mut receiver) = inbox;
-    let Launched { control, runtime, door, logs, memory_peak, oom_events, cpu, gone, .. } = launched;
+    let Launched { control, runtime, door, logs, memory_peak, oom_events, cpu, names, gone } = launched;
     let control = Arc::new(control);
     let mut tasks = JoinSet::new();
     tasks.spawn(forward_reports(Arc::clone(&control), sender.clone()));
@@ -93,6 +93,9 @@ pub(crate) async fn run(
             let pipe = Arc::new(pipe);
             tasks.spawn(watch_output(Arc::clone(&pipe), sender.clone()));
             tasks.spawn(serve_runtime(runtime, sender.clone()));
+            if let Some(names) = names {
+                tasks.spawn(super::dns::serve(names, Arc::clone(&shared.resolvers)));
+            }
             let metadata_token = random::hex::<16>();
             let door_key =
                 crate::http::door::Key { environment: sandbox, metadata_token: metadata_token.clone() };
@@ -130,6 +133,7 @@ async fn launch(
         runtime: revision.runtime.clone(),
         memory_mb: revision.memory_mb,
         tmp_mb: revision.tmp_mb,
+        network: shared.network.class_of(&revision.name),
     };
     shared.sandboxes.launch(sandbox, spec).await
 }

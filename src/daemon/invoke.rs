@@ -12,10 +12,12 @@ use super::random;
 use super::revision::Revision;
 use super::sandboxes::Sandboxes;
 use super::scheduler::SchedulerHandle;
+use crate::config::Network;
 use bytes::Bytes;
 use hearth_logic::InvocationId;
 use hearth_logic::admission::Reason;
 use hearth_runtime_api::RequestId;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::oneshot;
@@ -36,6 +38,10 @@ pub(crate) struct Shared {
     pub(crate) scheduler: SchedulerHandle,
     /// Functions as they can be invoked.
     pub(crate) functions: super::functions::Functions,
+    /// Which function may reach what.
+    pub(crate) network: Network,
+    /// Who is asked for names.
+    pub(crate) resolvers: Arc<[SocketAddr]>,
     /// Whether control groups have v2's form.
     pub(crate) pure_v2: bool,
     /// The last invocation number handed out.

@@ -5,6 +5,7 @@
 pub(crate) mod clock;
 pub(crate) mod code;
 pub(crate) mod credentials;
+mod dns;
 mod drive;
 mod environment;
 pub(crate) mod functions;

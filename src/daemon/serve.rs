@@ -18,7 +18,7 @@ use crate::runtimes::{Interpreter, Language, Missing, Runtimes, discover};
 use crate::store::{Blobs, Layout, RunInfo, Store, Unpacker, collect_garbage};
 use hearth_api::arn::Home;
 use hearth_sandbox::forker::client::Forker;
-use hearth_sandbox::{ForkerConfig, privileges};
+use hearth_sandbox::{ForkerConfig, NatSpec, privileges};
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
@@ -135,7 +135,27 @@ fn forker_config(config: &Config, layout: &Layout, runtimes: &Runtimes, open_fil
         nofile: sandbox.nofile,
         sandboxes_max: u32::try_from(fit).unwrap_or(u32::MAX),
         runtimes: runtimes.mounts(),
+        network: config.network.class,
+        nat: config.network.is_needed().then(|| NatSpec {
+            range: config.network.range.clone(),
+            deny: config.network.deny.clone(),
+            allow: config.network.allow.clone(),
+            // Slots of sandboxes that are being buried are not free yet.
+            addresses: 2 * (config.limits.environments_max + sandbox.parked),
+        }),
     }
+}
+
+/// Who is asked for the names that functions ask for.
+fn resolvers(config: &Config) -> Vec<SocketAddr> {
+    let host = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let resolvers = config.network.resolvers(&host);
+    if resolvers.is_empty() && config.network.is_needed() {
+        tracing::warn!(
+            "this host names no resolver: functions cannot look names up (`network.dns` names some)"
+        );
+    }
+    resolvers
 }
 
 /// Uid and gid that the daemon runs as: the configured user's, else the first of the reserved range.
@@ -177,6 +197,8 @@ async fn run(started: Started) -> Result<(), Problem> {
         scheduler: scheduler.clone(),
         functions,
         pure_v2,
+        resolvers: resolvers(&config).into(),
+        network: config.network.clone(),
         invocations: AtomicU64::new(0),
     });
     let limits = config.scheduler_limits(open_files.saturating_sub(FDS_OWN) / FDS_PER_ENVIRONMENT);

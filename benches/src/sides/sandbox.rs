@@ -12,7 +12,7 @@ use crate::world::World;
 use hearth_sandbox::forker::client::Forker;
 use hearth_sandbox::spec::{ForkerReply, ForkerRequest, InitReport, ProcessSpec};
 use hearth_sandbox::{
-    Channel, Digest, Exit, ForkerConfig, InitRequest, LaunchSpec, RuntimeMount, SandboxId,
+    Channel, Digest, Exit, ForkerConfig, InitRequest, LaunchSpec, NatSpec, NetworkClass, RuntimeMount, SandboxId,
 };
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -57,6 +57,13 @@ impl Sandboxed {
             pids_max: LIMIT,
             nofile: LIMIT,
             sandboxes_max: UID_COUNT - 1,
+            network: NetworkClass::Nat,
+            nat: Some(NatSpec {
+                range: "100.64.0.0/10".into(),
+                deny: Vec::new(),
+                allow: Vec::new(),
+                addresses: UID_COUNT,
+            }),
             runtimes: vec![RuntimeMount { name: RUNTIME.into(), prefix: None, files: Vec::new() }],
         };
         let forker = Forker::start(&config, None).map_err(Fault::system("start a forker"))?;
@@ -67,7 +74,7 @@ impl Sandboxed {
     fn once(&mut self) -> Result<(), Fault> {
         self.last += 1;
         let sandbox = SandboxId(self.last);
-        let spec = LaunchSpec { code: CODE, runtime: RUNTIME.into(), memory_mb: 512, tmp_mb: TMP_MB };
+        let spec = LaunchSpec { code: CODE, runtime: RUNTIME.into(), memory_mb: 512, tmp_mb: TMP_MB, network: NetworkClass::Nat };
         self.ask(&ForkerRequest::Launch { sandbox, spec })?;
         let (reply, mut fds) = self.hear()?;
         if reply != (ForkerReply::Launched { sandbox }) || fds.is_empty() {

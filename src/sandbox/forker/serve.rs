@@ -7,8 +7,11 @@ use super::build::{Build, read_bounded, write_maps};
 use crate::cgroup::{Group, Groups, Layout};
 use crate::channel::{self, Channel, ChannelError};
 use crate::mounts::{self, Trees};
+use crate::nat::Nat;
 use crate::seccomp::Filters;
-use crate::spec::{ForkerConfig, ForkerReply, ForkerRequest, InitReport, InitRequest, LaunchSpec, SandboxId};
+use crate::spec::{
+    ForkerConfig, ForkerReply, ForkerRequest, InitReport, InitRequest, LaunchSpec, NetworkClass, SandboxId,
+};
 use crate::sys::{self, Forked};
 use nix::fcntl::{OFlag, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -71,8 +74,21 @@ struct Sandbox {
     mounts: File,
     logs: Option<OwnedFd>,
     group: Group,
-    tmp_mb: u32,
+    kind: Kind,
     phase: Phase,
+}
+
+/// What must be right about a sandbox when it is built; all else is set at the hand-over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Kind {
+    tmp_mb: u32,
+    network: NetworkClass,
+}
+
+impl From<&LaunchSpec> for Kind {
+    fn from(spec: &LaunchSpec) -> Self {
+        Self { tmp_mb: spec.tmp_mb, network: spec.network }
+    }
 }
 
 struct Forker {
@@ -85,6 +101,7 @@ struct Forker {
     unpacked: OwnedFd,
     images: OwnedFd,
     own_mounts: File,
+    nat: Option<Nat>,
     sandboxes: BTreeMap<u32, Sandbox>,
     waiting: VecDeque<(SandboxId, LaunchSpec)>,
     /// Groups in which the kernel still saw a member when they were to be removed.
@@ -112,6 +129,7 @@ impl Forker {
         super::tmp::ensure_template(images.as_fd(), config.tmp_mb)
             .map_err(|error| format!("the image of /tmp: {error}"))?;
         let filters = Filters::compile()?;
+        let nat = config.nat.as_ref().map(|spec| Nat::set_up(&config.instance, spec)).transpose()?;
         let own_mounts = File::open("/proc/self/ns/mnt")?;
         let cgroups = if groups.is_pure() { "v2" } else { "hybrid" };
         daemon.send(&ForkerReply::Welcome { cgroups: cgroups.to_owned() }, &[])?;
@@ -125,6 +143,7 @@ impl Forker {
             unpacked,
             images,
             own_mounts,
+            nat,
             sandboxes: BTreeMap::new(),
             waiting: VecDeque::new(),
             lingering: Vec::new(),
@@ -143,6 +162,7 @@ impl Forker {
                     self.bury(slot)?;
                 }
             }
+            self.mend_firewall()?;
             if from_daemon {
                 match self.daemon.receive() {
                     Ok(Some((request, _))) => self.obey(request)?,
@@ -152,6 +172,17 @@ impl Forker {
                 }
             }
             self.lingering.retain(|(_, group)| !group.remove());
+        }
+    }
+
+    /// Puts the rules back if somebody (a firewall's reload) took them away.
+    fn mend_firewall(&mut self) -> Result<(), Problem> {
+        let Some(nat) = &mut self.nat else { return Ok(()) };
+        match nat.mend() {
+            Ok(false) => Ok(()),
+            Ok(true) => Ok(self.daemon.send(&ForkerReply::FirewallMended, &[])?),
+            // Sandboxes with a network but without rules must not go on.
+            Err(problem) => Err(format!("the firewall rules cannot be put back: {problem}").into()),
         }
     }
 
@@ -166,6 +197,10 @@ impl Forker {
                 fds.push(PollFd::new(channel.as_fd(), PollFlags::POLLIN));
                 owners.push((*slot, false));
             }
+        }
+        if let Some(nat) = &self.nat {
+            // Only wakes; `mend_firewall` looks.
+            fds.push(PollFd::new(nat.watch.as_fd(), PollFlags::POLLIN));
         }
         let timeout = match (self.resting, self.lingering.is_empty()) {
             (true, _) => PollTimeout::from(REST_MS),
@@ -216,6 +251,9 @@ impl Forker {
         if !self.trees.knows(&spec.runtime) {
             return Err(format!("no runtime {:?} on this host", spec.runtime));
         }
+        if spec.network == NetworkClass::Nat && self.nat.is_none() {
+            return Err("no sandbox of this daemon has a network".to_owned());
+        }
         if spec.tmp_mb == 0 || spec.tmp_mb > TMP_MB_MAX || spec.memory_mb == 0 {
             return Err("a size is out of range".to_owned());
         }
@@ -233,8 +271,8 @@ impl Forker {
     fn serve_waiting(&mut self) -> Result<(), Problem> {
         let mut at = 0;
         while at < self.waiting.len() {
-            let tmp_mb = self.waiting[at].1.tmp_mb;
-            let fits = |s: &Sandbox| matches!(s.phase, Phase::Parked { .. }) && s.tmp_mb == tmp_mb;
+            let kind = Kind::from(&self.waiting[at].1);
+            let fits = |s: &Sandbox| matches!(s.phase, Phase::Parked { .. }) && s.kind == kind;
             let Some(slot) = self.sandboxes.iter().find(|(_, s)| fits(s)).map(|(slot, _)| *slot) else {
                 at += 1;
                 continue;
@@ -270,9 +308,11 @@ impl Forker {
             return Err("already handed over".into());
         };
         let mut fds: Vec<BorrowedFd<'_>> = vec![channel.as_fd()];
-        fds.extend(listeners.iter().map(AsFd::as_fd));
+        let (doors, names) = listeners.split_at(NetworkClass::None.listeners());
+        fds.extend(doors.iter().map(AsFd::as_fd));
         fds.push(logs.as_fd());
         fds.extend(files.iter().map(AsFd::as_fd));
+        fds.extend(names.iter().map(AsFd::as_fd));
         self.daemon.send(&ForkerReply::Launched { sandbox: id }, &fds)?;
         self.resting = true;
         Ok(())
@@ -281,21 +321,24 @@ impl Forker {
     /// Keeps enough sandboxes under construction for those who wait and for the park.
     fn refill(&mut self) {
         loop {
-            let building: Vec<u32> = self.in_phase(|phase| matches!(phase, Phase::Building));
-            let parked: Vec<u32> = self.in_phase(|phase| matches!(phase, Phase::Parked { .. }));
+            let building: Vec<Kind> = self.in_phase(|phase| matches!(phase, Phase::Building));
+            let parked: Vec<Kind> = self.in_phase(|phase| matches!(phase, Phase::Parked { .. }));
             if building.len() >= BUILDING_MAX || self.sandboxes.len() >= self.config.sandboxes_max as usize {
                 return;
             }
-            let coming = |size: u32| building.iter().filter(|tmp_mb| **tmp_mb == size).count();
-            let wanted = |size: u32| self.waiting.iter().filter(|(_, spec)| spec.tmp_mb == size).count();
-            let unserved = self.waiting.iter().map(|(_, spec)| spec.tmp_mb);
-            let size = match unserved.into_iter().find(|size| wanted(*size) > coming(*size)) {
-                Some(size) => size,
-                None if self.parking && self.wants_more(building.len() + parked.len()) => self.config.tmp_mb,
+            let coming = |kind: Kind| building.iter().filter(|other| **other == kind).count();
+            let wanted =
+                |kind: Kind| self.waiting.iter().filter(|(_, spec)| Kind::from(spec) == kind).count();
+            let mut unserved = self.waiting.iter().map(|(_, spec)| Kind::from(spec));
+            let kind = match unserved.find(|kind| wanted(*kind) > coming(*kind)) {
+                Some(kind) => kind,
+                None if self.parking && self.wants_more(building.len() + parked.len()) => {
+                    Kind { tmp_mb: self.config.tmp_mb, network: self.config.network }
+                }
                 None => return,
             };
-            if let Err(problem) = self.start_build(size) {
-                self.build_failed(size, &problem.to_string());
+            if let Err(problem) = self.start_build(kind) {
+                self.build_failed(kind, &problem.to_string());
                 return;
             }
         }
@@ -307,14 +350,14 @@ impl Forker {
         parked < wanted && (!self.resting || parked * 2 <= wanted)
     }
 
-    fn in_phase(&self, fits: impl Fn(&Phase) -> bool) -> Vec<u32> {
-        self.sandboxes.values().filter(|s| fits(&s.phase)).map(|s| s.tmp_mb).collect()
+    fn in_phase(&self, fits: impl Fn(&Phase) -> bool) -> Vec<Kind> {
+        self.sandboxes.values().filter(|s| fits(&s.phase)).map(|s| s.kind).collect()
     }
 
     /// One who waits for this size is told; if nobody does, parking pauses until the next launch.
-    fn build_failed(&mut self, tmp_mb: u32, detail: &str) {
+    fn build_failed(&mut self, kind: Kind, detail: &str) {
         self.parking = false;
-        if let Some(at) = self.waiting.iter().position(|(_, spec)| spec.tmp_mb == tmp_mb) {
+        if let Some(at) = self.waiting.iter().position(|(_, spec)| Kind::from(spec) == kind) {
             if let Some((sandbox, _)) = self.waiting.remove(at) {
                 self.fail(sandbox, detail.to_owned()).ok();
             }
@@ -329,16 +372,16 @@ impl Forker {
         slots.find(|slot| !self.sandboxes.contains_key(slot) && !lingers(slot))
     }
 
-    fn start_build(&mut self, tmp_mb: u32) -> Result<(), Problem> {
+    fn start_build(&mut self, kind: Kind) -> Result<(), Problem> {
         let slot = self.free_slot().ok_or("all uids of the reserved range are in use")?;
         let group = self.groups.create(slot, self.config.pids_max)?;
-        match self.fork_sandbox(tmp_mb, &group) {
+        match self.fork_sandbox(kind, &group) {
             Ok((pid, pidfd, channel, logs, mounts)) => {
                 let phase = Phase::Building;
                 let (channel, logs) = (Some(channel), Some(logs));
-                let sandbox = Sandbox { pid, pidfd, channel, mounts, logs, group, tmp_mb, phase };
+                let sandbox = Sandbox { pid, pidfd, channel, mounts, logs, group, kind, phase };
                 self.sandboxes.insert(slot, sandbox);
-                Ok(())
+                self.connect(slot, pid, kind)
             }
             Err(problem) => {
                 group.remove();
@@ -347,10 +390,21 @@ impl Forker {
         }
     }
 
+    /// Gives a sandbox that has just been forked its link, if it is to have one; without it there is no sandbox.
+    fn connect(&mut self, slot: u32, pid: i32, kind: Kind) -> Result<(), Problem> {
+        let (Some(nat), NetworkClass::Nat) = (&self.nat, kind.network) else { return Ok(()) };
+        let connected = nat.connect(slot, pid);
+        if let (Err(_), Some(sandbox)) = (&connected, self.sandboxes.get_mut(&slot)) {
+            sys::pidfd_kill(sandbox.pidfd.as_fd()).ok();
+            sandbox.channel = None;
+        }
+        connected
+    }
+
     #[expect(clippy::type_complexity, reason = "used once, taken apart at once")]
     fn fork_sandbox(
         &self,
-        tmp_mb: u32,
+        kind: Kind,
         group: &Group,
     ) -> Result<(i32, OwnedFd, Channel<InitRequest, InitReport>, OwnedFd, File), Problem> {
         let doors = group.doors()?;
@@ -371,7 +425,8 @@ impl Forker {
                     doors: &doors,
                     logs: &logs,
                     null: &self.null,
-                    tmp_mb,
+                    tmp_mb: kind.tmp_mb,
+                    network: kind.network,
                     nofile: self.config.nofile,
                     pids_max: self.config.pids_max,
                 };
@@ -393,7 +448,7 @@ impl Forker {
         if !matches!(poll(&mut poll_fd, PollTimeout::ZERO), Ok(1)) {
             return;
         }
-        let tmp_mb = sandbox.tmp_mb;
+        let kind = sandbox.kind;
         let detail = match channel.receive() {
             Ok(Some((InitReport::MapMe, _))) => {
                 let mapped = write_maps(sandbox.pid, self.config.uid_base + slot);
@@ -404,7 +459,7 @@ impl Forker {
                     Err(problem) => format!("uid maps: {problem}"),
                 }
             }
-            Ok(Some((InitReport::Parked, listeners))) if listeners.len() == 2 => {
+            Ok(Some((InitReport::Parked, listeners))) if listeners.len() == kind.network.listeners() => {
                 sandbox.phase = Phase::Parked { listeners };
                 if let Err(problem) = self.serve_waiting() {
                     eprintln!("hearth forker: {problem}");
@@ -418,7 +473,7 @@ impl Forker {
         };
         sys::pidfd_kill(sandbox.pidfd.as_fd()).ok();
         sandbox.channel = None;
-        self.build_failed(tmp_mb, &detail);
+        self.build_failed(kind, &detail);
     }
 
     /// A sandbox's pid 1 is dead, and with it all its processes and mounts: remove the rest.
@@ -431,7 +486,7 @@ impl Forker {
         match sandbox.phase {
             Phase::Given(id) => Ok(self.daemon.send(&ForkerReply::Destroyed { sandbox: id }, &[])?),
             Phase::Building if sandbox.channel.is_some() => {
-                self.build_failed(sandbox.tmp_mb, "a sandbox under construction died");
+                self.build_failed(sandbox.kind, "a sandbox under construction died");
                 Ok(())
             }
             Phase::Building | Phase::Parked { .. } => Ok(()),
@@ -449,5 +504,8 @@ impl Forker {
             }
         }
         self.groups.remove();
+        if let Some(nat) = &self.nat {
+            nat.remove();
+        }
     }
 }
