@@ -63,6 +63,7 @@ install_packages() {
     has ip iproute2
     has losetup mount
     has unshare util-linux
+    PATH=$PATH:/usr/sbin:/sbin has nft nftables
     has node nodejs
     if ! python3 -c 'import ensurepip, venv' >/dev/null 2>&1; then missing+=(python3-venv); fi
     if ! python3 -m pip --version >/dev/null 2>&1; then missing+=(python3-pip); fi
