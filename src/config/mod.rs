@@ -13,5 +13,5 @@ mod render;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use check::{Auth, Config, LogFormat};
+pub(crate) use check::{Auth, Config, Endpoints, LogFormat};
 pub(crate) use render::{render_reference, render_sample};

@@ -7,6 +7,7 @@ pub(crate) mod code;
 pub(crate) mod credentials;
 mod drive;
 mod environment;
+pub(crate) mod fetch;
 pub(crate) mod functions;
 pub(crate) mod invoke;
 pub(crate) mod logs;
