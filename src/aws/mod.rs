@@ -12,6 +12,8 @@ mod remote;
 pub(crate) mod s3;
 mod sign;
 pub(crate) mod surroundings;
+#[cfg(test)]
+mod tests;
 mod xml;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};

@@ -192,7 +192,7 @@ impl S3 {
         Err(S3Error::Redirect { endpoint: origin(&uri), to: uri.to_string(), why: "it is one too many" })
     }
 
-    fn address(&self, object: &Object) -> Option<Uri> {
+    pub(super) fn address(&self, object: &Object) -> Option<Uri> {
         let amazon = Endpoint::https(&format!("s3.{}.amazonaws.com", self.region));
         let base = self.endpoint.as_ref().unwrap_or(&amazon);
         // A dot in a bucket's name is one name too many for the certificate; capitals do not survive in a host.
