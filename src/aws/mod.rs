@@ -4,6 +4,8 @@
 //! service is one file over these three. Deliberately absent: what is done with the answers, and functions as a notion.
 //! The daemon's own credentials stay here; nothing in this room is ever put into a function's environment.
 
+#[cfg(test)]
+mod client_tests;
 pub(crate) mod credentials;
 pub(crate) mod endpoint;
 pub(crate) mod http;
@@ -12,8 +14,6 @@ mod remote;
 pub(crate) mod s3;
 mod sign;
 pub(crate) mod surroundings;
-#[cfg(test)]
-mod tests;
 mod xml;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};

@@ -1,7 +1,7 @@
 //! Brings a package from an object store into the store of packages: streamed to disk, bounded, checked, tried again.
 //!
-//! Never holds more than a few pieces in memory. Whoever asked may go away at any moment; what had arrived then goes,
-//! too. Whether the bytes are a package is not judged here.
+//! Never holds more than a few pieces in memory. A fetch that is given up at any moment leaves nothing on disk. Whether
+//! the bytes are a package is not judged here.
 
 use crate::aws::credentials::Chain;
 use crate::aws::endpoint::Endpoint;
@@ -198,4 +198,61 @@ fn compare(arrived: &Arrived, sums: &Sums, object: &Object) -> Result<(), FetchE
     ];
     let wrong = found.iter().find(|(_, said, found)| said.as_ref().is_some_and(|said| said != found));
     wrong.map_or(Ok(()), |(sum, ..)| Err(FetchError::Differs { object: object.clone(), sum }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::s3::Addressing;
+    use crate::store::tests::Fixture;
+    use std::path::PathBuf;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    const HALF: usize = 100_000;
+
+    /// A fetcher whose store sends half an object and then nothing, and the directory of what arrives.
+    async fn stalled(fixture: &Fixture) -> (Fetcher, PathBuf) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let endpoint = Endpoint::parse(&format!("http://{}", listener.local_addr().expect("bound")));
+        tokio::spawn(async move {
+            let mut open = Vec::new();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                stream.read(&mut [0; 4096]).await.expect("reads");
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 2 * HALF);
+                stream.write_all(head.as_bytes()).await.expect("writes");
+                stream.write_all(&[0; HALF]).await.expect("writes");
+                open.push(stream);
+            }
+        });
+        let endpoints = Endpoints { s3: endpoint, s3_addressing: Addressing::Auto, timeout_s: 300 };
+        let around = Surroundings::new([("AWS_EC2_METADATA_DISABLED".to_owned(), "true".to_owned())]);
+        let fetcher = Fetcher::new(&endpoints, "us-east-1", around, fixture.blobs.clone()).expect("a fetcher");
+        (fetcher, fixture.scratch.path().join("blobs/tmp"))
+    }
+
+    async fn until(condition: impl Fn() -> bool) {
+        for _ in 0..1_500 {
+            if condition() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("not within half a minute");
+    }
+
+    #[tokio::test]
+    async fn a_fetch_that_is_given_up_leaves_nothing() {
+        let fixture = Fixture::new();
+        let (fetcher, arriving) = stalled(&fixture).await;
+        let object = Object { bucket: "b".into(), key: "k".into(), version: None };
+        let fetch = tokio::spawn(async move { fetcher.fetch(&object).await.map(drop) });
+        let sizes = || -> Vec<u64> {
+            let entries = std::fs::read_dir(&arriving).expect("there").flatten();
+            entries.filter_map(|entry| Some(entry.metadata().ok()?.len())).collect()
+        };
+        until(|| sizes() == [HALF as u64]).await;
+        fetch.abort();
+        until(|| sizes().is_empty()).await;
+        assert!(fetch.await.expect_err("given up").is_cancelled());
+    }
 }

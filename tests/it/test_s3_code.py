@@ -490,19 +490,3 @@ def test_a_kill_in_the_middle_leaves_nothing(start_daemon, store, python):
     assert temporary_files(daemon) == []
     assert list((daemon.state / "blobs" / "sha256").iterdir()) == []
     assert error_of(daemon.client().get_function, FunctionName="killed")[0] == 404
-
-
-def test_a_client_that_goes_away_ends_the_fetch(start_daemon, store, python):
-    daemon = start_daemon(environment={"AWS_ENDPOINT_URL_S3": store.endpoint})
-    import http.client
-
-    over = threading.Event()
-    store.answers["gone.zip"] = stores.stalled(stores.head(200, {"Content-Length": 1_000_000}) + bytes(500_000), over)
-    connection = http.client.HTTPConnection(*daemon.address, timeout=30)
-    body = {"FunctionName": "gone", "Role": ROLE, "Runtime": python, "Handler": "index.handler"}
-    body["Code"] = {"S3Bucket": "bucket", "S3Key": "gone.zip"}
-    connection.request("POST", "/2015-03-31/functions", json.dumps(body))
-    waiting.until(lambda: any(it.stat().st_size == 500_000 for it in temporary_files(daemon)), "half of it is on disk")
-    connection.close()
-    waiting.until(lambda: temporary_files(daemon) == [], "the temporary file is gone")
-    over.set()
