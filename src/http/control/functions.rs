@@ -298,7 +298,7 @@ impl Control {
             if let Err(error) = shared.functions.commit(change).await {
                 return tracing::error!(function = %name, %error, "an update could not be finished");
             }
-            if let Err(Unavailable::Store(error)) = shared.functions.admit(&record) {
+            if let Err(Unavailable::Store(error)) = shared.functions.settled(&record) {
                 tracing::error!(function = %name, %error, "an update could not be taken up");
             }
         });
