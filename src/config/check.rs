@@ -2,6 +2,8 @@
 
 use super::merge::{ConfigError, Merge, Origin, Origins, Problem, Value};
 use super::network::Network;
+use crate::aws::endpoint::Endpoint;
+use crate::aws::s3::Addressing;
 use hearth_logic::SchedulerLimits;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -39,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) network: Network,
     /// `[logs]`.
     pub(crate) logs: Logs,
+    /// `[endpoints]`.
+    pub(crate) endpoints: Endpoints,
     /// `[runtimes] missing`.
     pub(crate) missing_runtime: MissingRuntime,
     interpreters: BTreeMap<String, PathBuf>,
@@ -116,6 +120,17 @@ pub(crate) struct Logs {
     pub(crate) keep_files: u32,
     /// Age at which closed files go, days.
     pub(crate) retention_days: u64,
+}
+
+/// `[endpoints]`: services that the daemon asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Endpoints {
+    /// Address of the object store; none for the environment's, or Amazon's.
+    pub(crate) s3: Option<Endpoint>,
+    /// How buckets are named in addresses.
+    pub(crate) s3_addressing: Addressing,
+    /// How long a service may be silent, seconds.
+    pub(crate) timeout_s: u64,
 }
 
 /// What happens to a function whose runtime is not there.
@@ -288,6 +303,15 @@ fn build(it: &Reader<'_>) -> Config {
             max_file_mb: it.number("logs.max_file_mb"),
             keep_files: it.small("logs.keep_files"),
             retention_days: it.number("logs.retention_days"),
+        },
+        endpoints: Endpoints {
+            s3: it.optional_text("endpoints.s3").as_deref().and_then(Endpoint::parse),
+            s3_addressing: match it.text("endpoints.s3_addressing").as_str() {
+                "path" => Addressing::Path,
+                "virtual" => Addressing::Virtual,
+                _ => Addressing::Auto,
+            },
+            timeout_s: it.number("endpoints.timeout_s"),
         },
         missing_runtime: match it.text("runtimes.missing").as_str() {
             "substitute" => MissingRuntime::Substitute,

@@ -72,6 +72,7 @@ fn shown(key: &Key) -> String {
         (Fallback::Integer(number), _) => number.to_string(),
         (Fallback::Empty, _) => "[]".into(),
         (Fallback::Unset(_), Kind::Integer(..)) => "8192".into(),
+        (Fallback::Unset(_), Kind::Endpoint) => "\"http://127.0.0.1:9000\"".into(),
         (Fallback::Unset(_), _) => "\"hearth\"".into(),
     }
 }

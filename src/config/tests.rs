@@ -68,6 +68,7 @@ fn keys_and_config_agree() {
                 (Kind::Integer(min, _), _) => min.to_string(),
                 (Kind::Choice(words), _) => format!("{:?}", words[1]),
                 (Kind::List, _) => "[\"x\"]".into(),
+                (Kind::Endpoint, _) => "\"http://x:9\"".into(),
                 (Kind::Text | Kind::Path | Kind::Address, _) => "\"x\"".into(),
             },
             str::to_owned,

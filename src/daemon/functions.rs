@@ -19,7 +19,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 /// Writers of different functions rarely meet; those of one function always take turns.
 const GATES: usize = 64;
-/// Functions kept in memory; the longest unused go first when it is passed.
+/// Functions kept in memory. When it is passed, one that nothing runs of goes; it is read again when it is invoked.
 const CACHED_MAX: usize = 10_000;
 
 /// Why a function cannot be invoked.
@@ -38,6 +38,8 @@ pub(crate) enum Unavailable {
 struct Entry {
     function: FunctionId,
     revision: Arc<Revision>,
+    /// Its reservation holds whether it runs or not, so the scheduler must go on knowing it.
+    reserves: bool,
 }
 
 /// See the module.
@@ -103,6 +105,12 @@ impl Functions {
         self.gates[usize::try_from(hasher.finish() % GATES as u64).unwrap_or(0)].lock().await
     }
 
+    /// A function was created or updated. One that was never invoked stays on disk alone: there may be very many.
+    pub(crate) fn settled(&self, record: &FunctionRecord) -> Result<(), Unavailable> {
+        let known = self.cached(&record.name).is_some() || record.reserved_concurrency.is_some();
+        if known { self.admit(record).map(drop) } else { Ok(()) }
+    }
+
     /// From now on this state of the function serves. Called after it is on disk, within the function's turn.
     pub(crate) fn admit(&self, record: &FunctionRecord) -> Result<Arc<Revision>, Unavailable> {
         if matches!(record.state.kind, StateKind::Pending | StateKind::Failed | StateKind::Inactive) {
@@ -128,14 +136,16 @@ impl Functions {
         if entries.len() >= CACHED_MAX && old.is_none() {
             self.make_room(&mut entries);
         }
-        entries.insert(record.name.clone(), Entry { function, revision: Arc::clone(&revision) });
+        let reserves = record.reserved_concurrency.is_some();
+        entries.insert(record.name.clone(), Entry { function, revision: Arc::clone(&revision), reserves });
         Ok(revision)
     }
 
     /// Reserved concurrency changed.
     pub(crate) fn reserve(&self, name: &str, reserved: Option<u32>) {
-        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = entries.get(name) {
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = entries.get_mut(name) {
+            entry.reserves = reserved.is_some();
             self.scheduler.order(Order::Function { function: entry.function, reserved });
         }
     }
@@ -156,9 +166,11 @@ impl Functions {
 
     /// Drops one entry that nothing runs of: its revision is held by nobody else.
     fn make_room(&self, entries: &mut BTreeMap<String, Entry>) {
-        let unused = entries.iter().find(|(_, entry)| Arc::strong_count(&entry.revision) == 1);
-        if let Some(name) = unused.map(|(name, _)| name.clone()) {
-            entries.remove(&name);
+        let is_unused = |entry: &Entry| !entry.reserves && Arc::strong_count(&entry.revision) == 1;
+        let unused = entries.iter().find(|(_, entry)| is_unused(entry)).map(|(name, _)| name.clone());
+        if let Some(entry) = unused.and_then(|name| entries.remove(&name)) {
+            self.scheduler.order(Order::Retire(entry.revision.id));
+            self.scheduler.order(Order::FunctionGone(entry.function));
         }
     }
 

@@ -8,6 +8,7 @@ pub(crate) mod credentials;
 mod dns;
 mod drive;
 mod environment;
+pub(crate) mod fetch;
 pub(crate) mod functions;
 pub(crate) mod invoke;
 pub(crate) mod logs;

@@ -5,6 +5,7 @@
 
 use super::code::Code;
 use super::credentials::Keys;
+use super::fetch::Fetcher;
 use super::functions::Functions;
 use super::invoke::Shared;
 use super::logs::{Logs, Retention};
@@ -12,6 +13,7 @@ use super::metrics::Metrics;
 use super::sandboxes::Sandboxes;
 use super::scheduler::{self, Order, SchedulerHandle};
 use super::{clock, random};
+use crate::aws::surroundings::Surroundings;
 use crate::config::{Auth, Config};
 use crate::http::{self, admin::Health, control::Control, server};
 use crate::runtimes::{Interpreter, Language, Missing, Runtimes, discover};
@@ -45,6 +47,7 @@ pub(crate) fn serve(config: Config) -> Result<(), Problem> {
     let listen = bind(config.listen, "listen")?;
     let admin = bind(config.admin_listen, "admin_listen")?;
     let runtimes = Arc::new(find_runtimes(&config)?);
+    let surroundings = Surroundings::of_this_process();
     tracing::info!(runtimes = ?runtimes.names(), absent = ?runtimes.absent(), "runtimes");
     let open_files = privileges::raise_open_files();
     let forker = Forker::start(&forker_config(&config, &layout, &runtimes, open_files), Some(layout.lock()))?;
@@ -60,7 +63,7 @@ pub(crate) fn serve(config: Config) -> Result<(), Problem> {
         .enable_all()
         .thread_name("hearth")
         .build()?;
-    let started = Started { config, layout, listen, admin, runtimes, forker, open_files };
+    let started = Started { config, layout, listen, admin, runtimes, forker, surroundings, open_files };
     let result = runtime.block_on(run(started));
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
@@ -73,6 +76,7 @@ struct Started {
     admin: TcpListener,
     runtimes: Arc<Runtimes>,
     forker: Forker,
+    surroundings: Surroundings,
     open_files: u64,
 }
 
@@ -174,11 +178,12 @@ fn service_user(config: &Config) -> Result<(u32, u32), Problem> {
 }
 
 async fn run(started: Started) -> Result<(), Problem> {
-    let Started { config, layout, listen, admin, runtimes, forker, open_files } = started;
+    let Started { config, layout, listen, admin, runtimes, forker, surroundings, open_files } = started;
     let pure_v2 = forker.cgroups == "v2";
     let (sandboxes, forker_gone) = Sandboxes::start(forker.channel)?;
     let store = Store::open(&layout.catalog())?;
     let blobs = Blobs::new(&layout.blobs());
+    let fetcher = Fetcher::new(&config.endpoints, &config.region, surroundings, blobs.clone())?;
     let unpacker = Arc::new(Unpacker::new(blobs.clone(), &layout.unpacked()));
     let (scheduler, inbox) = SchedulerHandle::new();
     let home = Home::new(config.region.clone(), config.account_id.clone());
@@ -204,7 +209,7 @@ async fn run(started: Started) -> Result<(), Problem> {
     let limits = config.scheduler_limits(open_files.saturating_sub(FDS_OWN) / FDS_PER_ENVIRONMENT);
     tokio::spawn(scheduler::start(limits, Arc::clone(&shared), scheduler.clone(), inbox));
     let (local, admin_local) = (listen.local_addr()?, admin.local_addr()?);
-    let control = Arc::new(Control::new(Arc::clone(&shared), blobs.clone(), &config, local));
+    let control = Arc::new(Control::new(Arc::clone(&shared), (blobs.clone(), fetcher), &config, local));
     let keeper = Keeper { store: store.clone(), blobs, unpacker, shared: Arc::clone(&shared) };
     keeper.clone().collect()?;
     tokio::spawn(keeper.run());

@@ -5,20 +5,18 @@
 
 use super::super::names::Target;
 use super::Control;
+use super::code::Named;
 use super::settings::{self, Detail, Given, Judge};
 use crate::daemon::functions::{Unavailable, runtime_version_arn};
 use crate::daemon::{clock, random};
 use crate::store::{
-    Change, CommitError, Configuration, FunctionRecord, Pin, State, StateKind, UpdateKind, UpdateStatus,
-    validate,
+    Change, CommitError, Configuration, FunctionRecord, State, StateKind, UpdateKind, UpdateStatus,
 };
 use hearth_api::error::{ApiError, ErrorCode};
 use hearth_api::page;
 use hearth_api::shapes::*;
 use std::sync::Arc;
 
-/// Bytes of a package in a request.
-const ZIPPED_MAX: usize = 52_428_800;
 const CREATING: &str = "Creating";
 const BEING_CREATED: &str = "The function is being created.";
 const STALE: &str = "The Revision Id provided does not match the latest Revision Id. Call the GetFunction/GetAlias API to retrieve the latest Revision Id";
@@ -58,8 +56,10 @@ impl Control {
                 "The function name must not have a qualifier when a function is created.",
             ));
         }
-        let code = input.code.clone().unwrap_or_default();
-        refuse_foreign_code(code.image_uri.is_some(), code.s3_bucket.is_some() || code.s3_key.is_some())?;
+        let mut code = input.code.clone().unwrap_or_default();
+        if code.image_uri.is_some() {
+            return Err(unbuilt("Code.ImageUri"));
+        }
         let package_type = input.package_type.clone().unwrap_or_else(|| "Zip".to_owned());
         if package_type != "Zip" {
             return Err(unbuilt("PackageType Image"));
@@ -80,10 +80,7 @@ impl Control {
         if self.shared.functions.store.function(&target.name).await.map_err(|e| self.internal(e))?.is_some() {
             return Err(exists(&target.name));
         }
-        let zip = code
-            .zip_file
-            .ok_or_else(|| ApiError::invalid_parameter("Please provide a source for function code."))?;
-        let pin = self.keep(zip.0).await?;
+        let pin = self.obtain(Named::from(&mut code).source()?).await?;
         let now = clock::wall().as_millis();
         let record = FunctionRecord {
             name: target.name.clone(),
@@ -155,7 +152,7 @@ impl Control {
 
     pub(super) async fn update_code(
         &self,
-        input: UpdateFunctionCodeRequest,
+        mut input: UpdateFunctionCodeRequest,
     ) -> Result<FunctionConfiguration, ApiError> {
         let target = self.unqualified(input.function_name.as_deref())?;
         self.record(&target).await?;
@@ -164,15 +161,11 @@ impl Control {
                 "Please don't provide ImageUri when updating a function with packageType Zip.",
             ));
         }
-        refuse_foreign_code(false, input.s3_bucket.is_some() || input.s3_key.is_some())?;
         if input.publish == Some(true) || input.publish_to.is_some() {
             return Err(unbuilt("Publish"));
         }
-        let architectures = check_architectures(input.architectures)?;
-        let zip = input
-            .zip_file
-            .ok_or_else(|| ApiError::invalid_parameter("Please provide a source for function code."))?;
-        let pin = self.keep(zip.0).await?;
+        let architectures = check_architectures(input.architectures.take())?;
+        let pin = self.obtain(Named::from(&mut input).source()?).await?;
         let change = |record: &mut FunctionRecord| {
             record.code = pin.code();
             if let Some(architectures) = architectures {
@@ -269,20 +262,6 @@ impl Control {
         Ok(DeleteFunctionResponse { status_code: Some(204) })
     }
 
-    /// Checks a package and keeps it.
-    async fn keep(&self, zip: Vec<u8>) -> Result<Pin, ApiError> {
-        if zip.len() > ZIPPED_MAX {
-            let text = format!("Zipped size must be smaller than {ZIPPED_MAX} bytes");
-            return Err(ApiError::new(ErrorCode::RequestEntityTooLargeException, text));
-        }
-        let blobs = self.blobs.clone();
-        let work = move || {
-            validate(&zip).map_err(|error| ApiError::invalid_parameter(error.to_string()))?;
-            blobs.put(&zip).map_err(|error| ApiError::internal(&random::uuid(), error.to_string()))
-        };
-        tokio::task::spawn_blocking(work).await.map_err(|error| self.internal(error))?
-    }
-
     pub(super) async fn commit(&self, change: Change, target: &Target) -> Result<(), ApiError> {
         self.shared.functions.commit(change).await.map_err(|error| match error {
             CommitError::Exists { .. } => exists(&target.name),
@@ -319,7 +298,7 @@ impl Control {
             if let Err(error) = shared.functions.commit(change).await {
                 return tracing::error!(function = %name, %error, "an update could not be finished");
             }
-            if let Err(Unavailable::Store(error)) = shared.functions.admit(&record) {
+            if let Err(Unavailable::Store(error)) = shared.functions.settled(&record) {
                 tracing::error!(function = %name, %error, "an update could not be taken up");
             }
         });
@@ -384,17 +363,9 @@ fn exists(name: &str) -> ApiError {
     ApiError::conflict(format!("Function already exist: {name}"))
 }
 
-fn unbuilt(what: &str) -> ApiError {
+pub(super) fn unbuilt(what: &str) -> ApiError {
     let text = format!("{what} is not implemented in this release of Hearth.");
     ApiError::new(ErrorCode::NotImplementedException, text)
-}
-
-fn refuse_foreign_code(image: bool, s3: bool) -> Result<(), ApiError> {
-    match (image, s3) {
-        (true, _) => Err(unbuilt("Code.ImageUri")),
-        (_, true) => Err(unbuilt("Code from S3")),
-        (false, false) => Ok(()),
-    }
 }
 
 /// The machine's own architecture is the only one that runs here.

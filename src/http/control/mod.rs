@@ -1,13 +1,15 @@
 //! The control API: one request from the router to the answer, and the state all operations share.
 //!
-//! `functions`, `concurrency` and `tags` hold the operations, `settings` the semantic checks, `names` the forms of a
+//! `functions`, `code`, `concurrency` and `tags` hold the operations, `settings` the semantic checks, `names` the forms of a
 //! function's name. Errors become answers here and nowhere else; what the operator must know is logged here, once.
 
+mod code;
 mod concurrency;
 mod functions;
 mod settings;
 mod tags;
 
+use super::file;
 use super::guard::Guard;
 use super::invoke;
 use super::location::{self, Refused, Signer};
@@ -15,6 +17,7 @@ use super::names::Target;
 use super::server::{Body, BodyError, full, read_body};
 use crate::config::Config;
 use crate::daemon::credentials;
+use crate::daemon::fetch::Fetcher;
 use crate::daemon::invoke::Shared;
 use crate::daemon::random;
 use crate::store::Blobs;
@@ -43,6 +46,7 @@ pub(crate) struct Control {
     /// What the daemon's parts share.
     pub(crate) shared: Arc<Shared>,
     pub(super) blobs: Blobs,
+    fetcher: Fetcher,
     guard: Guard,
     signer: Signer,
     /// `http://host:port` of this endpoint.
@@ -65,7 +69,12 @@ pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
 
 impl Control {
     /// Over the daemon's parts.
-    pub(crate) fn new(shared: Arc<Shared>, blobs: Blobs, config: &Config, listen: SocketAddr) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        (blobs, fetcher): (Blobs, Fetcher),
+        config: &Config,
+        listen: SocketAddr,
+    ) -> Self {
         let report = serde_json::json!({
             "version": env!("CARGO_PKG_VERSION"),
             "pid": std::process::id(),
@@ -76,6 +85,7 @@ impl Control {
         Self {
             shared,
             blobs,
+            fetcher,
             guard: Guard::new(&config.allowed_hosts),
             signer: Signer::new(random::bytes()),
             base: format!("http://{listen}"),
@@ -180,9 +190,9 @@ impl Control {
             }
         };
         let blobs = self.blobs.clone();
-        match tokio::task::spawn_blocking(move || blobs.read(&digest)).await {
-            Ok(Ok(bytes)) => {
-                let mut response = Response::new(full(bytes));
+        match tokio::task::spawn_blocking(move || blobs.open(&digest)).await {
+            Ok(Ok(stored)) => {
+                let mut response = Response::new(file::body(stored.file, stored.size));
                 response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/zip"));
                 response
             }

@@ -42,6 +42,8 @@ type Problem = Box<dyn std::error::Error>;
 /// # Errors
 /// When set-up fails; the daemon reads the message from standard error and its channel closes.
 pub fn main() -> Result<(), Problem> {
+    // The daemon does without huge pages; functions, which would inherit that, may have them.
+    nix::sys::prctl::set_thp_disable(false)?;
     let daemon = std::io::stdin().as_fd().try_clone_to_owned()?;
     let null = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
     nix::unistd::dup2_stdin(&null)?;
