@@ -4,7 +4,7 @@
 //! conditions; the one duration is the limit after which a test has failed.
 
 use crate::client::Client;
-use crate::event::tests::delivery;
+use crate::world::delivery;
 use crate::server::{Arrival, Desk, Limits, Listener, serve};
 use crate::*;
 use hearth_logic::{Machine, Time};
