@@ -19,7 +19,11 @@ targets() { sed -n '/^\[\[bin\]\]/{n;s/^name = "\(.*\)"/\1/p}' Cargo.toml; }
 seconds=10 chosen=()
 while [ $# -gt 0 ]; do
     case "$1" in
-        --seconds) seconds=${2:?--seconds needs a number}; shift ;;
+        --seconds)
+            seconds=${2:-}
+            if ! [[ $seconds =~ ^[1-9][0-9]*$ ]]; then echo "tests/fuzz/run.sh: --seconds needs a number above 0" >&2; exit 2; fi
+            shift
+            ;;
         --list) targets; exit 0 ;;
         -h | --help) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
         -*) echo "tests/fuzz/run.sh: unknown option $1 (known: --seconds N, --list)" >&2; exit 2 ;;

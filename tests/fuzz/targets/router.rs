@@ -38,6 +38,10 @@ fuzz_target!(|input: &[u8]| -> Corpus {
 
 /// A name that is understood names the same function when it is written out in full.
 fn function(text: &str, qualifier: Option<&str>) {
+    // What the model's pattern lets through; the codec has refused the rest by then. It allows a dollar sign anywhere,
+    // but within an ARN only `$LATEST` has one.
+    let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    let qualifier = qualifier.filter(|text| *text == "$LATEST" || !text.is_empty() && plain(text));
     let home = Home::new("us-east-1", "000000000000");
     let Ok(found) = home.resolve(text, qualifier) else { return };
     let arn = home.qualified_arn(&found.name, found.qualifier.as_ref());
