@@ -4,8 +4,8 @@
 //! conditions; the one duration is the limit after which a test has failed.
 
 use crate::client::Client;
-use crate::event::tests::delivery;
 use crate::server::{Arrival, Desk, Limits, Listener, serve};
+use crate::world::delivery;
 use crate::*;
 use hearth_logic::{Machine, Time};
 use std::collections::BTreeMap;
