@@ -50,6 +50,7 @@ pub(crate) struct Functions {
     scheduler: SchedulerHandle,
     home: Home,
     entries: RwLock<BTreeMap<String, Entry>>,
+    cached_max: usize,
     gates: Vec<Mutex<()>>,
     last_id: AtomicU64,
 }
@@ -59,7 +60,7 @@ impl Functions {
     pub(crate) fn new(store: Store, runtimes: Arc<Runtimes>, scheduler: SchedulerHandle, home: Home) -> Self {
         let gates = (0..GATES).map(|_| Mutex::new(())).collect();
         let (entries, last_id) = (RwLock::default(), AtomicU64::new(0));
-        Self { store, runtimes, scheduler, home, entries, gates, last_id }
+        Self { store, runtimes, scheduler, home, entries, cached_max: CACHED_MAX, gates, last_id }
     }
 
     /// The runtimes of this host.
@@ -133,7 +134,7 @@ impl Functions {
         if let Some((_, old)) = old {
             self.scheduler.order(Order::Retire(old));
         }
-        if entries.len() >= CACHED_MAX && old.is_none() {
+        if entries.len() >= self.cached_max && old.is_none() {
             self.make_room(&mut entries);
         }
         let reserves = record.reserved_concurrency.is_some();
@@ -230,4 +231,78 @@ pub(crate) fn runtime_version_arn(region: &str, runtime: &str, served: &Served) 
     }
     let hex: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     format!("arn:aws:lambda:{region}::runtime:{hex}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtimes::Missing;
+    use crate::store::tests::{Fixture, record};
+    use tokio::sync::mpsc;
+
+    fn functions(fixture: &Fixture, cached_max: usize) -> (Functions, mpsc::Receiver<Order>) {
+        let runtimes = Arc::new(Runtimes::new(&[], &BTreeMap::new(), Missing::Refuse));
+        let (scheduler, inbox) = SchedulerHandle::new();
+        let home = Home::new("us-east-1".to_owned(), "000000000000".to_owned());
+        let mut functions = Functions::new(fixture.store.clone(), runtimes, scheduler, home);
+        functions.cached_max = cached_max;
+        (functions, inbox)
+    }
+
+    fn native(name: &str, reserved: Option<u32>) -> FunctionRecord {
+        let mut record = record(name);
+        record.configuration.runtime = Some("provided.al2023".to_owned());
+        record.reserved_concurrency = reserved;
+        record
+    }
+
+    fn told(inbox: &mut mpsc::Receiver<Order>) -> Vec<String> {
+        let mut told = Vec::new();
+        while let Ok(order) = inbox.try_recv() {
+            told.push(match order {
+                Order::Function { function, reserved } => format!("function {} {reserved:?}", function.0),
+                Order::FunctionGone(function) => format!("gone {}", function.0),
+                Order::Retire(_) => "retire".to_owned(),
+                _ => "other".to_owned(),
+            });
+        }
+        told
+    }
+
+    #[tokio::test]
+    async fn a_function_that_was_never_invoked_is_not_kept_in_memory() {
+        let fixture = Fixture::new();
+        let (functions, mut inbox) = functions(&fixture, 10);
+        functions.settled(&native("a", None)).expect("settles");
+        assert!(functions.cached("a").is_none() && told(&mut inbox).is_empty());
+        functions.settled(&native("b", Some(5))).expect("settles");
+        assert_eq!(told(&mut inbox), ["function 1 Some(5)"], "a reservation holds before the first call");
+        functions.admit(&native("c", None)).expect("admits");
+        let mut changed = native("c", None);
+        changed.revision_id = "c-2".to_owned();
+        functions.settled(&changed).expect("settles");
+        assert_eq!(functions.cached("c").expect("kept").revision_id, "c-2");
+    }
+
+    #[tokio::test]
+    async fn the_scheduler_hears_of_functions_that_leave_memory_and_reservations_stay() {
+        let fixture = Fixture::new();
+        let (functions, mut inbox) = functions(&fixture, 3);
+        functions.admit(&native("a-reserves", Some(7))).expect("admits");
+        let running = functions.admit(&native("b-runs", None)).expect("admits");
+        functions.admit(&native("c-idle", None)).expect("admits");
+        told(&mut inbox);
+        let gone = functions.cached("c-idle").expect("there").function;
+        functions.admit(&native("d", None)).expect("admits");
+        let said = told(&mut inbox);
+        assert_eq!(said[1..], ["retire".to_owned(), format!("gone {}", gone.0)], "{said:?}");
+        let kept: Vec<bool> =
+            ["a-reserves", "b-runs", "c-idle", "d"].map(|name| functions.cached(name).is_some()).into();
+        assert_eq!(kept, [true, true, false, true]);
+        // Its reservation gone, the first one may leave as well.
+        functions.reserve("a-reserves", None);
+        functions.admit(&native("e", None)).expect("admits");
+        assert!(functions.cached("a-reserves").is_none());
+        drop(running);
+    }
 }
