@@ -39,7 +39,11 @@ fuzz_target!(|package: &[u8]| -> Corpus {
                 bytes += target.len();
             }
             Node::File { entry, mode } => {
-                assert_eq!((mode & 0o444, mode & !0o755), (0o444, 0), "readable by all, writable by its owner");
+                assert_eq!(
+                    (mode & 0o444, mode & !0o755),
+                    (0o444, 0),
+                    "readable by all, writable by its owner"
+                );
                 let mut content = Vec::new();
                 let mut keep = |piece: &[u8]| {
                     content.extend_from_slice(piece);
