@@ -18,8 +18,18 @@ use std::process::{Command, Stdio};
 
 const HOST_MAC: Mac = [0x02, b'h', b'e', b'a', b'r', 0x01];
 const SANDBOX_MAC: Mac = [0x02, b'h', b'e', b'a', b'r', 0x02];
-/// Where packets go that no function may send, whatever is configured: link-local (cloud metadata), multicast, reserved.
-const NEVER: [&str; 4] = ["0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4"];
+/// Where packets go that no function may send, whatever is configured: link-local and with it most clouds' metadata, the
+/// metadata services of Alibaba, Azure and Oracle, multicast, reserved.
+const NEVER: [&str; 8] = [
+    "0.0.0.0/8",
+    "100.100.100.200",
+    "127.0.0.0/8",
+    "168.63.129.16",
+    "169.254.0.0/16",
+    "192.0.0.192",
+    "224.0.0.0/4",
+    "240.0.0.0/4",
+];
 const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
 const SEARCH: &str = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin";
 
@@ -98,7 +108,8 @@ impl Plan {
              \t\tip saddr != {own} drop\n\
              \t\tfib saddr . iif oif missing drop\n\
              \t\toifname {links} drop\n\
-             \t\tip daddr {{ {never}, {own} }} drop\n\
+             \t\tip daddr {own} drop\n\
+             \t\tip daddr {{ {never} }} drop\n\
              \t\tip daddr @allow accept\n\
              \t\tip daddr @deny reject with icmp admin-prohibited\n\
              \t\taccept\n\
