@@ -39,7 +39,12 @@ impl MemoryStore {
     pub(super) fn functions(&self, after: Option<&str>, limit: usize) -> Vec<FunctionRecord> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let books = self.lock();
-        books.functions.range::<str, _>((from, Bound::Unbounded)).take(limit).map(|(_, it)| it.clone()).collect()
+        books
+            .functions
+            .range::<str, _>((from, Bound::Unbounded))
+            .take(limit)
+            .map(|(_, it)| it.clone())
+            .collect()
     }
 
     pub(super) fn version(&self, function: &str, number: u64) -> Option<Published> {
@@ -49,7 +54,11 @@ impl MemoryStore {
     pub(super) fn versions(&self, function: &str, after: u64, limit: usize) -> Vec<FunctionRecord> {
         let books = self.lock();
         let numbers = books.versions.keys().filter(|(name, number)| name == function && *number > after);
-        numbers.take(limit).filter_map(|(_, number)| books.read_version(function, *number)).map(|it| it.record).collect()
+        numbers
+            .take(limit)
+            .filter_map(|(_, number)| books.read_version(function, *number))
+            .map(|it| it.record)
+            .collect()
     }
 
     pub(super) fn all_versions(&self, after: (&str, u64), limit: usize) -> Vec<FunctionRecord> {
@@ -72,11 +81,19 @@ impl MemoryStore {
         self.lock().aliases.get(&(function.to_owned(), name.to_owned())).cloned()
     }
 
-    pub(super) fn aliases(&self, function: &str, after: &str, of: Option<Version>, limit: usize) -> Vec<Alias> {
+    pub(super) fn aliases(
+        &self,
+        function: &str,
+        after: &str,
+        of: Option<Version>,
+        limit: usize,
+    ) -> Vec<Alias> {
         let books = self.lock();
         let fits = |it: &&Alias| {
             let named = [Some(it.version), it.additional.map(|(number, _)| Version::Number(number))];
-            it.function == function && *it.name > *after && of.is_none_or(|wanted| named.contains(&Some(wanted)))
+            it.function == function
+                && *it.name > *after
+                && of.is_none_or(|wanted| named.contains(&Some(wanted)))
         };
         books.aliases.values().filter(fits).take(limit).cloned().collect()
     }

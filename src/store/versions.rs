@@ -64,7 +64,12 @@ pub(crate) struct Published {
 
 impl Published {
     /// `latest` under a number. Its revision, and its state while `latest` is being made, are given.
-    pub(crate) fn of(latest: &FunctionRecord, number: u64, revision_id: String, description: Option<String>) -> Self {
+    pub(crate) fn of(
+        latest: &FunctionRecord,
+        number: u64,
+        revision_id: String,
+        description: Option<String>,
+    ) -> Self {
         let mut record = latest.clone();
         record.version = Version::Number(number).to_string();
         record.revision_id = revision_id;
@@ -164,9 +169,9 @@ impl VersionChange {
         match self {
             Self::Publish { published, .. } => &published.record.name,
             Self::CreateAlias(alias) | Self::UpdateAlias { alias, .. } => &alias.function,
-            Self::Settle { function, .. } | Self::Remove { function, .. } | Self::RemoveAlias { function, .. } => {
-                function
-            }
+            Self::Settle { function, .. }
+            | Self::Remove { function, .. }
+            | Self::RemoveAlias { function, .. } => function,
         }
     }
 }
@@ -305,7 +310,10 @@ fn stale(name: String, expected: String, stored: String) -> CommitError {
 
 /// An alias names what exists.
 fn check_versions(alias: &Alias, shelf: &impl Shelf) -> Result<(), CommitError> {
-    let named = [Some(alias.version.number()).filter(|number| *number > 0), alias.additional.map(|(number, _)| number)];
+    let named = [
+        Some(alias.version.number()).filter(|number| *number > 0),
+        alias.additional.map(|(number, _)| number),
+    ];
     for number in named.into_iter().flatten() {
         if shelf.version(&alias.function, number)?.is_none() {
             return Err(VersionError::Missing { function: alias.function.clone(), number }.into());
@@ -324,7 +332,18 @@ mod tests {
         for text in ["$LATEST", "1", "42", "18446744073709551615"] {
             assert_eq!(Version::parse(text).map(|it| it.to_string()).as_deref(), Some(text));
         }
-        for text in ["", "0", "007", "+1", "-1", "1.0", "$latest", "$LATEST.PUBLISHED", "live", "18446744073709551616"] {
+        for text in [
+            "",
+            "0",
+            "007",
+            "+1",
+            "-1",
+            "1.0",
+            "$latest",
+            "$LATEST.PUBLISHED",
+            "live",
+            "18446744073709551616",
+        ] {
             assert_eq!(Version::parse(text), None, "{text}");
         }
     }
@@ -334,7 +353,10 @@ mod tests {
         let mut latest = record("f");
         latest.configuration.description = "mine".into();
         let own = Published::of(&latest, 1, "r".into(), Some("another".into()));
-        assert_eq!((own.record.configuration.description.as_str(), own.record.version.as_str()), ("another", "1"));
+        assert_eq!(
+            (own.record.configuration.description.as_str(), own.record.version.as_str()),
+            ("another", "1")
+        );
         latest.tags.insert("a".into(), "1".into());
         latest.reserved_concurrency = Some(3);
         latest.revision_id = "later".into();

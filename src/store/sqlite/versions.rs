@@ -5,9 +5,7 @@
 
 use super::super::catalog::{CommitError, StoreError};
 use super::super::record::FunctionRecord;
-use super::super::versions::{
-    Act, Alias, NUMBERS_KEPT_MAX, Published, Shelf, Version, VersionChange, plan,
-};
+use super::super::versions::{Act, Alias, NUMBERS_KEPT_MAX, Published, Shelf, Version, VersionChange, plan};
 use super::{Raw, SqliteStore, fetch, json, put, signed, unsigned, writing};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
@@ -52,7 +50,11 @@ const TABLES: &str = "versions v JOIN functions f ON f.name = v.function";
 const ALIAS_COLUMNS: &str = "function, name, version, additional, weight, description, revision_id";
 
 impl SqliteStore {
-    pub(in super::super) async fn version(&self, function: &str, number: u64) -> Result<Option<Published>, StoreError> {
+    pub(in super::super) async fn version(
+        &self,
+        function: &str,
+        number: u64,
+    ) -> Result<Option<Published>, StoreError> {
         let function = function.to_owned();
         self.read("read a version", move |connection| fetch_version(connection, &function, number)).await?
     }
@@ -98,7 +100,11 @@ impl SqliteStore {
         self.read("read a version's number", move |connection| fetch_last(connection, &function)).await
     }
 
-    pub(in super::super) async fn alias(&self, function: &str, name: &str) -> Result<Option<Alias>, StoreError> {
+    pub(in super::super) async fn alias(
+        &self,
+        function: &str,
+        name: &str,
+    ) -> Result<Option<Alias>, StoreError> {
         let (function, name) = (function.to_owned(), name.to_owned());
         self.read("read an alias", move |connection| fetch_alias(connection, &function, &name)).await
     }
@@ -158,7 +164,11 @@ pub(super) fn forget(connection: &Connection, function: &str) -> rusqlite::Resul
 
 /// A function of this name exists again.
 pub(super) fn revive(connection: &Connection, function: &str) -> rusqlite::Result<()> {
-    execute(connection, "UPDATE numbers SET deleted = NULL WHERE function = ?1 AND deleted IS NOT NULL", [function])
+    execute(
+        connection,
+        "UPDATE numbers SET deleted = NULL WHERE function = ?1 AND deleted IS NOT NULL",
+        [function],
+    )
 }
 
 fn execute(connection: &Connection, sql: &str, values: impl rusqlite::Params) -> rusqlite::Result<()> {
@@ -210,7 +220,8 @@ fn fetch_version(
 ) -> rusqlite::Result<Result<Option<Published>, StoreError>> {
     let sql = format!("SELECT {COLUMNS} FROM {TABLES} WHERE v.function = ?1 AND v.number = ?2");
     let raw = |row: &Row<'_>| Ok((Raw::from_row(row)?, row.get::<_, String>(12)?));
-    let found = connection.prepare_cached(&sql)?.query_row(params![function, signed(number)], raw).optional()?;
+    let found =
+        connection.prepare_cached(&sql)?.query_row(params![function, signed(number)], raw).optional()?;
     let parse = |(raw, source_description): (Raw, String)| {
         raw.parse().map(|record| Published { record, source_description })
     };
@@ -261,8 +272,7 @@ impl Shelf for Rows<'_> {
     }
 
     fn aliases_of(&self, function: &str, number: u64) -> Result<Vec<String>, StoreError> {
-        let sql =
-            "SELECT name FROM aliases WHERE function = ?1 AND (version = ?2 OR additional = ?2) ORDER BY name";
+        let sql = "SELECT name FROM aliases WHERE function = ?1 AND (version = ?2 OR additional = ?2) ORDER BY name";
         let names = || -> rusqlite::Result<Vec<String>> {
             let mut statement = self.0.prepare_cached(sql)?;
             statement.query_map(params![function, signed(number)], |row| row.get(0))?.collect()
