@@ -340,6 +340,7 @@ fn model(functions: &mut BTreeMap<String, FunctionRecord>, changes: &[Change]) -
                 stored.tags.extend(set.clone());
                 true
             }
+            (Change::Version(change), Some(_)) => unreachable!("{change:?} is no part of these histories"),
         }
     });
     if !ok {
