@@ -404,8 +404,9 @@ mod tests {
         functions.admit(&native("d", None)).expect("admits");
         let said = told(&mut inbox);
         assert_eq!(said[..2], ["retire".to_owned(), format!("gone {}", gone.0)], "{said:?}");
-        let kept: Vec<bool> =
-            ["a-reserves", "b-runs", "c-idle", "d"].map(|name| functions.cached(name, Version::Latest).is_some()).into();
+        let kept: Vec<bool> = ["a-reserves", "b-runs", "c-idle", "d"]
+            .map(|name| functions.cached(name, Version::Latest).is_some())
+            .into();
         assert_eq!(kept, [true, true, false, true]);
         // Its reservation gone, the first one may leave as well.
         functions.reserve("a-reserves", None);

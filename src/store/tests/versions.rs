@@ -378,8 +378,10 @@ async fn change(store: &Store, function: u8, step: &Step, at: usize) -> Change {
     }
 }
 
-/// All that can be read.
-async fn everything(store: &Store) -> (Vec<FunctionRecord>, Vec<Alias>, Vec<u64>, Vec<Option<Published>>) {
+/// All that can be read: records, aliases, last numbers, versions by number.
+type Everything = (Vec<FunctionRecord>, Vec<Alias>, Vec<u64>, Vec<Option<Published>>);
+
+async fn everything(store: &Store) -> Everything {
     let all = store.all_versions(("", 0), SCAN_MAX).await.expect("reads");
     let (mut aliases, mut numbers, mut versions) = (Vec::new(), Vec::new(), Vec::new());
     for function in ["f0", "f1"] {
@@ -393,9 +395,7 @@ async fn everything(store: &Store) -> (Vec<FunctionRecord>, Vec<Alias>, Vec<u64>
 }
 
 /// What holds after every commit, whatever came before.
-fn check_laws(
-    (all, aliases, numbers, _): &(Vec<FunctionRecord>, Vec<Alias>, Vec<u64>, Vec<Option<Published>>),
-) {
+fn check_laws((all, aliases, numbers, _): &Everything) {
     for alias in aliases {
         let named = [Some(alias.version), alias.additional.map(|(number, _)| Version::Number(number))];
         for version in named.into_iter().flatten().map(|version| version.to_string()) {
