@@ -17,6 +17,7 @@ mod record;
 mod sqlite;
 mod tree;
 mod unpack;
+mod versions;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -31,3 +32,4 @@ pub(crate) use incoming::Incoming;
 pub(crate) use layout::{Layout, RunInfo};
 pub(crate) use record::{Configuration, FunctionRecord, Logging, State, StateKind, UpdateKind, UpdateStatus};
 pub(crate) use unpack::Unpacker;
+pub(crate) use versions::{Alias, Published, Version, VersionChange, VersionError};
