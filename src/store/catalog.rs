@@ -4,6 +4,7 @@
 //! not overwrite. Engines only fetch, call it, and write. A commit is atomic: all of its changes or none. It does not
 //! make ids, read clocks or know quotas: callers bring them.
 
+use super::documents::{Document, DocumentChange, DocumentError, Family};
 use super::memory::MemoryStore;
 use super::record::FunctionRecord;
 use super::sqlite::SqliteStore;
@@ -42,7 +43,7 @@ pub(crate) enum Change {
         /// What is to be stored.
         record: Box<FunctionRecord>,
     },
-    /// Forgets a function with its versions and aliases. The number of its last version is remembered.
+    /// Forgets a function with its versions, aliases and documents. The number of its last version is remembered.
     Delete {
         /// Its name.
         name: String,
@@ -67,6 +68,8 @@ pub(crate) enum Change {
     },
     /// Concerns versions or aliases; its rules are in `versions`.
     Version(VersionChange),
+    /// Concerns a document; its rules are in `documents`.
+    Document(DocumentChange),
 }
 
 impl Change {
@@ -76,6 +79,7 @@ impl Change {
             Self::Create(record) | Self::Replace { record, .. } => &record.name,
             Self::Delete { name } | Self::Reserve { name, .. } | Self::Tag { name, .. } => name,
             Self::Version(change) => change.function(),
+            Self::Document(change) => change.function(),
         }
     }
 }
@@ -85,7 +89,7 @@ impl Change {
 pub(crate) struct Usage {
     /// How many functions.
     pub(crate) functions: u64,
-    /// Sizes of the code packages of all versions, bytes; a package used twice counts twice, as the service counts.
+    /// Sizes of the code packages of all versions and layers, bytes; a package used twice counts twice, as the service counts.
     pub(crate) code_bytes: u64,
     /// Sum of reserved concurrency.
     pub(crate) reserved: u64,
@@ -139,6 +143,9 @@ pub(crate) enum CommitError {
     /// A change of versions or aliases does not fit what is stored.
     #[error(transparent)]
     Version(#[from] VersionError),
+    /// A change of a document does not fit what is stored.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
     /// The engine failed; the change is not acknowledged.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -193,7 +200,7 @@ pub(super) enum Effect {
     Remove,
 }
 
-/// The rules of a commit but for [`Change::Version`], which engines give to `versions::plan`. `current` is the stored record; `reserved_by_others` sums the other functions' reservations.
+/// The rules of a commit but for versions and documents, which engines give to the `plan` of their module. `current` is the stored record; `reserved_by_others` sums the other functions' reservations.
 pub(super) fn decide(
     change: Change,
     current: Option<FunctionRecord>,
@@ -240,7 +247,7 @@ pub(super) fn decide(
                 _ => Ok(Effect::Put(Box::new(record))),
             }
         }
-        Change::Version(change) => unreachable!("engines plan {change:?} by itself"),
+        Change::Version(_) | Change::Document(_) => unreachable!("engines plan these by themselves"),
     }
 }
 
@@ -341,6 +348,30 @@ impl Store {
         }
     }
 
+    /// A document.
+    pub(crate) async fn document(&self, family: Family, key: &str) -> Result<Option<Document>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.document(family, key).await,
+            Self::Memory(store) => Ok(store.document(family, key)),
+        }
+    }
+
+    /// Documents of a family whose keys start with `prefix` and come after `after`, by key, `limit` (at most
+    /// [`SCAN_MAX`]) of them.
+    pub(crate) async fn documents(
+        &self,
+        family: Family,
+        prefix: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<Document>, StoreError> {
+        let limit = limit.min(SCAN_MAX);
+        match self {
+            Self::Sqlite(store) => store.documents(family, prefix, after, limit).await,
+            Self::Memory(store) => Ok(store.documents(family, prefix, after, limit)),
+        }
+    }
+
     /// Totals.
     pub(crate) async fn usage(&self) -> Result<Usage, StoreError> {
         match self {
@@ -358,7 +389,7 @@ impl Store {
         }
     }
 
-    /// Whether any version of any function has this code package. Blocks on the disk.
+    /// Whether any version of any function, or any document, has this code package. Blocks on the disk.
     pub(crate) fn refers_to(&self, code: &Digest) -> Result<bool, StoreError> {
         match self {
             Self::Sqlite(store) => store.refers_to(code),

@@ -4,6 +4,7 @@
 //! copy of everything.
 
 use super::catalog::{Change, CommitError, Effect, StoreError, Usage, decide};
+use super::documents::{self, Document, DocumentChange, Family};
 use super::record::FunctionRecord;
 use super::versions::{Act, Alias, NUMBERS_KEPT_MAX, Published, Shelf, Version, VersionChange, plan};
 use hearth_sandbox::Digest;
@@ -23,6 +24,7 @@ struct Books {
     functions: BTreeMap<String, FunctionRecord>,
     versions: BTreeMap<(String, u64), Published>,
     aliases: BTreeMap<(String, String), Alias>,
+    documents: BTreeMap<(Family, String), Document>,
     numbering: BTreeMap<String, Numbering>,
     deletions: u64,
 }
@@ -98,20 +100,36 @@ impl MemoryStore {
         books.aliases.values().filter(fits).take(limit).cloned().collect()
     }
 
+    pub(super) fn document(&self, family: Family, key: &str) -> Option<Document> {
+        self.lock().documents.get(&(family, key.to_owned())).cloned()
+    }
+
+    pub(super) fn documents(&self, family: Family, prefix: &str, after: &str, limit: usize) -> Vec<Document> {
+        let books = self.lock();
+        let fits = |it: &&Document| it.family == family && it.key.starts_with(prefix) && *it.key > *after;
+        books.documents.values().filter(fits).take(limit).cloned().collect()
+    }
+
     pub(super) fn usage(&self) -> Usage {
         let books = self.lock();
-        let versions = books.versions.values().map(|it| it.record.code.size).sum();
-        books.functions.values().fold(Usage { code_bytes: versions, ..Usage::default() }, |sum, it| Usage {
-            functions: sum.functions + 1,
-            code_bytes: sum.code_bytes + it.code.size,
-            reserved: sum.reserved + u64::from(it.reserved_concurrency.unwrap_or(0)),
-        })
+        let versions: u64 = books.versions.values().map(|it| it.record.code.size).sum();
+        let documents: u64 =
+            books.documents.values().filter_map(|it| it.code.as_ref()).map(|it| it.size).sum();
+        books.functions.values().fold(
+            Usage { code_bytes: versions + documents, ..Usage::default() },
+            |sum, it| Usage {
+                functions: sum.functions + 1,
+                code_bytes: sum.code_bytes + it.code.size,
+                reserved: sum.reserved + u64::from(it.reserved_concurrency.unwrap_or(0)),
+            },
+        )
     }
 
     pub(super) fn refers_to(&self, code: &Digest) -> bool {
         let books = self.lock();
         let mut records = books.functions.values().chain(books.versions.values().map(|it| &it.record));
-        records.any(|it| it.code.digest == *code)
+        let mut documents = books.documents.values().filter_map(|it| it.code.as_ref());
+        records.any(|it| it.code.digest == *code) || documents.any(|it| it.digest == *code)
     }
 
     pub(super) fn commit(&self, changes: Vec<Change>) -> Result<(), CommitError> {
@@ -133,6 +151,7 @@ impl Books {
     fn apply(&mut self, change: Change) -> Result<(), CommitError> {
         let change = match change {
             Change::Version(change) => return self.apply_version(change),
+            Change::Document(change) => return self.apply_document(change),
             change => change,
         };
         let name = change.name().to_owned();
@@ -176,10 +195,22 @@ impl Books {
         Ok(())
     }
 
+    fn apply_document(&mut self, change: DocumentChange) -> Result<(), CommitError> {
+        let (family, key) = change.address();
+        let address = (family, key.to_owned());
+        let stored = self.documents.get(&address).map(|it| it.revision.clone());
+        match documents::plan(change, stored, |name| Ok(self.functions.contains_key(name)))? {
+            documents::Act::Put(document) => self.documents.insert(address, *document),
+            documents::Act::Remove => self.documents.remove(&address),
+        };
+        Ok(())
+    }
+
     fn forget(&mut self, name: &str) {
         self.functions.remove(name);
         self.versions.retain(|(function, _), _| function != name);
         self.aliases.retain(|(function, _), _| function != name);
+        self.documents.retain(|_, it| it.function.as_deref() != Some(name));
         if let Some(numbering) = self.numbering.get_mut(name) {
             self.deletions += 1;
             numbering.deleted = Some(self.deletions);

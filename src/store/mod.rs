@@ -7,6 +7,7 @@
 mod archive;
 mod blobs;
 mod catalog;
+mod documents;
 mod garbage;
 mod incoming;
 mod index;
@@ -27,6 +28,8 @@ mod zips;
 pub(crate) use archive::{ArchiveError, UNZIPPED_MAX, validate};
 pub(crate) use blobs::{BlobError, Blobs, Pin};
 pub(crate) use catalog::{Change, CommitError, Store, StoreError};
+pub(crate) use documents::DocumentError;
+pub(crate) use documents::{Document, DocumentChange, Expect, Family};
 pub(crate) use garbage::{GarbageError, collect_garbage};
 pub(crate) use incoming::Incoming;
 pub(crate) use layout::{Layout, RunInfo};

@@ -2,8 +2,9 @@
 //!
 //! The writer drains its bounded queue into one transaction per sync (group commit), so that many small commits cost
 //! one `fdatasync`; each commit has its own savepoint and its own answer, given after the sync. Readers see committed
-//! snapshots and never wait for the writer. Only `versions` below also names engine types: the same for versions and aliases.
+//! snapshots and never wait for the writer. Only `versions` below also names engine types: the same for versions, aliases and documents.
 
+mod documents;
 mod versions;
 
 use super::catalog::{Change, CommitError, Effect, StoreError, Usage, decide};
@@ -26,7 +27,7 @@ const CACHE_KIB: i64 = 1_024;
 const BUSY_MS: u64 = 5_000;
 
 /// Schema changes in order; the index of the last one is the schema's version. Never edited, only appended to.
-const MIGRATIONS: [&str; 2] = [FUNCTIONS, versions::SCHEMA];
+const MIGRATIONS: [&str; 3] = [FUNCTIONS, versions::SCHEMA, documents::SCHEMA];
 
 const FUNCTIONS: &str = "CREATE TABLE functions (
         name TEXT PRIMARY KEY NOT NULL,
@@ -99,7 +100,8 @@ impl SqliteStore {
     pub(super) async fn usage(&self) -> Result<Usage, StoreError> {
         self.read("sum up functions", |connection| {
             let sql = "SELECT count(*), coalesce(sum(code_size), 0) + \
-                       (SELECT coalesce(sum(code_size), 0) FROM versions), coalesce(sum(reserved), 0) FROM functions";
+                       (SELECT coalesce(sum(code_size), 0) FROM versions) + \
+                       (SELECT coalesce(sum(code_size), 0) FROM documents WHERE code_sha256 IS NOT NULL), coalesce(sum(reserved), 0) FROM functions";
             connection.prepare_cached(sql)?.query_row([], |row| {
                 Ok(Usage {
                     functions: unsigned(row.get(0)?),
@@ -114,7 +116,8 @@ impl SqliteStore {
     pub(super) fn refers_to(&self, code: &Digest) -> Result<bool, StoreError> {
         self.readers.with("look for a code package", |connection| {
             let sql = "SELECT EXISTS (SELECT 1 FROM functions WHERE code_sha256 = ?1) \
-                       OR EXISTS (SELECT 1 FROM versions WHERE code_sha256 = ?1)";
+                       OR EXISTS (SELECT 1 FROM versions WHERE code_sha256 = ?1) \
+                       OR EXISTS (SELECT 1 FROM documents WHERE code_sha256 = ?1)";
             connection.prepare_cached(sql)?.query_row([code.0.as_slice()], |row| row.get(0))
         })
     }
@@ -292,6 +295,7 @@ fn transact(
 fn apply(connection: &Connection, change: Change) -> Result<(), CommitError> {
     let change = match change {
         Change::Version(change) => return versions::apply(connection, change),
+        Change::Document(change) => return documents::apply(connection, change),
         change => change,
     };
     let name = change.name().to_owned();
@@ -314,6 +318,7 @@ fn apply(connection: &Connection, change: Change) -> Result<(), CommitError> {
             let sql = "DELETE FROM functions WHERE name = ?1";
             connection.prepare_cached(sql).and_then(|mut it| it.execute([&name])).map_err(writing)?;
             versions::forget(connection, &name).map_err(writing)?;
+            documents::forget(connection, &name).map_err(writing)?;
         }
     }
     Ok(())

@@ -10,7 +10,8 @@ use super::settings::{self, Detail, Given, Judge};
 use crate::daemon::functions::{Unavailable, runtime_version_arn};
 use crate::daemon::{clock, random};
 use crate::store::{
-    Change, CommitError, Configuration, FunctionRecord, State, StateKind, UpdateKind, UpdateStatus,
+    Change, CommitError, Configuration, DocumentError, FunctionRecord, State, StateKind, UpdateKind,
+    UpdateStatus,
 };
 use hearth_api::error::{ApiError, ErrorCode};
 use hearth_api::page;
@@ -304,6 +305,16 @@ impl Control {
             .without_type(),
             CommitError::TooManyTags { .. } => super::tags::too_many(),
             CommitError::Version(error) => self.version_error(error, target),
+            // Families have words of their own; these are for what came in between.
+            CommitError::Document(DocumentError::Stale { .. }) => {
+                ApiError::new(ErrorCode::PreconditionFailedException, STALE)
+            }
+            CommitError::Document(DocumentError::Exists { .. }) => {
+                ApiError::conflict("The resource already exists.")
+            }
+            CommitError::Document(DocumentError::Missing { .. }) => {
+                ApiError::not_found("The resource you requested does not exist.")
+            }
             CommitError::Store(error) => self.internal(error),
         })
     }

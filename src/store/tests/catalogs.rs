@@ -240,8 +240,8 @@ async fn a_catalog_of_a_later_release_is_refused_naming_both_schemas() {
     later.pragma_update(None, "user_version", 9).expect("sets");
     drop(later);
     let Err(error) = Store::open(&path) else { panic!("opened") };
-    assert_eq!(error, StoreError::Newer { found: 9, known: 2 });
-    assert!(error.to_string().contains("schema 9") && error.to_string().contains("up to 2"));
+    assert_eq!(error, StoreError::Newer { found: 9, known: 3 });
+    assert!(error.to_string().contains("schema 9") && error.to_string().contains("up to 3"));
 }
 
 #[tokio::test]
@@ -340,7 +340,9 @@ fn model(functions: &mut BTreeMap<String, FunctionRecord>, changes: &[Change]) -
                 stored.tags.extend(set.clone());
                 true
             }
-            (Change::Version(change), Some(_)) => unreachable!("{change:?} is no part of these histories"),
+            (change @ (Change::Version(_) | Change::Document(_)), Some(_)) => {
+                unreachable!("{change:?} is no part of these histories")
+            }
         }
     });
     if !ok {
