@@ -39,6 +39,7 @@ has python3 python3
 has node nodejs
 has curl curl
 has mkfs.ext4 e2fsprogs
+PATH=$PATH:/usr/sbin:/sbin has nft nftables
 [ "$samples" = 0 ] || python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
 if [ "${#missing[@]}" -gt 0 ]; then
     command -v apt-get >/dev/null 2>&1 || give_up "please install what these Debian packages hold: ${missing[*]}"

@@ -22,7 +22,7 @@ def pytest_collection_modifyitems(items):
     if os.geteuid() == 0:
         return
     for item in items:
-        if {"daemon", "start_daemon"} & set(getattr(item, "fixturenames", ())):
+        if {"daemon", "start_daemon", "start_module_daemon"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.skip(reason="needs root: sandboxes are made of namespaces, mounts and groups"))
 
 
@@ -73,6 +73,20 @@ def daemon():
 @pytest.fixture
 def start_daemon():
     """Starts daemons of the test's own: `start_daemon(config=…, environment=…)`."""
+    started = []
+
+    def start(**settings):
+        started.append(launch(**settings))
+        return started[-1]
+
+    yield start
+    for one in reversed(started):
+        end(one)
+
+
+@pytest.fixture(scope="module")
+def start_module_daemon():
+    """The same for daemons that the tests of one module share."""
     started = []
 
     def start(**settings):

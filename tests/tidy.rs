@@ -216,7 +216,7 @@ fn nothing_is_left_for_later() {
 }
 
 /// What a room must never use, with the reason that is shown.
-const BANNED: [(&str, &[&str], &str); 9] = [
+const BANNED: [(&str, &[&str], &str); 10] = [
     (
         "src/logic/",
         &[
@@ -258,6 +258,11 @@ const BANNED: [(&str, &[&str], &str); 9] = [
         "src/http/",
         &["hearth_sandbox::forker", "hearth_sandbox::channel", "crate::store::sqlite"],
         "front doors do not touch sandboxes",
+    ),
+    (
+        "src/aws/",
+        &["crate::store", "crate::http", "crate::cli", "hearth_sandbox"],
+        "a client of AWS's services knows none of its users",
     ),
     ("src/daemon/", &["rusqlite", "crate::cli"], "the store's engine does not leak"),
     ("src/store/", &["crate::daemon", "crate::http", "crate::cli"], "the store knows none of its users"),

@@ -9,8 +9,10 @@ mod control;
 mod cpu;
 mod daemon;
 mod error;
+mod gauges;
 mod http;
 mod machine;
+mod memory;
 mod pairs;
 mod plot;
 mod process;
@@ -25,18 +27,31 @@ use args::{Options, Task};
 use control::Control;
 use daemon::Daemon;
 use error::Fault;
-use report::{Finished, Outcome, Run};
+use report::{Finished, Outcome, Reading, Run};
 use rows::Row;
 use std::path::Path;
 use std::process::ExitCode;
 use world::{Programs, World};
 
 fn main() -> ExitCode {
+    // Row C5 has a forker of its own, which is this binary again.
+    if std::env::args_os().nth(1).is_some_and(|verb| verb == hearth_sandbox::forker::client::VERB) {
+        return match hearth_sandbox::forker::main() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("hearth-bench forker: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     match args::parse(std::env::args().skip(1)) {
         Ok(Task::Help) => print!("{}", args::HELP),
         Ok(Task::List) => {
             for row in rows::ALL {
                 println!("{}  {}\n    against {}", row.id, row.what, row.comparator);
+            }
+            for gauge in gauges::ALL {
+                println!("{}  {}\n    read off, against nothing", gauge.id, gauge.what);
             }
         }
         Ok(Task::Run(options)) => match run(&options) {
@@ -63,7 +78,7 @@ fn run(options: &Options) -> Result<bool, Fault> {
     let machine = machine::describe();
     let programs = Programs::find(&options.programs)?;
     let mut control = Control::new(programs.succeed.clone());
-    let daemon = match (&options.hearth, options.calibrate) {
+    let daemon = match (&options.hearth, options.calibrate || options.rows.is_empty()) {
         (Some(hearth), false) => Some(Daemon::start(hearth, &configuration(options)?, &options.out)?),
         _ => None,
     };
@@ -85,7 +100,7 @@ fn run(options: &Options) -> Result<bool, Fault> {
             break;
         }
     }
-    drop(world);
+    let readings = read_gauges(options, world)?;
     let run = Run {
         machine,
         commit: &options.commit,
@@ -93,8 +108,29 @@ fn run(options: &Options) -> Result<bool, Fault> {
         calibration: options.calibrate,
         control: control.since(0),
     };
-    publish(options, &run, &finished)?;
-    Ok(!finished.iter().any(|one| matches!(one.outcome, Outcome::Failed(_))))
+    publish(options, &run, &finished, &readings)?;
+    let failed = finished.iter().any(|one| matches!(one.outcome, Outcome::Failed(_)));
+    Ok(!failed && readings.iter().all(|one| one.figures.is_ok()))
+}
+
+/// Reads each gauge off a daemon of its own; the rows' is ended first.
+fn read_gauges(options: &Options, world: World) -> Result<Vec<Reading>, Fault> {
+    let World { daemon, programs, python, out } = world;
+    drop(daemon);
+    let Some(hearth) = options.hearth.as_ref().filter(|_| !options.calibrate) else { return Ok(Vec::new()) };
+    let mut readings = Vec::new();
+    for &gauge in &options.gauges {
+        if process::is_interrupted() {
+            break;
+        }
+        eprintln!("hearth-bench: {} …", gauge.id);
+        let daemon = Some(Daemon::start(hearth, &configuration(options)?, &out)?);
+        let mut world =
+            World { daemon, programs: programs.clone(), python: python.clone(), out: out.clone() };
+        let figures = (gauge.read)(&mut world, options.functions).map_err(|fault| fault.line());
+        readings.push(Reading { gauge, figures });
+    }
+    Ok(readings)
 }
 
 fn measure(row: &Row, world: &World, control: &mut Control, options: &Options) -> Outcome {
@@ -121,10 +157,15 @@ fn configuration(options: &Options) -> Result<String, Fault> {
     }))
 }
 
-fn publish(options: &Options, run: &Run<'_>, finished: &[Finished]) -> Result<(), Fault> {
-    let mut document = format!("{:#}", report::document(run, finished));
+fn publish(
+    options: &Options,
+    run: &Run<'_>,
+    finished: &[Finished],
+    readings: &[Reading],
+) -> Result<(), Fault> {
+    let mut document = format!("{:#}", report::document(run, finished, readings));
     document.push('\n');
-    let table = report::table(run, finished);
+    let table = report::table(run, finished) + &report::readings_table(readings);
     let path = options.out.join("results.json");
     write(&path, &document)?;
     if options.json {

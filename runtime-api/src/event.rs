@@ -83,23 +83,9 @@ fn value(text: &str) -> Option<HeaderValue> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-
-    pub(crate) fn delivery(number: u8) -> Delivery {
-        Delivery {
-            request_id: RequestId::from_bytes([number; 16]),
-            delivery_id: DeliveryId::from_bytes([number ^ 0x80; 16]),
-            deadline: WallTime::from_millis(1_700_000_003_000),
-            invoked_arn: "arn:aws:lambda:us-east-1:000000000000:function:hello".to_owned(),
-            trace_id: String::new(),
-            client_context: String::new(),
-            cognito_identity: String::new(),
-            tenant_id: String::new(),
-            content_type: String::new(),
-            payload: Bytes::from_static(b"{\"a\":1}"),
-        }
-    }
+    use crate::world::delivery;
 
     #[test]
     fn empty_texts_send_no_header() {

@@ -23,6 +23,9 @@ mod intake;
 #[cfg(feature = "server")]
 pub mod server;
 
+#[cfg(any(test, feature = "world"))]
+pub mod world;
+
 #[cfg(test)]
 mod lifecycle_cases;
 #[cfg(test)]

@@ -2,11 +2,11 @@
 //!
 //! It exists to hold the machine to the reference; random orders of events are the business of `lifecycle_laws.rs`.
 
-use crate::event::tests::delivery;
 use crate::exchange::Echo;
 use crate::failure::ErrorType;
 use crate::lifecycle::{INIT_ERROR_GRACE, KILL_LIMIT, REFUSED_RETRY};
 use crate::reply::RuntimeState;
+use crate::world::delivery;
 use crate::*;
 use bytes::Bytes;
 use hearth_logic::{Machine, Time};

@@ -5,7 +5,7 @@
 //! Deliberately not here: the wording of violations (`validate`).
 
 use regex::Regex;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// A pattern of the service that looks around, and what stands in for it here.
@@ -47,29 +47,42 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
+/// A pattern ready for use, with its hand-written condition.
+#[derive(Clone)]
+struct Compiled {
+    regex: Arc<Regex>,
+    condition: Option<fn(&str) -> bool>,
+}
+
+/// Where a pattern's text lies and how long it is: patterns are long and static, and hashing one took longer than
+/// matching it.
+type Address = (usize, usize);
+
 // Bounded by the number of patterns in the shapes.
-static COMPILED: RwLock<Option<HashMap<&'static str, Arc<Regex>>>> = RwLock::new(None);
+static COMPILED: RwLock<BTreeMap<Address, Compiled>> = RwLock::new(BTreeMap::new());
 
 /// True if the whole of `text` matches `pattern`.
 ///
 /// A pattern that does not compile matches nothing; a test compiles them all, so that this cannot happen.
 pub(crate) fn matches(pattern: &'static str, text: &str) -> bool {
-    let look_around = LOOK_AROUND.iter().find(|row| row.pattern == pattern);
-    let simpler = look_around.map_or(pattern, |row| row.simpler);
-    let Some(regex) = compiled(simpler) else { return false };
-    regex.is_match(text) && look_around.is_none_or(|row| (row.condition)(text))
+    let Some(compiled) = compiled(pattern) else { return false };
+    compiled.regex.is_match(text) && compiled.condition.is_none_or(|condition| condition(text))
 }
 
-fn compiled(pattern: &'static str) -> Option<Arc<Regex>> {
+fn compiled(pattern: &'static str) -> Option<Compiled> {
+    let address = (pattern.as_ptr().addr(), pattern.len());
     let known = COMPILED.read().unwrap_or_else(PoisonError::into_inner);
-    if let Some(regex) = known.as_ref().and_then(|map| map.get(pattern)) {
-        return Some(Arc::clone(regex));
+    if let Some(compiled) = known.get(&address) {
+        return Some(compiled.clone());
     }
     drop(known);
-    let regex = Arc::new(compile(pattern).ok()?);
+    let look_around = LOOK_AROUND.iter().find(|row| row.pattern == pattern);
+    let simpler = look_around.map_or(pattern, |row| row.simpler);
+    let condition = look_around.map(|row| row.condition);
+    let compiled = Compiled { regex: Arc::new(compile(simpler).ok()?), condition };
     let mut known = COMPILED.write().unwrap_or_else(PoisonError::into_inner);
-    known.get_or_insert_with(HashMap::new).insert(pattern, Arc::clone(&regex));
-    Some(regex)
+    known.insert(address, compiled.clone());
+    Some(compiled)
 }
 
 fn compile(pattern: &str) -> Result<Regex, regex::Error> {

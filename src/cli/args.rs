@@ -97,11 +97,14 @@ pub(crate) struct Serve {
 /// `hearth deploy`.
 #[derive(Args, Debug)]
 pub(crate) struct Deploy {
-    /// Directory (zipped as it is), single file (zipped alone) or .zip
+    /// Directory (zipped as it is), single file (zipped alone), .zip, or s3://BUCKET/KEY
     pub(crate) path: PathBuf,
     /// Name of the function
     #[arg(long)]
     pub(crate) name: String,
+    /// Version of the object that s3://BUCKET/KEY names
+    #[arg(long, value_name = "ID")]
+    pub(crate) object_version: Option<String>,
     /// Runtime, such as python3.12, nodejs22.x or provided.al2023; needed to create
     #[arg(long)]
     pub(crate) runtime: Option<String>,

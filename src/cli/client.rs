@@ -20,6 +20,8 @@ use std::time::Duration;
 
 /// How long the daemon may take for anything but an invocation, beside the time of an upload.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// The same where the daemon may have to fetch code first: a little more than it takes for that at most.
+const CODE_PATIENCE: Duration = Duration::from_secs(330);
 /// The slowest upload that is waited for, bytes per second.
 const UPLOAD_RATE_MIN: u64 = 64 * 1024;
 
@@ -128,7 +130,11 @@ impl Client {
         subject: &str,
         input: &impl Serialize,
     ) -> Result<O, CallError> {
-        let answer = self.exchange(operation, subject, input, None, PATIENCE)?;
+        let patience = match operation {
+            Operation::CreateFunction | Operation::UpdateFunctionCode => CODE_PATIENCE,
+            _ => PATIENCE,
+        };
+        let answer = self.exchange(operation, subject, input, None, patience)?;
         let (status, headers) = (answer.status().as_u16(), answer.headers());
         let header = |name: &str| text(headers, name);
         codec::decode_response(operation.row(), status, &header, answer.body())

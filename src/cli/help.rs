@@ -37,12 +37,14 @@ Exit codes: 0 after a signal, 1 if it could not start or had to stop, 2 for a wr
 pub(super) const DEPLOY: &str = "\
 Creates the function if there is none of that name; else changes what is given and leaves the rest. Code and settings \
 that are the same already are not sent again. Directories are zipped reproducibly: sorted, without times, execute bits \
-and links inside kept; .git and __pycache__ are left out. A single file named bootstrap is made executable.
+and links inside kept; .git and __pycache__ are left out. A single file named bootstrap is made executable. An object \
+s3://BUCKET/KEY is fetched by the daemon, from the store and with the credentials that it is configured with.
 
 Examples:
   hearth deploy ./app --name hello --runtime python3.12 --handler app.handler
   hearth deploy bootstrap --name native --runtime provided.al2023
   hearth deploy build.zip --name hello --memory 512 --timeout 30 --env STAGE=test
+  hearth deploy s3://builds/hello.zip --name hello
 
 Exit codes: 0 deployed (or unchanged), 1 refused or failed, 2 for a wrong command line.";
 

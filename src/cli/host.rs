@@ -88,6 +88,7 @@ pub(super) fn look() -> Vec<Finding> {
         seccomp(&actions),
         loop_devices(Path::new("/dev/loop-control")),
         mkfs(&programs("mkfs.ext4")),
+        firewall(&programs("nft"), &fs::read_to_string("/proc/net/ip_tables_names").unwrap_or_default()),
         open_files(&fs::read_to_string("/proc/self/limits").unwrap_or_default()),
     ]
 }
@@ -115,6 +116,26 @@ pub(super) fn languages_remedy(absent: &[&str]) -> Option<String> {
          any other place is named in the configuration: [runtimes.\"{example}\"] interpreter = \"/path\"",
         packages.join(" ")
     ))
+}
+
+/// Functions with a network need `nft`; another firewall that drops what is forwarded would still stop them.
+fn firewall(nft: &[PathBuf], others: &str) -> Finding {
+    const NAME: &str = "network";
+    match nft.first() {
+        None => Finding::wrong(
+            NAME,
+            Verdict::Missing,
+            "no nft program, which gives functions a network",
+            "apt-get install nftables; or go without: network.class = \"none\"",
+        ),
+        Some(_) if others.lines().any(|table| table == "filter") => Finding::wrong(
+            NAME,
+            Verdict::Limited,
+            "nft is there, and so are iptables rules of others, which may drop what is forwarded",
+            "if functions reach nothing, let forwarded packets of `network.range` pass there",
+        ),
+        Some(path) => Finding::fine(NAME, format!("{}", path.display())),
+    }
 }
 
 fn privileges_found(missing: &[&str]) -> Finding {

@@ -22,6 +22,7 @@ mod pack;
 mod run;
 mod serve;
 mod settings;
+mod source;
 mod table;
 mod terminal;
 mod wire;

@@ -1,6 +1,9 @@
 //! Turns merged settings into a [`Config`], and refuses values that do not go together.
 
 use super::merge::{ConfigError, Merge, Origin, Origins, Problem, Value};
+use super::network::Network;
+use crate::aws::endpoint::Endpoint;
+use crate::aws::s3::Addressing;
 use hearth_logic::SchedulerLimits;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -34,8 +37,12 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     /// `[sandbox]`.
     pub(crate) sandbox: Sandbox,
+    /// `[network]`.
+    pub(crate) network: Network,
     /// `[logs]`.
     pub(crate) logs: Logs,
+    /// `[endpoints]`.
+    pub(crate) endpoints: Endpoints,
     /// `[runtimes] missing`.
     pub(crate) missing_runtime: MissingRuntime,
     interpreters: BTreeMap<String, PathBuf>,
@@ -115,6 +122,17 @@ pub(crate) struct Logs {
     pub(crate) retention_days: u64,
 }
 
+/// `[endpoints]`: services that the daemon asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Endpoints {
+    /// Address of the object store; none for the environment's, or Amazon's.
+    pub(crate) s3: Option<Endpoint>,
+    /// How buckets are named in addresses.
+    pub(crate) s3_addressing: Addressing,
+    /// How long a service may be silent, seconds.
+    pub(crate) timeout_s: u64,
+}
+
 /// What happens to a function whose runtime is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MissingRuntime {
@@ -179,7 +197,7 @@ fn host_memory_mb() -> Option<u64> {
 
 /// Reads typed values out of merged settings. The merge has checked kinds and bounds, and every key read here has a
 /// default or is read as optional; `keys_and_config_agree` proves both.
-struct Reader<'a>(&'a Origins);
+pub(super) struct Reader<'a>(&'a Origins);
 
 impl Reader<'_> {
     fn value(&self, key: &str) -> Option<&Value> {
@@ -187,7 +205,7 @@ impl Reader<'_> {
         self.0.settings.get(&parts).map(|(value, _)| value)
     }
 
-    fn text(&self, key: &str) -> String {
+    pub(super) fn text(&self, key: &str) -> String {
         self.optional_text(key).unwrap_or_default()
     }
 
@@ -213,7 +231,7 @@ impl Reader<'_> {
         u32::try_from(self.number(key)).unwrap_or(u32::MAX)
     }
 
-    fn list(&self, key: &str) -> Vec<String> {
+    pub(super) fn list(&self, key: &str) -> Vec<String> {
         match self.value(key) {
             Some(Value::List(items)) => items.clone(),
             _ => Vec::new(),
@@ -240,6 +258,7 @@ pub(super) fn finish(merge: Merge) -> Result<(Config, Origins), ConfigError> {
     let Merge { origins, mut problems } = merge;
     let config = build(&Reader(&origins));
     problems.extend(values(&config, &origins));
+    problems.extend(config.network.problems(&origins));
     problems.extend(together(&config, &origins));
     match problems.is_empty() {
         true => Ok((config, origins)),
@@ -279,10 +298,20 @@ fn build(it: &Reader<'_>) -> Config {
             pids_max: it.small("sandbox.pids_max"),
             nofile: it.small("sandbox.nofile"),
         },
+        network: Network::read(it, it.0),
         logs: Logs {
             max_file_mb: it.number("logs.max_file_mb"),
             keep_files: it.small("logs.keep_files"),
             retention_days: it.number("logs.retention_days"),
+        },
+        endpoints: Endpoints {
+            s3: it.optional_text("endpoints.s3").as_deref().and_then(Endpoint::parse),
+            s3_addressing: match it.text("endpoints.s3_addressing").as_str() {
+                "path" => Addressing::Path,
+                "virtual" => Addressing::Virtual,
+                _ => Addressing::Auto,
+            },
+            timeout_s: it.number("endpoints.timeout_s"),
         },
         missing_runtime: match it.text("runtimes.missing").as_str() {
             "substitute" => MissingRuntime::Substitute,
@@ -292,7 +321,7 @@ fn build(it: &Reader<'_>) -> Config {
     }
 }
 
-fn origin_of(origins: &Origins, key: &str) -> Origin {
+pub(super) fn origin_of(origins: &Origins, key: &str) -> Origin {
     origins.origin(key).cloned().unwrap_or(Origin::Default)
 }
 

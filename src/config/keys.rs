@@ -7,6 +7,8 @@ pub(super) enum Kind {
     Text,
     /// `address:port`.
     Address,
+    /// `http://host:port` or `https://host:port`.
+    Endpoint,
     /// A path, not empty.
     Path,
     /// One of these words.
@@ -53,10 +55,10 @@ const fn key(
 }
 
 use Fallback::{Empty, Integer as Number, Text as Words, Unset};
-use Kind::{Address, Choice, Integer, List, Path, Text};
+use Kind::{Address, Choice, Endpoint, Integer, List, Path, Text};
 
 /// Keys without a table first, then table by table: the order of the sample file.
-pub(super) const KEYS: [Key; 29] = [
+pub(super) const KEYS: [Key; 38] = [
     key("listen", Address, Words("127.0.0.1:3001"), "", "Where the API listens. Port 0 picks a free one."),
     key(
         "admin_listen",
@@ -204,6 +206,44 @@ pub(super) const KEYS: [Key; 29] = [
         "Open files per process in a sandbox.",
     ),
     key(
+        "network.class",
+        Choice(&["nat", "none"]),
+        Words("nat"),
+        "",
+        "What functions may reach. \"nat\": what this machine reaches, but neither the machine itself nor its link-local \
+         network (cloud metadata) nor other functions. \"none\": nothing but the function's own door to the daemon.",
+    ),
+    key(
+        "network.range",
+        Text,
+        Words("100.64.0.0/10"),
+        "",
+        "IPv4 addresses for functions with a network. A daemon takes a part of it; nothing else may use the range.",
+    ),
+    key(
+        "network.deny",
+        List,
+        Empty,
+        "",
+        "IPv4 addresses and ranges that functions may not reach, for example \"10.0.0.0/8\". Private ranges are \
+         reachable unless they are listed.",
+    ),
+    key("network.allow", List, Empty, "", "Exceptions from `network.deny`."),
+    key(
+        "network.dns",
+        List,
+        Empty,
+        "",
+        "Addresses of the resolvers that functions' name queries are passed on to. None: those of /etc/resolv.conf.",
+    ),
+    key(
+        "functions.*.network",
+        Choice(&["nat", "none"]),
+        Unset("network.class"),
+        "",
+        "Network class of one function, for example [functions.\"resize\"] network = \"none\".",
+    ),
+    key(
         "logs.max_file_mb",
         Integer(1, 4_096),
         Number(16),
@@ -212,6 +252,30 @@ pub(super) const KEYS: [Key; 29] = [
     ),
     key("logs.keep_files", Integer(1, 1_000), Number(4), "files", "Closed log files kept per function."),
     key("logs.retention_days", Integer(1, 3_653), Number(14), "days", "Age at which closed log files go."),
+    key(
+        "endpoints.s3",
+        Endpoint,
+        Unset(
+            "AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL of the daemon's environment; else Amazon S3 in `region`",
+        ),
+        "",
+        "Where functions' code in S3 is: the address of a store that speaks S3.",
+    ),
+    key(
+        "endpoints.s3_addressing",
+        Choice(&["auto", "path", "virtual"]),
+        Words("auto"),
+        "",
+        "Where a bucket's name goes: \"path\" (host/bucket/key), \"virtual\" (bucket.host/key), or \"auto\": path at an \
+         endpoint of your own, virtual at Amazon's.",
+    ),
+    key(
+        "endpoints.timeout_s",
+        Integer(1, 300),
+        Number(20),
+        "seconds",
+        "How long a service that the daemon asks may be silent before the request counts as failed.",
+    ),
     key(
         "runtimes.missing",
         Choice(&["refuse", "substitute"]),
@@ -238,8 +302,9 @@ impl Key {
 
     /// The environment variable that sets it; `*` becomes an example.
     pub(super) fn variable(&self) -> String {
+        let example = if self.name.starts_with("runtimes.") { "python3_12" } else { "name" };
         let parts: Vec<&str> =
-            self.name.split('.').map(|part| if part == "*" { "python3_12" } else { part }).collect();
+            self.name.split('.').map(|part| if part == "*" { example } else { part }).collect();
         variable(&parts)
     }
 }

@@ -4,6 +4,7 @@
 //! message can name the file and line, the variable or the flag. What a value means is `check`'s business.
 
 use super::keys::{self, Fallback, KEYS, Key, Kind};
+use crate::aws::endpoint::Endpoint;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -335,6 +336,7 @@ fn parse(kind: Kind, given: &Given<'_>) -> Result<Value, String> {
         Kind::Text | Kind::Path => text.filter(|it| !it.trim().is_empty()).map(|it| Value::Text(it.into())),
         Kind::Choice(words) => text.filter(|it| words.contains(it)).map(|it| Value::Text(it.into())),
         Kind::Address => text.and_then(address).map(|it| Value::Text(it.to_string())),
+        Kind::Endpoint => text.and_then(Endpoint::parse).map(|it| Value::Text(it.to_string())),
     };
     fits.ok_or_else(shown)
 }
@@ -362,6 +364,9 @@ fn wanted(kind: Kind) -> String {
     match kind {
         Kind::Text => "a text that is not empty".into(),
         Kind::Address => "an IP address and a port, like \"127.0.0.1:3001\" or \"[::1]:3001\"".into(),
+        Kind::Endpoint => {
+            "an address like \"http://10.0.0.5:9000\" or \"https://s3.example.org\", without a path".into()
+        }
         Kind::Path => "a path".into(),
         Kind::Choice(words) => words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(" or "),
         Kind::Integer(min, max) => format!("a whole number from {min} to {max}"),

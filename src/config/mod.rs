@@ -8,10 +8,12 @@
 mod check;
 mod keys;
 mod merge;
+mod network;
 mod render;
 
 #[cfg(test)]
 mod tests;
 
-pub(crate) use check::{Auth, Config, LogFormat};
+pub(crate) use check::{Auth, Config, Endpoints, LogFormat};
+pub(crate) use network::Network;
 pub(crate) use render::{render_reference, render_sample};

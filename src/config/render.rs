@@ -19,7 +19,10 @@ pub(crate) fn render_sample() -> String {
         if table.contains('*') {
             text.push('\n');
             comment(&mut text, key.doc);
-            text.push_str("#[runtimes.\"python3.12\"]\n#interpreter = \"/opt/python/bin/python3.12\"\n");
+            text.push_str(match table {
+                "functions.*" => "#[functions.\"resize\"]\n#network = \"none\"\n",
+                _ => "#[runtimes.\"python3.12\"]\n#interpreter = \"/opt/python/bin/python3.12\"\n",
+            });
             continue;
         }
         if table != open {
@@ -42,7 +45,8 @@ pub(crate) fn render_reference() -> String {
             Fallback::Unset(meaning) => meaning.to_owned(),
             Fallback::Text(_) | Fallback::Integer(_) | Fallback::Empty => format!("`{}`", shown(key)),
         };
-        let name = key.name.replace('*', "\"<runtime>\"");
+        let any = if key.name.starts_with("runtimes.") { "\"<runtime>\"" } else { "\"<name>\"" };
+        let name = key.name.replace('*', any);
         let meaning = described(key).replace('|', "\\|");
         text.push_str(&format!("| `{name}` | {default} | `{}` | {meaning} |\n", key.variable()));
     }
@@ -68,6 +72,7 @@ fn shown(key: &Key) -> String {
         (Fallback::Integer(number), _) => number.to_string(),
         (Fallback::Empty, _) => "[]".into(),
         (Fallback::Unset(_), Kind::Integer(..)) => "8192".into(),
+        (Fallback::Unset(_), Kind::Endpoint) => "\"http://127.0.0.1:9000\"".into(),
         (Fallback::Unset(_), _) => "\"hearth\"".into(),
     }
 }

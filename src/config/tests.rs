@@ -57,6 +57,9 @@ fn keys_and_config_agree() {
             "sandbox.uid_base" => Some("100000"),
             "sandbox.uid_count" => Some("70000"),
             "auth" => Some("\"none\""),
+            "network.range" => Some("\"10.0.0.0/8\""),
+            "network.deny" | "network.allow" => Some("[\"192.0.2.0/24\"]"),
+            "network.dns" => Some("[\"192.0.2.1\"]"),
             _ => None,
         };
         let value = special.map_or_else(
@@ -65,6 +68,7 @@ fn keys_and_config_agree() {
                 (Kind::Integer(min, _), _) => min.to_string(),
                 (Kind::Choice(words), _) => format!("{:?}", words[1]),
                 (Kind::List, _) => "[\"x\"]".into(),
+                (Kind::Endpoint, _) => "\"http://x:9\"".into(),
                 (Kind::Text | Kind::Path | Kind::Address, _) => "\"x\"".into(),
             },
             str::to_owned,

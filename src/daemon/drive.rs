@@ -30,23 +30,34 @@ pub(crate) trait Driver {
 
 /// Runs a machine until it is done or nobody can send to it any more.
 pub(crate) async fn drive<D: Driver>(driver: &mut D, inbox: &mut Receiver<D::Message>) {
-    let mut todo = Vec::new();
+    let mut todo = Todo { actions: Vec::new(), batch: Vec::new(), events: Vec::new() };
+    // One timer for the life of the loop: deadlines mostly move away before they are due, and setting a timer for each
+    // of them cost more than finding out, at the earlier one, that nothing is due yet.
+    let timer = tokio::time::sleep_until(clock::instant(clock::now()));
+    tokio::pin!(timer);
+    let mut armed = None;
     while !driver.is_done() {
         let wake = driver.machine().wake_at();
-        let message = match wake {
-            None => inbox.recv().await,
-            Some(at) => tokio::select! {
-                biased;
-                message = inbox.recv() => message,
-                () = tokio::time::sleep_until(clock::instant(at)) => {
+        if let Some(at) = wake
+            && armed.is_none_or(|armed| at < armed)
+        {
+            timer.as_mut().reset(clock::instant(at));
+            armed = Some(at);
+        }
+        let message = tokio::select! {
+            biased;
+            message = inbox.recv() => message,
+            () = &mut timer, if armed.is_some() => {
+                armed = None;
+                if wake.is_some_and(|at| at <= clock::now()) {
                     elapse(driver, &mut todo);
-                    continue;
                 }
-            },
+                continue;
+            }
         };
         let Some(message) = message else { return };
         if let Some(event) = driver.admit(message) {
-            driver.machine().step(clock::now(), event, &mut todo);
+            driver.machine().step(clock::now(), event, &mut todo.actions);
             settle(driver, &mut todo);
         }
         // Messages come first, but a full inbox must not starve what has fallen due.
@@ -56,18 +67,25 @@ pub(crate) async fn drive<D: Driver>(driver: &mut D, inbox: &mut Receiver<D::Mes
     }
 }
 
-fn elapse<D: Driver>(driver: &mut D, todo: &mut Vec<<D::Machine as Machine>::Action>) {
-    driver.machine().elapse(clock::now(), todo);
+/// What a machine has asked for, with the room for it kept between steps.
+struct Todo<M: Machine> {
+    actions: Vec<M::Action>,
+    batch: Vec<M::Action>,
+    events: Vec<M::Event>,
+}
+
+fn elapse<D: Driver>(driver: &mut D, todo: &mut Todo<D::Machine>) {
+    driver.machine().elapse(clock::now(), &mut todo.actions);
     settle(driver, todo);
 }
 
 /// Performs all actions in order, then feeds the events they led to, until there are none.
-fn settle<D: Driver>(driver: &mut D, todo: &mut Vec<<D::Machine as Machine>::Action>) {
-    while !todo.is_empty() {
-        let batch = std::mem::take(todo);
-        let events: Vec<_> = batch.into_iter().filter_map(|action| driver.perform(action)).collect();
-        for event in events {
-            driver.machine().step(clock::now(), event, todo);
+fn settle<D: Driver>(driver: &mut D, todo: &mut Todo<D::Machine>) {
+    while !todo.actions.is_empty() {
+        std::mem::swap(&mut todo.actions, &mut todo.batch);
+        todo.events.extend(todo.batch.drain(..).filter_map(|action| driver.perform(action)));
+        for event in todo.events.drain(..) {
+            driver.machine().step(clock::now(), event, &mut todo.actions);
         }
     }
     driver.settled();

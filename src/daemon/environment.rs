@@ -7,6 +7,7 @@ use super::clock;
 use super::credentials::Minted;
 use super::drive::{Driver, drive};
 use super::invoke::{Answer, Invocation, Shared};
+use super::metrics::Series;
 use super::output::{LogPipe, Output};
 use super::random;
 use super::revision::Revision;
@@ -27,6 +28,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -82,7 +84,7 @@ pub(crate) async fn run(
     shared.metrics.environments.inc();
     shared.metrics.cold_start(&revision.name);
     let (sender, mut receiver) = inbox;
-    let Launched { control, runtime, door, logs, memory_peak, oom_events, cpu, gone, .. } = launched;
+    let Launched { control, runtime, door, logs, memory_peak, oom_events, cpu, names, gone } = launched;
     let control = Arc::new(control);
     let mut tasks = JoinSet::new();
     tasks.spawn(forward_reports(Arc::clone(&control), sender.clone()));
@@ -91,6 +93,9 @@ pub(crate) async fn run(
             let pipe = Arc::new(pipe);
             tasks.spawn(watch_output(Arc::clone(&pipe), sender.clone()));
             tasks.spawn(serve_runtime(runtime, sender.clone()));
+            if let Some(names) = names {
+                tasks.spawn(super::dns::serve(names, Arc::clone(&shared.resolvers)));
+            }
             let metadata_token = random::hex::<16>();
             let door_key =
                 crate::http::door::Key { environment: sandbox, metadata_token: metadata_token.clone() };
@@ -128,6 +133,7 @@ async fn launch(
         runtime: revision.runtime.clone(),
         memory_mb: revision.memory_mb,
         tmp_mb: revision.tmp_mb,
+        network: shared.network.class_of(&revision.name),
     };
     shared.sandboxes.launch(sandbox, spec).await
 }
@@ -203,11 +209,14 @@ struct Environment {
     meters: Meters,
     scheduler: EnvironmentHandle,
     minted: Minted,
+    series: Series,
     inbox: mpsc::Sender<Message>,
     process: Option<ProcessSpec>,
     run: Run,
     desk: Desk,
     flights: BTreeMap<RequestId, Flight>,
+    /// The caller has its answer, the runtime has not asked for its next event yet.
+    answered: bool,
     /// An initialisation failed and nobody has heard of it yet.
     init_failed: bool,
     /// A runtime that was started again initialises without the CPU limit, until it gets the event.
@@ -225,10 +234,11 @@ impl Environment {
         (inbox, scheduler): (mpsc::Sender<Message>, EnvironmentHandle),
     ) -> Self {
         let stream = revision.new_log_stream();
-        let output = Output::new(pipe, shared.logs.clone(), Arc::clone(&revision.log_group), stream);
+        let output = Output::new(pipe, shared.logs.clone(), Arc::clone(&revision.log_group), stream.into());
         Self {
             lifecycle: Lifecycle::new(clock::now(), Settings::default()),
             minted: shared.keys.mint(SandboxId(id.0)),
+            series: shared.metrics.series(&revision.name),
             shared: Arc::clone(shared),
             id,
             revision,
@@ -241,6 +251,7 @@ impl Environment {
             run: Run::FIRST,
             desk: Desk::default(),
             flights: BTreeMap::new(),
+            answered: false,
             init_failed: false,
             unthrottled: false,
             dead: false,
@@ -275,6 +286,9 @@ impl Environment {
     /// Whatever is still waiting for this environment gets an answer.
     fn end(&mut self) {
         self.desk = Desk::default();
+        if std::mem::take(&mut self.answered) {
+            self.revision.finishing.fetch_sub(1, Ordering::Relaxed);
+        }
         for (request_id, mut flight) in std::mem::take(&mut self.flights) {
             match flight.held {
                 Some((outcome, failed)) => {
@@ -295,7 +309,7 @@ impl Environment {
         let timeout = self.revision.timeout;
         let delivery = Delivery {
             request_id,
-            delivery_id: DeliveryId::from_bytes(random::bytes()),
+            delivery_id: DeliveryId::from_bytes(random::id()),
             deadline: clock::wall().after(timeout),
             invoked_arn: invocation.invoked_arn.clone(),
             trace_id: invocation.trace_id.clone(),
@@ -339,7 +353,7 @@ impl Environment {
 
     fn settle(&mut self, request_id: RequestId, outcome: Outcome) {
         let failed = !matches!(outcome, Outcome::Success { .. });
-        self.shared.metrics.invocation(&self.revision.name, failed);
+        self.series.count(failed);
         let init_failed = std::mem::take(&mut self.init_failed);
         let Some(flight) = self.flights.get_mut(&request_id) else { return };
         flight.reported_by_handler = !init_failed && matches!(outcome, Outcome::FunctionError { .. });
@@ -348,14 +362,15 @@ impl Environment {
         if flight.invocation.wants_log || ends_the_runtime {
             flight.held = Some((outcome, failed));
         } else {
-            self.scheduler.tell(Told::Answered { environment: self.id, revision: self.revision.id });
+            // Counted by the scheduler before it starts another environment for a caller who is already back.
+            self.revision.finishing.fetch_add(1, Ordering::Relaxed);
+            self.answered = true;
             let payload = outcome.into_payload(request_id);
             flight.invocation.answer(Answer { payload, failed, log_tail: None });
         }
     }
 
     fn finish(&mut self, request_id: RequestId, report: &Report) {
-        self.output.platform(text::end_line(request_id));
         // The handler's own error is the function's answer: the platform's report says nothing of it.
         let own = self.flights.get(&request_id).is_some_and(|flight| flight.reported_by_handler);
         let status = if own { text::Status::Success } else { log_status(&report.status) };
@@ -368,8 +383,7 @@ impl Environment {
             status,
             trace: None,
         };
-        let line = figures.line();
-        self.output.platform(line);
+        self.output.platform_lines([text::end_line(request_id), figures.line()]);
         self.output.flush();
         self.shared.metrics.duration.observe(report.duration.as_secs_f64());
         self.shared.metrics.concurrent.dec();
@@ -377,7 +391,8 @@ impl Environment {
         let Some(flight) = self.flights.remove(&request_id) else { return };
         let mut invocation = flight.invocation;
         // First, so that a caller who comes right back is given this environment.
-        self.scheduler.tell(Told::Released { environment: self.id, invocation: invocation.id });
+        let answered = std::mem::take(&mut self.answered).then(|| Arc::clone(&self.revision));
+        self.scheduler.tell(Told::Released { environment: self.id, invocation: invocation.id, answered });
         if let Some((outcome, failed)) = flight.held {
             invocation.answer(Answer { payload: outcome.into_payload(request_id), failed, log_tail: tail });
         }

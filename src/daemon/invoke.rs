@@ -12,10 +12,12 @@ use super::random;
 use super::revision::Revision;
 use super::sandboxes::Sandboxes;
 use super::scheduler::SchedulerHandle;
+use crate::config::Network;
 use bytes::Bytes;
 use hearth_logic::InvocationId;
 use hearth_logic::admission::Reason;
 use hearth_runtime_api::RequestId;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::oneshot;
@@ -36,6 +38,10 @@ pub(crate) struct Shared {
     pub(crate) scheduler: SchedulerHandle,
     /// Functions as they can be invoked.
     pub(crate) functions: super::functions::Functions,
+    /// Which function may reach what.
+    pub(crate) network: Network,
+    /// Who is asked for names.
+    pub(crate) resolvers: Arc<[SocketAddr]>,
     /// Whether control groups have v2's form.
     pub(crate) pure_v2: bool,
     /// The last invocation number handed out.
@@ -163,6 +169,9 @@ pub(crate) async fn invoke(shared: &Shared, call: Call) -> Returned {
     Returned { trace_id, result }
 }
 
+/// Bytes of an X-Ray header with ids of the usual length.
+const TRACE_BYTES: usize = 128;
+
 /// The X-Ray header of an invocation: the caller's root and decision if there is one, else new ones, not sampled.
 fn trace_id(given: Option<&str>) -> String {
     let part = |name: &str| {
@@ -170,12 +179,26 @@ fn trace_id(given: Option<&str>) -> String {
             value.len() <= 64 && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
         })
     };
-    let root = part("Root=").map_or_else(
-        || format!("1-{:08x}-{}", clock::wall().as_millis() / 1000, random::hex::<12>()),
-        str::to_owned,
-    );
-    let sampled = part("Sampled=").filter(|flag| *flag == "1").unwrap_or("0");
-    format!("Root={root};Parent={};Sampled={sampled};Lineage=1:{}:0", random::hex::<8>(), random::hex::<4>())
+    let mut header = String::with_capacity(TRACE_BYTES);
+    header.push_str("Root=");
+    match part("Root=") {
+        Some(root) => header.push_str(root),
+        None => {
+            let seconds = u32::try_from(clock::wall().as_millis() / 1000).unwrap_or(u32::MAX);
+            header.push_str("1-");
+            random::push_hex(&seconds.to_be_bytes(), &mut header);
+            header.push('-');
+            random::push_hex(&random::id::<12>(), &mut header);
+        }
+    }
+    header.push_str(";Parent=");
+    random::push_hex(&random::id::<8>(), &mut header);
+    header.push_str(";Sampled=");
+    header.push_str(part("Sampled=").filter(|flag| *flag == "1").unwrap_or("0"));
+    header.push_str(";Lineage=1:");
+    random::push_hex(&random::id::<4>(), &mut header);
+    header.push_str(":0");
+    header
 }
 
 #[cfg(test)]

@@ -20,6 +20,10 @@ const BATCHES_MAX: usize = 1024;
 const OPEN_FILES_MAX: usize = 64;
 /// The longest message of one event, bytes; longer ones are split.
 pub(crate) const MESSAGE_MAX: usize = 256 * 1024;
+/// Bytes collected for one write.
+const TEXT_MAX: usize = 256 * 1024;
+/// The writer's rest between two rounds: waking it for each invocation cost more than its work.
+const PAUSE: Duration = Duration::from_millis(4);
 const CURRENT: &str = "events.jsonl";
 
 /// One log event.
@@ -28,7 +32,7 @@ pub(crate) struct LogEvent {
     /// When, milliseconds since the epoch.
     pub(crate) timestamp: u64,
     /// Stream of the environment.
-    pub(crate) stream: String,
+    pub(crate) stream: Arc<str>,
     /// Text, with its line end.
     pub(crate) message: String,
 }
@@ -62,7 +66,8 @@ impl Logs {
     pub(crate) fn start(dir: &Path, retention: Retention) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
         let (orders, inbox) = sync_channel(BATCHES_MAX);
-        let writer = Writer { dir: dir.to_owned(), retention, open: BTreeMap::new() };
+        let writer =
+            Writer { dir: dir.to_owned(), retention, open: BTreeMap::new(), pending: None, text: Vec::new() };
         std::thread::Builder::new().name("logs".to_owned()).spawn(move || writer.run(&inbox))?;
         Ok(Self { orders, dir: dir.into(), dropped: Arc::default() })
     }
@@ -135,26 +140,60 @@ struct Writer {
     dir: PathBuf,
     retention: Retention,
     open: BTreeMap<Arc<str>, (File, u64)>,
+    /// The group that `text` is to be written to.
+    pending: Option<Arc<str>>,
+    text: Vec<u8>,
 }
 
 impl Writer {
     fn run(mut self, inbox: &Receiver<Order>) {
-        while let Ok(order) = inbox.recv() {
-            match order {
-                Order::Write { group, events } => {
-                    if let Err(error) = self.write(&group, &events) {
-                        tracing::warn!(%group, %error, "log events could not be stored");
-                        self.open.remove(&group);
-                    }
+        while let Ok(first) = inbox.recv() {
+            let mut flushes = Vec::new();
+            for order in std::iter::once(first).chain(inbox.try_iter().take(BATCHES_MAX)) {
+                match order {
+                    Order::Write { group, events } => self.take(&group, &events),
+                    Order::Flush(done) => flushes.push(done),
                 }
-                Order::Flush(done) => {
-                    done.send(()).ok();
-                }
+            }
+            self.put();
+            if flushes.is_empty() {
+                // Whoever sends meanwhile need not wake this thread, and what they send is written together.
+                std::thread::sleep(PAUSE);
+            }
+            for done in flushes {
+                done.send(()).ok();
             }
         }
     }
 
-    fn write(&mut self, group: &Arc<str>, events: &[LogEvent]) -> io::Result<()> {
+    /// Adds events to what is to be written; a group's lines stay together.
+    fn take(&mut self, group: &Arc<str>, events: &[LogEvent]) {
+        if self.pending.as_ref() != Some(group) || self.text.len() >= TEXT_MAX {
+            self.put();
+            self.pending = Some(Arc::clone(group));
+        }
+        for event in events {
+            if let Err(error) = serde_json::to_writer(&mut self.text, event) {
+                tracing::warn!(%group, %error, "a log event cannot be stored");
+            }
+            self.text.push(b'\n');
+        }
+        let written = self.open.get(group).map_or(0, |(_, length)| *length);
+        if written + self.text.len() as u64 >= self.retention.file_bytes {
+            self.put();
+        }
+    }
+
+    fn put(&mut self) {
+        let Some(group) = self.pending.take() else { return };
+        if let Err(error) = self.write(&group) {
+            tracing::warn!(%group, %error, "log events could not be stored");
+            self.open.remove(&group);
+        }
+        self.text.clear();
+    }
+
+    fn write(&mut self, group: &Arc<str>) -> io::Result<()> {
         if !self.open.contains_key(group) {
             if self.open.len() >= OPEN_FILES_MAX {
                 self.open.pop_first();
@@ -167,13 +206,8 @@ impl Writer {
             self.open.insert(Arc::clone(group), (file, length));
         }
         let Some((file, length)) = self.open.get_mut(group) else { return Ok(()) };
-        let mut text = Vec::new();
-        for event in events {
-            serde_json::to_writer(&mut text, event)?;
-            text.push(b'\n');
-        }
-        file.write_all(&text)?;
-        *length += text.len() as u64;
+        file.write_all(&self.text)?;
+        *length += self.text.len() as u64;
         if *length >= self.retention.file_bytes {
             self.open.remove(group);
             self.rotate(group)?;
@@ -215,7 +249,7 @@ mod tests {
     use super::*;
 
     fn event(timestamp: u64, message: &str) -> LogEvent {
-        LogEvent { timestamp, stream: "s".to_owned(), message: message.to_owned() }
+        LogEvent { timestamp, stream: "s".into(), message: message.to_owned() }
     }
 
     fn temporary(name: &str) -> PathBuf {

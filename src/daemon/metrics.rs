@@ -35,6 +35,22 @@ pub(crate) struct Metrics {
     pub(crate) launch_failures: IntCounter,
 }
 
+/// What is counted for each invocation of one function.
+pub(crate) struct Series {
+    invocations: IntCounter,
+    errors: IntCounter,
+}
+
+impl Series {
+    /// Counts an invocation that ran.
+    pub(crate) fn count(&self, failed: bool) {
+        self.invocations.inc();
+        if failed {
+            self.errors.inc();
+        }
+    }
+}
+
 impl Metrics {
     /// Makes and registers all series.
     pub(crate) fn new() -> prometheus::Result<Self> {
@@ -105,12 +121,12 @@ impl Metrics {
         function
     }
 
-    /// Counts an invocation that ran.
-    pub(crate) fn invocation(&self, function: &str, failed: bool) {
+    /// The series of a function's invocations, looked up once per environment.
+    pub(crate) fn series(&self, function: &str) -> Series {
         let label = self.label(function);
-        self.invocations.with_label_values(&[label]).inc();
-        if failed {
-            self.errors.with_label_values(&[label]).inc();
+        Series {
+            invocations: self.invocations.with_label_values(&[label]),
+            errors: self.errors.with_label_values(&[label]),
         }
     }
 
@@ -125,8 +141,8 @@ impl Metrics {
     }
 
     /// Counts a control API request; `operation` comes from the table, so it is bounded.
-    pub(crate) fn request(&self, operation: &str, status: u16) {
-        self.requests.with_label_values(&[operation, &status.to_string()]).inc();
+    pub(crate) fn request(&self, operation: &str, status: &http::StatusCode) {
+        self.requests.with_label_values(&[operation, status.as_str()]).inc();
     }
 
     /// Everything in the text format.

@@ -2,11 +2,14 @@
 //!
 //! No policy here. Every queue is bounded, every task has an owner, nothing awaits inside `perform`.
 
+mod cached;
 pub(crate) mod clock;
 pub(crate) mod code;
 pub(crate) mod credentials;
+mod dns;
 mod drive;
 mod environment;
+pub(crate) mod fetch;
 pub(crate) mod functions;
 pub(crate) mod invoke;
 pub(crate) mod logs;

@@ -72,7 +72,7 @@ pub(crate) struct Output {
     pipe: Arc<LogPipe>,
     logs: Logs,
     group: Arc<str>,
-    stream: String,
+    stream: Arc<str>,
     partial: Vec<u8>,
     /// The beginning of a frame whose rest has not come yet.
     unsplit: Vec<u8>,
@@ -83,7 +83,7 @@ pub(crate) struct Output {
 
 impl Output {
     /// Over the read end of the sandbox's pipe.
-    pub(crate) fn new(pipe: Arc<LogPipe>, logs: Logs, group: Arc<str>, stream: String) -> Self {
+    pub(crate) fn new(pipe: Arc<LogPipe>, logs: Logs, group: Arc<str>, stream: Arc<str>) -> Self {
         Self {
             pipe,
             logs,
@@ -186,19 +186,26 @@ impl Output {
             let surplus = tail.len().saturating_sub(TAIL_BYTES);
             tail.drain(..surplus);
         }
-        LogEvent { timestamp: clock::wall().as_millis(), stream: self.stream.clone(), message }
+        LogEvent { timestamp: clock::wall().as_millis(), stream: Arc::clone(&self.stream), message }
     }
 
     /// Adds a line of the platform after everything that was printed before it; `flush` sends it on its way. `line` has
     /// its line end.
     pub(crate) fn platform(&mut self, line: String) {
+        self.platform_lines([line]);
+    }
+
+    /// As [`Self::platform`], for lines that belong together.
+    pub(crate) fn platform_lines<const N: usize>(&mut self, lines: [String; N]) {
         self.drain();
         let mut events = std::mem::take(&mut self.unsent);
         let cut_short = std::mem::take(&mut self.unsplit);
         self.partial.extend_from_slice(&cut_short);
         self.flush_partial(&mut events);
-        let event = self.event(line);
-        events.push(event);
+        for line in lines {
+            let event = self.event(line);
+            events.push(event);
+        }
         self.unsent = events;
     }
 

@@ -7,6 +7,7 @@ use hearth_logic::{FunctionId, RevisionId};
 use hearth_sandbox::Digest;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 /// One function version with its effective settings; the key of a pool.
@@ -21,8 +22,6 @@ pub(crate) struct Revision {
     pub(crate) version: String,
     /// Unqualified ARN.
     pub(crate) arn: String,
-    /// What the store calls this state of the function.
-    pub(crate) revision_id: String,
     /// Code tree.
     pub(crate) code: Digest,
     /// Runtime name.
@@ -49,6 +48,8 @@ pub(crate) struct Revision {
     pub(crate) runtime_version_arn: String,
     /// Region of this installation.
     pub(crate) region: String,
+    /// How many of its environments have answered and are not free yet.
+    pub(crate) finishing: AtomicU32,
 }
 
 impl Revision {

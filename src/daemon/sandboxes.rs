@@ -2,16 +2,19 @@
 //!
 //! One task owns the channel. When the forker is gone the task ends, and the daemon with it.
 
+use super::dns::Names;
 use hearth_sandbox::SandboxId;
 use hearth_sandbox::channel::{Channel, ChannelError};
-use hearth_sandbox::spec::{ForkerReply, ForkerRequest, InitReport, InitRequest, LAUNCH_FDS, LaunchSpec};
+use hearth_sandbox::spec::{
+    DNS_FDS, ForkerReply, ForkerRequest, InitReport, InitRequest, LAUNCH_FDS, LaunchSpec,
+};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use tokio::io::unix::AsyncFd;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{mpsc, oneshot};
 
 /// Requests that wait for the forker, at most; callers beyond are refused.
@@ -33,6 +36,8 @@ pub(crate) struct Launched {
     pub(crate) oom_events: File,
     /// CPU limit.
     pub(crate) cpu: File,
+    /// Where it asks for names, if it has a network.
+    pub(crate) names: Option<Names>,
     /// Completes when nothing of the sandbox is left, whoever asked for it.
     pub(crate) gone: oneshot::Receiver<()>,
 }
@@ -169,6 +174,11 @@ impl Task {
 
     fn hear(&mut self, reply: ForkerReply, fds: Vec<OwnedFd>) {
         match reply {
+            ForkerReply::FirewallMended => {
+                tracing::warn!(
+                    "the firewall rules of the sandboxes had been changed from outside and were put back"
+                );
+            }
             ForkerReply::Welcome { .. } => tracing::warn!("the forker greeted twice"),
             ForkerReply::Launched { sandbox } => {
                 let (buried, gone) = oneshot::channel();
@@ -193,7 +203,15 @@ impl Task {
     }
 }
 
-fn unpack(fds: Vec<OwnedFd>, gone: oneshot::Receiver<()>) -> io::Result<Launched> {
+fn unpack(mut fds: Vec<OwnedFd>, gone: oneshot::Receiver<()>) -> io::Result<Launched> {
+    let names = fds.split_off(fds.len().min(LAUNCH_FDS.len()));
+    let names = match <[OwnedFd; DNS_FDS.len()]>::try_from(names) {
+        Ok([udp, tcp]) => {
+            let (udp, tcp) = (UdpSocket::from_std(udp.into())?, TcpListener::from_std(tcp.into())?);
+            Some(Names { udp, tcp })
+        }
+        Err(_) => None,
+    };
     let fds: [OwnedFd; LAUNCH_FDS.len()] =
         fds.try_into().map_err(|_| io::Error::other("a launch came with the wrong descriptors"))?;
     let [control, runtime, door, logs, memory_peak, oom_events, cpu] = fds;
@@ -206,6 +224,7 @@ fn unpack(fds: Vec<OwnedFd>, gone: oneshot::Receiver<()>) -> io::Result<Launched
         memory_peak: memory_peak.into(),
         oom_events: oom_events.into(),
         cpu: cpu.into(),
+        names,
         gone,
     })
 }

@@ -11,6 +11,7 @@ use hearth_logic::scheduler::{Action, Event};
 use hearth_logic::{EnvironmentId, FunctionId, InvocationId, RevisionId, Scheduler, SchedulerLimits};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::mpsc::{self, error::TrySendError};
 
@@ -59,19 +60,14 @@ pub(crate) enum Told {
         /// Why.
         detail: String,
     },
-    /// It has answered and will be free in a moment.
-    Answered {
-        /// Which environment.
-        environment: EnvironmentId,
-        /// Its revision.
-        revision: RevisionId,
-    },
     /// It has finished an invocation.
     Released {
         /// Which environment.
         environment: EnvironmentId,
         /// Which invocation.
         invocation: InvocationId,
+        /// Set if its answer went out before: the revision that counts it as finishing.
+        answered: Option<Arc<Revision>>,
     },
     /// It could not take an invocation, which did not run.
     GivenBack {
@@ -151,7 +147,6 @@ pub(crate) async fn start(
         waiting: BTreeMap::new(),
         environments: BTreeMap::new(),
         revisions: BTreeMap::new(),
-        finishing: BTreeMap::new(),
         forget_at: FORGET_AT_MIN,
         drained: None,
     };
@@ -166,8 +161,6 @@ struct SchedulerDriver {
     environments: BTreeMap<EnvironmentId, mpsc::Sender<Message>>,
     /// Revisions that environments may be started for.
     revisions: BTreeMap<RevisionId, Arc<Revision>>,
-    /// Environments that have answered and are not free yet.
-    finishing: BTreeMap<EnvironmentId, RevisionId>,
     /// How many revisions are kept before the unused ones are looked for; doubles with what is left.
     forget_at: usize,
     drained: Option<tokio::sync::oneshot::Sender<()>>,
@@ -189,18 +182,16 @@ impl SchedulerDriver {
 
     fn hear(&mut self, told: Told) -> Option<Event> {
         Some(match told {
-            Told::Answered { environment, revision } => {
-                self.finishing.insert(environment, revision);
-                return None;
-            }
             Told::Launched { environment } => Event::Launched { environment },
             Told::Ready { environment } => Event::Ready { environment },
             Told::StartFailed { environment, detail } => {
                 self.environments.remove(&environment);
                 Event::StartFailed { environment, detail }
             }
-            Told::Released { environment, invocation } => {
-                self.finishing.remove(&environment);
+            Told::Released { environment, invocation, answered } => {
+                if let Some(revision) = answered {
+                    revision.finishing.fetch_sub(1, Ordering::Relaxed);
+                }
                 Event::Released { environment, invocation, reuse: true }
             }
             Told::GivenBack { environment, invocation } => {
@@ -208,10 +199,7 @@ impl SchedulerDriver {
                 self.waiting.insert(id, invocation);
                 Event::GivenBack { environment, invocation: id }
             }
-            Told::Died { environment } => {
-                self.finishing.remove(&environment);
-                Event::Died { environment }
-            }
+            Told::Died { environment } => Event::Died { environment },
             Told::Destroyed { environment } => {
                 self.environments.remove(&environment);
                 Event::Destroyed { environment }
@@ -228,7 +216,9 @@ impl SchedulerDriver {
     /// Starts an environment, or puts that off for a moment in which one that has answered becomes free: its caller may
     /// already be back, and must not be the reason for another environment.
     fn start_environment(&mut self, environment: EnvironmentId, revision: RevisionId) -> Option<Event> {
-        if !self.finishing.values().any(|other| *other == revision) {
+        let finishing =
+            self.revisions.get(&revision).map_or(0, |revision| revision.finishing.load(Ordering::Relaxed));
+        if finishing == 0 {
             return self.launch(environment, revision);
         }
         let handle = self.handle.clone();

@@ -5,6 +5,7 @@
 
 use super::code::Code;
 use super::credentials::Keys;
+use super::fetch::Fetcher;
 use super::functions::Functions;
 use super::invoke::Shared;
 use super::logs::{Logs, Retention};
@@ -12,13 +13,14 @@ use super::metrics::Metrics;
 use super::sandboxes::Sandboxes;
 use super::scheduler::{self, Order, SchedulerHandle};
 use super::{clock, random};
+use crate::aws::surroundings::Surroundings;
 use crate::config::{Auth, Config};
 use crate::http::{self, admin::Health, control::Control, server};
 use crate::runtimes::{Interpreter, Language, Missing, Runtimes, discover};
 use crate::store::{Blobs, Layout, RunInfo, Store, Unpacker, collect_garbage};
 use hearth_api::arn::Home;
 use hearth_sandbox::forker::client::Forker;
-use hearth_sandbox::{ForkerConfig, privileges};
+use hearth_sandbox::{ForkerConfig, NatSpec, privileges};
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
@@ -26,6 +28,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
 /// After the grace, destroying what is left takes this long at most.
@@ -45,6 +48,7 @@ pub(crate) fn serve(config: Config) -> Result<(), Problem> {
     let listen = bind(config.listen, "listen")?;
     let admin = bind(config.admin_listen, "admin_listen")?;
     let runtimes = Arc::new(find_runtimes(&config)?);
+    let surroundings = Surroundings::of_this_process();
     tracing::info!(runtimes = ?runtimes.names(), absent = ?runtimes.absent(), "runtimes");
     let open_files = privileges::raise_open_files();
     let forker = Forker::start(&forker_config(&config, &layout, &runtimes, open_files), Some(layout.lock()))?;
@@ -60,7 +64,7 @@ pub(crate) fn serve(config: Config) -> Result<(), Problem> {
         .enable_all()
         .thread_name("hearth")
         .build()?;
-    let started = Started { config, layout, listen, admin, runtimes, forker, open_files };
+    let started = Started { config, layout, listen, admin, runtimes, forker, surroundings, open_files };
     let result = runtime.block_on(run(started));
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
@@ -73,6 +77,7 @@ struct Started {
     admin: TcpListener,
     runtimes: Arc<Runtimes>,
     forker: Forker,
+    surroundings: Surroundings,
     open_files: u64,
 }
 
@@ -135,7 +140,27 @@ fn forker_config(config: &Config, layout: &Layout, runtimes: &Runtimes, open_fil
         nofile: sandbox.nofile,
         sandboxes_max: u32::try_from(fit).unwrap_or(u32::MAX),
         runtimes: runtimes.mounts(),
+        network: config.network.class,
+        nat: config.network.is_needed().then(|| NatSpec {
+            range: config.network.range.clone(),
+            deny: config.network.deny.clone(),
+            allow: config.network.allow.clone(),
+            // Slots of sandboxes that are being buried are not free yet.
+            addresses: 2 * (config.limits.environments_max + sandbox.parked),
+        }),
     }
+}
+
+/// Who is asked for the names that functions ask for.
+fn resolvers(config: &Config) -> Vec<SocketAddr> {
+    let host = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let resolvers = config.network.resolvers(&host);
+    if resolvers.is_empty() && config.network.is_needed() {
+        tracing::warn!(
+            "this host names no resolver: functions cannot look names up (`network.dns` names some)"
+        );
+    }
+    resolvers
 }
 
 /// Uid and gid that the daemon runs as: the configured user's, else the first of the reserved range.
@@ -154,11 +179,12 @@ fn service_user(config: &Config) -> Result<(u32, u32), Problem> {
 }
 
 async fn run(started: Started) -> Result<(), Problem> {
-    let Started { config, layout, listen, admin, runtimes, forker, open_files } = started;
+    let Started { config, layout, listen, admin, runtimes, forker, surroundings, open_files } = started;
     let pure_v2 = forker.cgroups == "v2";
     let (sandboxes, forker_gone) = Sandboxes::start(forker.channel)?;
     let store = Store::open(&layout.catalog())?;
     let blobs = Blobs::new(&layout.blobs());
+    let fetcher = Fetcher::new(&config.endpoints, &config.region, surroundings, blobs.clone())?;
     let unpacker = Arc::new(Unpacker::new(blobs.clone(), &layout.unpacked()));
     let (scheduler, inbox) = SchedulerHandle::new();
     let home = Home::new(config.region.clone(), config.account_id.clone());
@@ -177,12 +203,14 @@ async fn run(started: Started) -> Result<(), Problem> {
         scheduler: scheduler.clone(),
         functions,
         pure_v2,
+        resolvers: resolvers(&config).into(),
+        network: config.network.clone(),
         invocations: AtomicU64::new(0),
     });
     let limits = config.scheduler_limits(open_files.saturating_sub(FDS_OWN) / FDS_PER_ENVIRONMENT);
     tokio::spawn(scheduler::start(limits, Arc::clone(&shared), scheduler.clone(), inbox));
     let (local, admin_local) = (listen.local_addr()?, admin.local_addr()?);
-    let control = Arc::new(Control::new(Arc::clone(&shared), blobs.clone(), &config, local));
+    let control = Arc::new(Control::new(Arc::clone(&shared), (blobs.clone(), fetcher), &config, local));
     let keeper = Keeper { store: store.clone(), blobs, unpacker, shared: Arc::clone(&shared) };
     keeper.clone().collect()?;
     tokio::spawn(keeper.run());
@@ -192,9 +220,10 @@ async fn run(started: Started) -> Result<(), Problem> {
     serve_control(listen, Arc::clone(&control), stopped.clone())?;
     serve_admin(admin, &control, &health, stopped.clone())?;
     serve_socket(&layout.admin_socket(), &control, stopped)?;
+    let ends = Ends::catch()?;
     announce(&layout, local, admin_local)?;
     health.set(true);
-    let outcome = wait_for_end(forker_gone).await;
+    let outcome = wait_for_end(ends, forker_gone).await;
     health.set(false);
     drain(&scheduler, Duration::from_secs(config.drain_grace_s)).await;
     stop.send(true).ok();
@@ -306,9 +335,20 @@ fn announce(layout: &Layout, listen: SocketAddr, admin: SocketAddr) -> Result<()
     Ok(())
 }
 
-async fn wait_for_end(forker_gone: tokio::task::JoinHandle<()>) -> Result<(), Problem> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+/// The signals that end the daemon. Caught before anybody is told that it is ready: who reads the line may signal at once.
+struct Ends {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Ends {
+    fn catch() -> Result<Self, Problem> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+}
+
+async fn wait_for_end(ends: Ends, forker_gone: tokio::task::JoinHandle<()>) -> Result<(), Problem> {
+    let Ends { mut terminate, mut interrupt } = ends;
     tokio::select! {
         _ = terminate.recv() => tracing::info!("SIGTERM: draining"),
         _ = interrupt.recv() => tracing::info!("SIGINT: draining"),

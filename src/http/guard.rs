@@ -42,11 +42,11 @@ impl Guard {
     }
 
     fn is_ours(&self, host_and_port: &str) -> bool {
-        let host = without_port(host_and_port).to_ascii_lowercase();
-        let loopback = host == "localhost"
-            || host.ends_with(".localhost")
-            || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-        loopback || self.allowed_hosts.contains(&host)
+        let host = without_port(host_and_port);
+        let last = host.rsplit_once('.').map_or(host, |(_, label)| label);
+        last.eq_ignore_ascii_case("localhost")
+            || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+            || self.allowed_hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host))
     }
 }
 

@@ -48,7 +48,7 @@ pub(crate) async fn handle(
     labels: &Labels,
     request: Request<Incoming>,
 ) -> Response<Body> {
-    let id = RequestId::from_random(random::bytes());
+    let id = RequestId::from_random(random::id());
     match answer(shared, labels, request, id).await {
         Ok(response) => response,
         Err(error) => error_response(&error, &id.to_string()),
@@ -131,11 +131,9 @@ fn not_built(what: &str) -> ApiError {
 }
 
 async fn resolve(shared: &Shared, target: &Target) -> Result<Arc<Revision>, ApiError> {
-    if target.qualifier.as_deref().is_some_and(|qualifier| qualifier != "$LATEST") {
-        // Versions and aliases are not built: none exists.
-        return Err(target.version_not_found(&shared.functions));
-    }
-    shared.functions.serving(&target.name).await.map_err(|unavailable| match unavailable {
+    let draw = || u64::from_ne_bytes(random::id());
+    let found = shared.functions.serving(&target.name, target.qualifier.as_deref(), draw).await;
+    found.map_err(|unavailable| match unavailable {
         Unavailable::Missing => target.version_not_found(&shared.functions),
         Unavailable::State(state) => ApiError::conflict(format!(
             "The operation cannot be performed at this time. The function is currently in the following state: {}",

@@ -4,6 +4,7 @@
 pub(crate) mod admin;
 pub(crate) mod control;
 pub(crate) mod door;
+mod file;
 pub(crate) mod guard;
 pub(crate) mod invoke;
 mod json_check;

@@ -5,13 +5,17 @@
 
 use super::{Interpreter, Language};
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 /// Candidates looked at per language, at most.
 const CANDIDATES_MAX: usize = 64;
-const PYTHON_PROBE: &str = "import sys, platform; print('3.%d' % sys.version_info[1]); print(sys.base_prefix); print(platform.python_version())";
+/// Also compiles the runtime client, which comes on standard input: source would be compiled at every cold start, which
+/// takes longer than all the rest of it.
+const PYTHON_PROBE: &str = "import sys, platform, importlib._bootstrap_external as b; print('3.%d' % sys.version_info[1]); print(sys.base_prefix); print(platform.python_version()); print(b._code_to_timestamp_pyc(compile(sys.stdin.buffer.read(), '/var/runtime/bootstrap.py', 'exec')).hex())";
 const NODE_PROBE: &str = "console.log(process.versions.node.split('.')[0]); console.log(process.execPath); console.log(process.version)";
 
 /// Below a home directory (one `*` stands for any name).
@@ -106,22 +110,38 @@ pub(crate) fn ask(program: &Path, language: Language) -> Result<Interpreter, Str
         Language::Python => (&["-I", "-S", "-c"], PYTHON_PROBE),
         Language::Node => (&["-e"], NODE_PROBE),
     };
-    let output = Command::new(program)
+    let failed = |error: std::io::Error| format!("{}: {error}", program.display());
+    let mut child = Command::new(program)
         .args(flags)
         .arg(probe)
         .env_clear()
         .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
         .stderr(Stdio::null())
-        .output()
-        .map_err(|error| format!("{}: {error}", program.display()))?;
+        .spawn()
+        .map_err(failed)?;
+    if let (Language::Python, Some(mut input)) = (language, child.stdin.take()) {
+        // Something else than an interpreter may not read it; its answer decides.
+        input.write_all(super::PYTHON_CLIENT).ok();
+    }
+    let output = child.wait_with_output().map_err(failed)?;
     let text = String::from_utf8_lossy(&output.stdout);
     let lines: Vec<&str> = text.lines().collect();
-    let (true, [version, place, release]) = (output.status.success(), lines.as_slice()) else {
+    let (true, [version, place, release, rest @ ..]) = (output.status.success(), lines.as_slice()) else {
         return Err(format!("{} is not a {language:?} interpreter", program.display()));
     };
-    read_answer(language, version, Path::new(place), release)
-        .ok_or_else(|| format!("{}: cannot be used from {place}", program.display()))
+    let mut found = read_answer(language, version, Path::new(place), release)
+        .ok_or_else(|| format!("{}: cannot be used from {place}", program.display()))?;
+    found.compiled_client = rest.first().and_then(|line| read_hex(line)).map(Arc::from);
+    Ok(found)
+}
+
+fn read_hex(line: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let pairs = line.as_bytes().chunks_exact(2);
+    let bytes = pairs.map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect::<Option<Vec<u8>>>();
+    bytes.filter(|bytes| !bytes.is_empty())
 }
 
 fn read_answer(language: Language, version: &str, place: &Path, release: &str) -> Option<Interpreter> {
@@ -141,7 +161,8 @@ fn read_answer(language: Language, version: &str, place: &Path, release: &str) -
     };
     // Mounting the whole host as `/var/lang` would be no isolation at all.
     let usable = prefix.components().count() > 1 && prefix.join(&program).is_file();
-    usable.then_some(Interpreter { language, version, prefix, program, release })
+    let compiled_client = None;
+    usable.then_some(Interpreter { language, version, prefix, program, release, compiled_client })
 }
 
 #[cfg(test)]
@@ -158,6 +179,26 @@ mod tests {
     fn something_that_is_no_interpreter_is_refused() {
         let error = ask(Path::new("/bin/true"), Language::Python).expect_err("not an interpreter");
         assert!(error.contains("not a Python interpreter"), "{error}");
+    }
+
+    #[test]
+    fn the_client_comes_back_compiled() {
+        let python = Path::new("/usr/bin/python3");
+        if !python.is_file() {
+            println!("skipped: no {}", python.display());
+            return;
+        }
+        let found = ask(python, Language::Python).expect("an interpreter");
+        let compiled = found.compiled_client.expect("compiled");
+        // CPython's files end their magic number so.
+        assert_eq!(compiled[2..4], *b"\r\n");
+        assert!(compiled.len() > 1000);
+    }
+
+    #[test]
+    fn digits_that_are_none_are_no_client() {
+        assert_eq!(read_hex("00ff"), Some(vec![0, 255]));
+        assert!(read_hex("").is_none() && read_hex("0x").is_none());
     }
 
     #[test]

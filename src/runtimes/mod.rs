@@ -9,6 +9,7 @@ pub(crate) mod process;
 use hearth_sandbox::RuntimeMount;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// A language whose interpreter comes from the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,6 +61,8 @@ pub(crate) struct Interpreter {
     pub(crate) program: String,
     /// Full version text, for people.
     pub(crate) release: String,
+    /// The runtime client, compiled by this very interpreter.
+    pub(crate) compiled_client: Option<Arc<[u8]>>,
 }
 
 /// What to do with a runtime whose interpreter this host does not have.
@@ -149,7 +152,12 @@ impl Runtimes {
             files: match served.kind {
                 Kind::Provided => Vec::new(),
                 Kind::Interpreted(Language::Python, _) => {
-                    vec![("bootstrap.py".to_owned(), PYTHON_CLIENT.to_vec())]
+                    let compiled =
+                        served.interpreter.as_ref().and_then(|found| found.compiled_client.as_ref());
+                    // The source stays beside it, for the lines of tracebacks.
+                    let source = ("bootstrap.py".to_owned(), PYTHON_CLIENT.to_vec());
+                    let compiled = compiled.map(|bytes| ("bootstrap.pyc".to_owned(), bytes.to_vec()));
+                    std::iter::once(source).chain(compiled).collect()
                 }
                 Kind::Interpreted(Language::Node, _) => vec![("index.mjs".to_owned(), NODE_CLIENT.to_vec())],
             },
@@ -168,6 +176,7 @@ mod tests {
             version,
             prefix: format!("/opt/python3.{version}").into(),
             program: format!("bin/python3.{version}"),
+            compiled_client: None,
             release: format!("Python 3.{version}.0"),
         }
     }

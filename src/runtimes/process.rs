@@ -100,7 +100,10 @@ fn command(served: &Served, handler: &str) -> (Vec<String>, Vec<String>) {
     };
     match served.kind {
         Kind::Interpreted(Language::Python, _) => {
-            (vec![program("bin/python3")], vec!["/var/runtime/bootstrap.py".to_owned(), handler.to_owned()])
+            let is_compiled =
+                served.interpreter.as_ref().is_some_and(|found| found.compiled_client.is_some());
+            let client = if is_compiled { "/var/runtime/bootstrap.pyc" } else { "/var/runtime/bootstrap.py" };
+            (vec![program("bin/python3")], vec![client.to_owned(), handler.to_owned()])
         }
         Kind::Interpreted(Language::Node, _) => {
             (vec![program("bin/node")], vec!["/var/runtime/index.mjs".to_owned(), handler.to_owned()])
@@ -190,6 +193,7 @@ mod tests {
             version: 12,
             prefix: "/opt/python".into(),
             program: "bin/python3.12".to_owned(),
+            compiled_client: None,
             release: "Python 3.12.0".to_owned(),
         };
         let interpreter = matches!(kind, Kind::Interpreted(..)).then_some(interpreter);

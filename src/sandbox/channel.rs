@@ -4,10 +4,9 @@
 //! Not async: callers poll the descriptor themselves.
 
 use crate::sys;
-use nix::cmsg_space;
-use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use serde::{Serialize, de::DeserializeOwned};
-use std::io::{IoSlice, IoSliceMut};
+use std::io::IoSlice;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
@@ -69,33 +68,32 @@ impl<S: Serialize, R: DeserializeOwned> Channel<S, R> {
     /// # Errors
     /// When the other side is gone or sent something that is not a message.
     pub fn receive(&self) -> Result<Option<(R, Vec<OwnedFd>)>, ChannelError> {
-        let mut buffer = vec![0_u8; MESSAGE_MAX];
-        let mut space = cmsg_space!([RawFd; FDS_MAX]);
-        let (length, fds, flags) = {
-            let mut slices = [IoSliceMut::new(&mut buffer)];
-            let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-            let message = match recvmsg::<()>(self.socket.as_raw_fd(), &mut slices, Some(&mut space), flags) {
-                Ok(message) => message,
-                Err(nix::Error::EAGAIN | nix::Error::EINTR) => return Ok(None),
-                Err(nix::Error::ECONNRESET) => return Err(ChannelError::Closed),
-                Err(error) => return Err(error.into()),
-            };
-            let mut fds = Vec::new();
-            for control in message.cmsgs()? {
-                if let ControlMessageOwned::ScmRights(received) = control {
-                    fds.extend(received.into_iter().map(sys::adopt));
-                }
-            }
-            (message.bytes, fds, message.flags)
+        let mut buffer = match self.waiting_bytes() {
+            Ok(length) => vec![0_u8; length.clamp(1, MESSAGE_MAX)],
+            Err(nix::Error::EAGAIN | nix::Error::EINTR) => return Ok(None),
+            Err(nix::Error::ECONNRESET) => return Err(ChannelError::Closed),
+            Err(error) => return Err(error.into()),
         };
-        if length == 0 {
+        let packet = match sys::receive(self.socket.as_fd(), &mut buffer) {
+            Ok(packet) => packet,
+            Err(nix::Error::EAGAIN | nix::Error::EINTR) => return Ok(None),
+            Err(nix::Error::ECONNRESET) => return Err(ChannelError::Closed),
+            Err(error) => return Err(error.into()),
+        };
+        if packet.length == 0 {
             return Err(ChannelError::Closed);
         }
-        if flags.intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC) {
+        if !packet.whole || packet.fds.len() > FDS_MAX {
             return Err(ChannelError::Malformed);
         }
-        let message = postcard::from_bytes(&buffer[..length]).map_err(|_| ChannelError::Malformed)?;
-        Ok(Some((message, fds)))
+        let message = postcard::from_bytes(&buffer[..packet.length]).map_err(|_| ChannelError::Malformed)?;
+        Ok(Some((message, packet.fds)))
+    }
+
+    /// Bytes of the next message, waiting for it as the socket does. Room for the largest one, made each time, would
+    /// cost more than the message: most are a few bytes, and pages are faulted in one by one.
+    fn waiting_bytes(&self) -> nix::Result<usize> {
+        nix::sys::socket::recv(self.socket.as_raw_fd(), &mut [], MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC)
     }
 
     /// Gives the socket up.
@@ -124,4 +122,57 @@ impl<S, R> AsRawFd for Channel<S, R> {
 pub fn pair() -> nix::Result<(OwnedFd, OwnedFd)> {
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
     socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+
+    fn channel() -> (OwnedFd, Channel<u8, u8>) {
+        let (here, there) = pair().unwrap();
+        (here, Channel::new(there))
+    }
+
+    /// Sends a packet past the checks of `send`.
+    fn send(socket: &OwnedFd, packet: &[u8], file: &File, count: usize) {
+        let fds = vec![file.as_raw_fd(); count];
+        let rights = [ControlMessage::ScmRights(&fds)];
+        sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(packet)], &rights, MsgFlags::empty(), None).unwrap();
+    }
+
+    /// How many descriptors of this process are open on the file.
+    fn open_on(file: &File) -> usize {
+        let wanted = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap();
+        let fds = std::fs::read_dir("/proc/self/fd").unwrap();
+        fds.filter(|fd| std::fs::read_link(fd.as_ref().unwrap().path()).is_ok_and(|it| it == wanted)).count()
+    }
+
+    #[test]
+    fn descriptors_arrive_with_their_message() {
+        let (here, channel) = channel();
+        let file = File::open("/dev/zero").unwrap();
+        send(&here, &[7], &file, FDS_MAX);
+        let (message, fds) = channel.receive().unwrap().unwrap();
+        assert_eq!((message, fds.len()), (7, FDS_MAX));
+    }
+
+    #[test]
+    fn a_message_with_too_many_descriptors_is_refused_and_leaves_none_open() {
+        let (here, channel) = channel();
+        let file = File::open("/proc/self/stat").unwrap();
+        for count in [FDS_MAX + 1, 253] {
+            send(&here, &[7], &file, count);
+            assert!(matches!(channel.receive(), Err(ChannelError::Malformed)), "{count}");
+            assert_eq!(open_on(&file), 1, "{count}");
+        }
+    }
+
+    #[test]
+    fn a_message_that_is_too_long_is_refused() {
+        let (here, channel) = channel();
+        let file = File::open("/dev/null").unwrap();
+        send(&here, &vec![0; MESSAGE_MAX + 1], &file, 1);
+        assert!(matches!(channel.receive(), Err(ChannelError::Malformed)));
+    }
 }

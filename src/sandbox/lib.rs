@@ -8,7 +8,9 @@ pub mod cgroup;
 pub mod channel;
 pub mod forker;
 pub mod mounts;
+mod nat;
 pub mod net;
+mod netlink;
 pub mod plan;
 pub mod privileges;
 pub mod seccomp;
@@ -16,4 +18,7 @@ pub mod spec;
 mod sys;
 
 pub use channel::{Channel, ChannelError};
-pub use spec::{Digest, Exit, ForkerConfig, InitReport, InitRequest, LaunchSpec, RuntimeMount, SandboxId};
+pub use spec::{
+    Digest, Exit, ForkerConfig, InitReport, InitRequest, LaunchSpec, NatSpec, NetworkClass, RuntimeMount,
+    SandboxId,
+};

@@ -204,7 +204,8 @@ fn build_etc(etc: &Path) -> Result<()> {
         ("passwd", user.as_str()),
         ("group", group.as_str()),
         ("hosts", "127.0.0.1 localhost sandbox.localdomain sandbox\n::1 localhost\n"),
-        ("resolv.conf", "# network class none: no name resolution\n"),
+        // The daemon answers there in sandboxes with a network; in others nobody does, and the kernel says so at once.
+        ("resolv.conf", "nameserver 169.254.100.1\n"),
         (
             "nsswitch.conf",
             "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n",

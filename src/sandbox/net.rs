@@ -1,9 +1,10 @@
-//! The network inside a sandbox, class `none`: loopback with two listeners, and nothing else.
+//! The listeners inside a sandbox: the Runtime API and the door on its loopback, and, where it has a network (`nat`), the
+//! place to ask for names.
 //!
-//! Identity is a listener: both are bound inside the sandbox's network namespace and passed out, so whoever
+//! Identity is a listener: all are bound inside the sandbox's network namespace and passed out, so whoever
 //! connects to one is that sandbox, and the host cannot reach it.
 
-use crate::spec::{DOOR, RUNTIME_API};
+use crate::spec::{DNS, DOOR, NetworkClass, RUNTIME_API};
 use crate::sys;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, bind, listen, setsockopt, socket, sockopt,
@@ -13,23 +14,34 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 const BACKLOG: i32 = 128;
 
-/// Brings loopback up and binds the two listeners (Runtime API, door), non-blocking.
+/// Brings loopback up and binds the listeners (Runtime API, door, and for class `nat` names over UDP and TCP),
+/// non-blocking.
 ///
 /// # Errors
 /// When the kernel refuses; the caller is in a fresh network namespace and privileged over it.
-pub fn prepare() -> nix::Result<[OwnedFd; 2]> {
+pub fn prepare(class: NetworkClass) -> nix::Result<Vec<OwnedFd>> {
     let any = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
     sys::interface_up(any.as_fd(), "lo")?;
     sys::interface_address(any.as_fd(), "lo:1", Ipv4Addr::new(169, 254, 100, 1))?;
-    Ok([bound(RUNTIME_API)?, bound(DOOR)?])
+    let mut listeners = vec![listening(RUNTIME_API)?, listening(DOOR)?];
+    if class == NetworkClass::Nat {
+        listeners.push(bound(DNS, SockType::Datagram)?);
+        listeners.push(listening(DNS)?);
+    }
+    Ok(listeners)
 }
 
-fn bound(address: &str) -> nix::Result<OwnedFd> {
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let listener = socket(AddressFamily::Inet, SockType::Stream, flags, None)?;
-    setsockopt(&listener, sockopt::ReuseAddr, &true)?;
-    let address: std::net::SocketAddrV4 = address.parse().map_err(|_| nix::Error::EINVAL)?;
-    bind(listener.as_raw_fd(), &SockaddrIn::from(address))?;
+fn listening(address: &str) -> nix::Result<OwnedFd> {
+    let listener = bound(address, SockType::Stream)?;
     listen(&listener, Backlog::new(BACKLOG)?)?;
     Ok(listener)
+}
+
+fn bound(address: &str, kind: SockType) -> nix::Result<OwnedFd> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = socket(AddressFamily::Inet, kind, flags, None)?;
+    setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+    let address: std::net::SocketAddrV4 = address.parse().map_err(|_| nix::Error::EINVAL)?;
+    bind(socket.as_raw_fd(), &SockaddrIn::from(address))?;
+    Ok(socket)
 }

@@ -50,6 +50,41 @@ pub struct LaunchSpec {
     pub memory_mb: u32,
     /// Size of `/tmp`, MiB.
     pub tmp_mb: u32,
+    /// What it may reach.
+    pub network: NetworkClass,
+}
+
+/// What a sandbox may reach over the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum NetworkClass {
+    /// Its own loopback, with the Runtime API and the door.
+    None,
+    /// Beside that, whatever the host reaches, but not the host, its link-local network and other sandboxes.
+    Nat,
+}
+
+impl NetworkClass {
+    /// How many sockets are bound inside.
+    #[must_use]
+    pub const fn listeners(self) -> usize {
+        match self {
+            Self::None => 2,
+            Self::Nat => 2 + DNS_FDS.len(),
+        }
+    }
+}
+
+/// The addresses of sandboxes of class `nat`, and where they may send.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NatSpec {
+    /// IPv4 range (`a.b.c.d/n`) from which this daemon takes its part.
+    pub range: String,
+    /// Ranges and addresses that are denied.
+    pub deny: Vec<String>,
+    /// Exceptions from those.
+    pub allow: Vec<String>,
+    /// Addresses needed at most.
+    pub addresses: u32,
 }
 
 /// One runtime that the forker may mount: fixed before the daemon drops its privileges.
@@ -86,6 +121,10 @@ pub struct ForkerConfig {
     pub sandboxes_max: u32,
     /// The runtimes that may be named in a launch.
     pub runtimes: Vec<RuntimeMount>,
+    /// Class of parked sandboxes.
+    pub network: NetworkClass,
+    /// Present if any sandbox may be of class `nat`.
+    pub nat: Option<NatSpec>,
 }
 
 /// The daemon's requests to the forker.
@@ -127,6 +166,8 @@ pub enum ForkerReply {
         /// The step that failed and why.
         detail: String,
     },
+    /// Somebody had changed the firewall rules of the sandboxes; they have been put back.
+    FirewallMended,
     /// Everything of it is gone. Sent once for each launched sandbox, also if pid 1 died by itself.
     Destroyed {
         /// Which one.
@@ -134,7 +175,7 @@ pub enum ForkerReply {
     },
 }
 
-/// The descriptors that come with [`ForkerReply::Launched`], in order.
+/// The descriptors that come with [`ForkerReply::Launched`], in order; those of [`DNS_FDS`] follow for class `nat`.
 pub const LAUNCH_FDS: [&str; 7] = [
     "control",
     "runtime listener",
@@ -144,6 +185,9 @@ pub const LAUNCH_FDS: [&str; 7] = [
     "out-of-memory events",
     "cpu limit",
 ];
+
+/// Where a sandbox of class `nat` asks for names: sockets bound inside, served by the daemon.
+pub const DNS_FDS: [&str; 2] = ["name queries over UDP", "name queries over TCP"];
 
 /// The daemon's requests to a sandbox's pid 1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -211,5 +255,7 @@ pub const INNER_UID: u32 = 993;
 pub const INNER_GID: u32 = 990;
 /// Where the Runtime API listens inside.
 pub const RUNTIME_API: &str = "127.0.0.1:9001";
+/// Where names are asked for inside.
+pub const DNS: &str = "169.254.100.1:53";
 /// Where the function's door to the daemon listens inside.
 pub const DOOR: &str = "169.254.100.1:80";

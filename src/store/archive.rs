@@ -5,6 +5,7 @@
 //! from the same [`Plan`], so that a package that [`validate`] accepts unpacks.
 
 use super::index::{self, Entry};
+use super::package::Package;
 use super::tree::DEPTH_MAX;
 use flate2::Crc;
 use flate2::bufread::DeflateDecoder;
@@ -36,6 +37,9 @@ pub(crate) enum ArchiveError {
         /// For the log.
         detail: &'static str,
     },
+    /// The disk, not the package.
+    #[error("The uploaded file could not be read back from this machine's disk: {0}.")]
+    Unreadable(io::ErrorKind),
     /// More bytes than a function may have.
     #[error("Unzipped size must be smaller than {UNZIPPED_MAX} bytes")]
     TooLarge,
@@ -104,20 +108,20 @@ pub(crate) struct Summary {
 
 /// What a package asks to be made; keys are clean relative paths (`a/b`, no empty, `.` or `..` parts).
 #[derive(Debug)]
-pub(super) struct Plan<'a> {
+pub(super) struct Plan {
     /// Ordered by name, so that parents that are named come first.
-    pub(super) nodes: BTreeMap<Vec<u8>, Node<'a>>,
+    pub(super) nodes: BTreeMap<Vec<u8>, Node>,
 }
 
 /// One thing to be made.
 #[derive(Debug)]
-pub(super) enum Node<'a> {
+pub(super) enum Node {
     /// A folder.
     Directory,
     /// A file with its final permission bits.
-    File { entry: Entry<'a>, mode: u32 },
+    File { entry: Entry, mode: u32 },
     /// A symbolic link; its target is the entry's data.
-    Link { entry: Entry<'a> },
+    Link { entry: Entry },
 }
 
 /// Why an entry stopped coming out.
@@ -129,6 +133,12 @@ pub(super) enum Halt {
     Sink(io::Error),
 }
 
+impl From<io::Error> for ArchiveError {
+    fn from(error: io::Error) -> Self {
+        Self::Unreadable(error.kind())
+    }
+}
+
 impl From<ArchiveError> for Halt {
     fn from(error: ArchiveError) -> Self {
         Self::Archive(error)
@@ -136,15 +146,16 @@ impl From<ArchiveError> for Halt {
 }
 
 /// Checks a package as a whole, without writing: names, kinds, links, real sizes, checksums.
-pub(crate) fn validate(package: &[u8]) -> Result<Summary, ArchiveError> {
+pub(crate) fn validate<'a>(package: impl Into<Package<'a>>) -> Result<Summary, ArchiveError> {
+    let package = package.into();
     let plan = plan(package)?;
     let mut budget = Budget::new();
     let mut files = 0;
     for (path, node) in &plan.nodes {
         let done = match node {
             Node::Directory => continue,
-            Node::File { entry, .. } => inflate(entry, &mut budget, &mut |_| Ok(())),
-            Node::Link { entry } => link_target(path, entry, &mut budget).map(drop),
+            Node::File { entry, .. } => inflate(package, entry, &mut budget, &mut |_| Ok(())),
+            Node::Link { entry } => link_target(package, path, entry, &mut budget).map(drop),
         };
         match done {
             Ok(()) => files += 1,
@@ -156,8 +167,8 @@ pub(crate) fn validate(package: &[u8]) -> Result<Summary, ArchiveError> {
 }
 
 /// Reads and checks the table of contents.
-pub(super) fn plan(package: &[u8]) -> Result<Plan<'_>, ArchiveError> {
-    if package.is_empty() {
+pub(super) fn plan(package: Package<'_>) -> Result<Plan, ArchiveError> {
+    if package.size() == 0 {
         return Err(ArchiveError::Empty);
     }
     let entries = index::read(package)?;
@@ -168,7 +179,7 @@ pub(super) fn plan(package: &[u8]) -> Result<Plan<'_>, ArchiveError> {
     }
     let mut nodes = BTreeMap::new();
     for entry in entries {
-        let path = clean_name(entry.name)?;
+        let path = clean_name(&entry.name)?;
         let node = classify(entry)?;
         if path.is_empty() {
             continue; // "./", the package's own root
@@ -219,7 +230,7 @@ fn clean_name(name: &[u8]) -> Result<Vec<u8>, ArchiveError> {
     }
 }
 
-fn classify(entry: Entry<'_>) -> Result<Node<'_>, ArchiveError> {
+fn classify(entry: Entry) -> Result<Node, ArchiveError> {
     const KIND: u32 = 0o170_000;
     let folder = entry.name.ends_with(b"/");
     let kind = match entry.mode & KIND {
@@ -227,16 +238,16 @@ fn classify(entry: Entry<'_>) -> Result<Node<'_>, ArchiveError> {
         0o040_000 => 'd',
         0o100_000 | 0 if folder || entry.dos_directory => 'd',
         0o100_000 | 0 => 'f',
-        _ => return refuse(entry.name, Why::Special),
+        _ => return refuse(&entry.name, Why::Special),
     };
     if kind == 'd' {
         return Ok(Node::Directory);
     }
     if entry.encrypted {
-        return refuse(entry.name, Why::Encrypted);
+        return refuse(&entry.name, Why::Encrypted);
     }
     if entry.method != 0 && entry.method != 8 {
-        return refuse(entry.name, Why::Method);
+        return refuse(&entry.name, Why::Method);
     }
     Ok(match kind {
         'l' => Node::Link { entry },
@@ -253,7 +264,7 @@ fn file_mode(packed: u32) -> u32 {
 }
 
 /// Names must form a tree, of a bounded number of nodes.
-fn check_tree(nodes: BTreeMap<Vec<u8>, Node<'_>>) -> Result<Plan<'_>, ArchiveError> {
+fn check_tree(nodes: BTreeMap<Vec<u8>, Node>) -> Result<Plan, ArchiveError> {
     let mut made = 0_usize;
     let mut previous: &[u8] = b"";
     for (path, node) in &nodes {
@@ -295,20 +306,26 @@ impl Budget {
 /// Unpacks one entry into `sink`, chunk by chunk; each chunk is paid for before it is handed over. Size and checksum
 /// must be those that the table claims.
 pub(super) fn inflate(
-    entry: &Entry<'_>,
+    package: Package<'_>,
+    entry: &Entry,
     budget: &mut Budget,
     sink: &mut dyn FnMut(&[u8]) -> io::Result<()>,
 ) -> Result<(), Halt> {
+    let packed = package.reader(entry.data.clone());
     let mut source: Box<dyn Read + '_> = match entry.method {
-        0 => Box::new(entry.data),
-        _ => Box::new(DeflateDecoder::new(entry.data)),
+        0 => Box::new(packed),
+        _ => Box::new(DeflateDecoder::new(packed)),
     };
     let mut crc = Crc::new();
     let mut size = 0_u64;
     let mut chunk = vec![0; CHUNK];
     loop {
-        let read =
-            source.read(&mut chunk).map_err(|_| ArchiveError::Broken { detail: "undecodable data" })?;
+        let read = source.read(&mut chunk).map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+                ArchiveError::Broken { detail: "undecodable data" }
+            }
+            kind => ArchiveError::Unreadable(kind),
+        })?;
         if read == 0 {
             break;
         }
@@ -330,12 +347,17 @@ pub(super) fn inflate(
 ///
 /// Only leading `..` parts are allowed: the folders above a link are real folders, so that those can be counted.
 /// After a name, `..` would climb from wherever *that* name, maybe a link, leads.
-pub(super) fn link_target(path: &[u8], entry: &Entry<'_>, budget: &mut Budget) -> Result<Vec<u8>, Halt> {
+pub(super) fn link_target(
+    package: Package<'_>,
+    path: &[u8],
+    entry: &Entry,
+    budget: &mut Budget,
+) -> Result<Vec<u8>, Halt> {
     if entry.size > TARGET_MAX {
         return Ok(refuse(path, Why::LinkTarget)?);
     }
     let mut target = Vec::new();
-    inflate(entry, budget, &mut |bytes| {
+    inflate(package, entry, budget, &mut |bytes| {
         target.extend_from_slice(bytes);
         Ok(())
     })?;

@@ -4,16 +4,21 @@
 //! never names bytes that are not there. Until that commit a [`Pin`] keeps garbage collection away. All functions
 //! block on the disk: call them from blocking tasks.
 
+use super::incoming::Incoming;
 use super::layout::sync_dir;
+use super::package::Package;
 use hearth_sandbox::Digest;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Bytes read from a file at a time.
+const CHUNK: usize = 64 * 1024;
 
 /// The content-addressed files of a state directory. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -35,6 +40,22 @@ pub(crate) struct Pin {
     size: u64,
 }
 
+/// A blob whose bytes were found to be the right ones, open for reading from its beginning.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    /// At its beginning.
+    pub(crate) file: File,
+    /// Bytes.
+    pub(crate) size: u64,
+}
+
+impl Stored {
+    /// For the readers of packages.
+    pub(super) fn package(&self) -> Package<'_> {
+        Package::File { file: &self.file, size: self.size }
+    }
+}
+
 /// Why a blob could not be written or read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BlobError {
@@ -44,6 +65,14 @@ pub(crate) enum BlobError {
     /// The bytes on disk are not those that were stored.
     #[error("code package {} is damaged on disk: its bytes have another hash", .0.hex())]
     Damaged(Digest),
+    /// A package whose hash is not known yet could not be taken in.
+    #[error("cannot {action} a code package that is arriving: {source}")]
+    Arriving {
+        /// What was being done.
+        action: &'static str,
+        /// The system's answer.
+        source: io::Error,
+    },
     /// The file system refused.
     #[error("cannot {action} code package {}: {source}", .digest.hex())]
     Io {
@@ -75,7 +104,7 @@ impl Blobs {
         // Pinned before it is looked for: from here on the collector cannot take it away.
         let pin = self.pin(digest, size);
         let failed = |action| move |source| BlobError::Io { action, digest, source };
-        match self.read(&digest) {
+        match self.open(&digest) {
             Ok(_) => {}
             // A damaged file is replaced by the right bytes under the same name.
             Err(BlobError::Missing(_) | BlobError::Damaged(_)) => {
@@ -88,14 +117,53 @@ impl Blobs {
         Ok(pin)
     }
 
-    /// The whole blob, its hash checked.
-    pub(crate) fn read(&self, digest: &Digest) -> Result<Vec<u8>, BlobError> {
-        match fs::read(self.path(digest)) {
-            Ok(bytes) if digest_of(&bytes) == *digest => Ok(bytes),
-            Ok(_) => Err(BlobError::Damaged(*digest)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(BlobError::Missing(*digest)),
-            Err(source) => Err(BlobError::Io { action: "read", digest: *digest, source }),
+    /// Begins to take in a package that comes in pieces.
+    pub(crate) fn receive(&self) -> Result<Incoming, BlobError> {
+        Incoming::begin(self.clone(), self.fresh())
+    }
+
+    /// Puts a file of `tmp/`, its bytes on disk, in its place. On disk when it returns.
+    pub(super) fn adopt(&self, tmp: &Path, digest: Digest, size: u64) -> Result<Pin, BlobError> {
+        let pin = self.pin(digest, size);
+        let failed = |action| move |source| BlobError::Io { action, digest, source };
+        // Over whatever is there: the bytes are the same, or damaged.
+        fs::rename(tmp, self.path(&digest)).map_err(failed("write"))?;
+        sync_dir(&self.0.sha256).map_err(failed("sync"))?;
+        Ok(pin)
+    }
+
+    /// A blob, its hash checked; it is read once for that, a chunk at a time.
+    pub(crate) fn open(&self, digest: &Digest) -> Result<Stored, BlobError> {
+        let failed = |source: io::Error| match source.kind() {
+            io::ErrorKind::NotFound => BlobError::Missing(*digest),
+            _ => BlobError::Io { action: "read", digest: *digest, source },
+        };
+        let mut file = File::open(self.path(digest)).map_err(failed)?;
+        let mut hash = Sha256::new();
+        let mut chunk = vec![0; CHUNK];
+        let mut size = 0;
+        loop {
+            let read = file.read(&mut chunk).map_err(failed)?;
+            if read == 0 {
+                break;
+            }
+            hash.update(&chunk[..read]);
+            size += read as u64;
         }
+        file.rewind().map_err(failed)?;
+        match Digest(hash.finalize().into()) == *digest {
+            true => Ok(Stored { file, size }),
+            false => Err(BlobError::Damaged(*digest)),
+        }
+    }
+
+    /// The whole blob, its hash checked.
+    #[cfg(test)]
+    pub(crate) fn read(&self, digest: &Digest) -> Result<Vec<u8>, BlobError> {
+        let mut stored = self.open(digest)?;
+        let mut bytes = Vec::new();
+        stored.file.read_to_end(&mut bytes).expect("reads");
+        Ok(bytes)
     }
 
     /// Every blob on disk with its size in bytes.
@@ -140,14 +208,18 @@ impl Blobs {
     }
 
     fn write(&self, digest: &Digest, bytes: &[u8]) -> io::Result<()> {
-        let number = self.0.written.fetch_add(1, Ordering::Relaxed);
-        let tmp = self.0.tmp.join(format!("{}-{number}", std::process::id()));
+        let tmp = self.fresh();
         let done = write_synced(&tmp, bytes).and_then(|()| fs::rename(&tmp, self.path(digest)));
         if done.is_err() {
             // The first error counts; what stays is cleared at the next start.
             fs::remove_file(&tmp).ok();
         }
         done
+    }
+
+    fn fresh(&self) -> PathBuf {
+        let number = self.0.written.fetch_add(1, Ordering::Relaxed);
+        self.0.tmp.join(format!("{}-{number}", std::process::id()))
     }
 
     fn path(&self, digest: &Digest) -> PathBuf {

@@ -1,4 +1,4 @@
-//! Reads the table of contents of a zip package from a byte slice.
+//! Reads the table of contents of a zip package.
 //!
 //! It allocates in proportion to the entries that are really there and refuses more than [`ENTRIES_MAX`] before it
 //! reads them; it proves that every entry's data lies in the package, before the table, and overlaps no other. It
@@ -6,28 +6,32 @@
 //! multi-volume ones are not. What entries may do is decided in `archive`.
 
 use super::archive::ArchiveError;
+use super::package::Package;
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// Entries of a package at most.
 pub(super) const ENTRIES_MAX: u64 = 100_000;
+/// Bytes of a table of contents at most: room for that many entries with long names.
+const TABLE_MAX: u64 = 64 << 20;
 
 const END: [u8; 4] = *b"PK\x05\x06";
-const END_SIZE: usize = 22;
+const END_SIZE: u64 = 22;
 const END64: [u8; 4] = *b"PK\x06\x06";
-const END64_SIZE: usize = 56;
+const END64_SIZE: u64 = 56;
 const LOCATOR64: [u8; 4] = *b"PK\x06\x07";
-const LOCATOR64_SIZE: usize = 20;
+const LOCATOR64_SIZE: u64 = 20;
 const ENTRY: [u8; 4] = *b"PK\x01\x02";
 const ENTRY_SIZE: usize = 46;
 const LOCAL: [u8; 4] = *b"PK\x03\x04";
-const LOCAL_SIZE: usize = 30;
+const LOCAL_SIZE: u64 = 30;
 const ZIP64_EXTRA: u16 = 1;
 
 /// One entry as its headers describe it.
 #[derive(Clone, Debug)]
-pub(super) struct Entry<'a> {
+pub(super) struct Entry {
     /// Name, raw bytes.
-    pub(super) name: &'a [u8],
+    pub(super) name: Box<[u8]>,
     /// Unix mode with type bits; zero when the packer gave none.
     pub(super) mode: u32,
     /// The DOS attribute.
@@ -40,29 +44,33 @@ pub(super) struct Entry<'a> {
     pub(super) crc: u32,
     /// Size of the unpacked data, as claimed.
     pub(super) size: u64,
-    /// The packed data.
-    pub(super) data: &'a [u8],
+    /// Where the packed data lies in the package.
+    pub(super) data: Range<u64>,
 }
 
 struct Directory {
     /// Where the table starts and ends.
-    table: Range<usize>,
+    table: Range<u64>,
     /// Bytes before the archive, which its offsets do not count.
     prefix: u64,
     entries: u64,
 }
 
 /// All entries in the order of the table.
-pub(super) fn read(package: &[u8]) -> Result<Vec<Entry<'_>>, ArchiveError> {
+pub(super) fn read(package: Package<'_>) -> Result<Vec<Entry>, ArchiveError> {
     let directory = find_directory(package)?;
     if directory.entries > ENTRIES_MAX {
         return Err(ArchiveError::TooManyEntries);
     }
+    if directory.table.end - directory.table.start > TABLE_MAX {
+        return broken("the table is too large");
+    }
+    let table = part(package, directory.table.clone())?;
     let mut entries = Vec::new();
     let mut spans = Vec::new();
-    let mut at = directory.table.start;
+    let mut at = 0;
     for _ in 0..directory.entries {
-        let (entry, span, next) = read_entry(package, at, &directory)?;
+        let (entry, span, next) = read_entry(package, &table, at, &directory)?;
         entries.push(entry);
         spans.push(span);
         at = next;
@@ -79,59 +87,71 @@ fn broken<T>(detail: &'static str) -> Result<T, ArchiveError> {
     Err(ArchiveError::Broken { detail })
 }
 
-fn find_directory(package: &[u8]) -> Result<Directory, ArchiveError> {
-    let end = find_end(package)?;
-    let mut entries = u64::from(u16_at(package, end + 10)?);
-    let mut size = u64::from(u32_at(package, end + 12)?);
-    let mut offset = u64::from(u32_at(package, end + 16)?);
+fn part(package: Package<'_>, range: Range<u64>) -> Result<Cow<'_, [u8]>, ArchiveError> {
+    package.part(range)?.map_or_else(|| broken("a header ends early"), Ok)
+}
+
+fn find_directory(package: Package<'_>) -> Result<Directory, ArchiveError> {
+    let (end, record) = find_end(package)?;
+    let mut entries = u64::from(u16_at(&record, 10)?);
+    let mut size = u64::from(u32_at(&record, 12)?);
+    let mut offset = u64::from(u32_at(&record, 16)?);
     let mut table_end = end;
     if entries == 0xffff || size == 0xffff_ffff || offset == 0xffff_ffff {
-        if let Some(end64) = find_end64(package, end)? {
-            entries = u64_at(package, end64 + 32)?;
-            size = u64_at(package, end64 + 40)?;
-            offset = u64_at(package, end64 + 48)?;
+        if let Some((end64, record)) = find_end64(package, end)? {
+            entries = u64_at(&record, 32)?;
+            size = u64_at(&record, 40)?;
+            offset = u64_at(&record, 48)?;
             table_end = end64;
         }
-    } else if u16_at(package, end + 4)? != 0 || u16_at(package, end + 6)? != 0 {
+    } else if u16_at(&record, 4)? != 0 || u16_at(&record, 6)? != 0 {
         return broken("one volume of several");
     }
-    let size = usize::try_from(size).unwrap_or(usize::MAX);
     let Some(start) = table_end.checked_sub(size) else { return broken("the table does not fit") };
-    let Some(prefix) = (start as u64).checked_sub(offset) else { return broken("the table is misplaced") };
+    let Some(prefix) = start.checked_sub(offset) else { return broken("the table is misplaced") };
     Ok(Directory { table: start..table_end, prefix, entries })
 }
 
-/// The last end record whose comment fits; it stands in the last 64 KiB.
-fn find_end(package: &[u8]) -> Result<usize, ArchiveError> {
-    let Some(last) = package.len().checked_sub(END_SIZE) else { return broken("too short for a zip") };
-    let first = last.saturating_sub(usize::from(u16::MAX));
-    let mut candidates = (first..=last).rev().filter(|at| package[*at..].starts_with(&END));
-    let fits = |at: &usize| {
-        u16_at(package, at + 20).is_ok_and(|comment| at + END_SIZE + usize::from(comment) <= package.len())
+/// Where the last end record whose comment fits stands, and the record; it is in the last 64 KiB.
+fn find_end(package: Package<'_>) -> Result<(u64, Vec<u8>), ArchiveError> {
+    let Some(last) = package.size().checked_sub(END_SIZE) else { return broken("too short for a zip") };
+    let first = last.saturating_sub(u64::from(u16::MAX));
+    let tail = part(package, first..package.size())?;
+    let candidates = tail.windows(4).enumerate().rev().filter(|(_, it)| **it == END).map(|(at, _)| at);
+    let mut records = candidates.filter_map(|at| Some((at, tail.get(at..at + 22)?)));
+    let fits = |(at, record): &(usize, &[u8])| {
+        u16_at(record, 20).is_ok_and(|comment| at + record.len() + usize::from(comment) <= tail.len())
     };
-    candidates.find(fits).map_or_else(|| broken("no end record"), Ok)
+    match records.find(fits) {
+        Some((at, record)) => Ok((first + at as u64, record.to_vec())),
+        None => broken("no end record"),
+    }
 }
 
-fn find_end64(package: &[u8], end: usize) -> Result<Option<usize>, ArchiveError> {
+fn find_end64(package: Package<'_>, end: u64) -> Result<Option<(u64, Vec<u8>)>, ArchiveError> {
     let Some(locator) = end.checked_sub(LOCATOR64_SIZE) else { return Ok(None) };
-    if !package[locator..].starts_with(&LOCATOR64) {
+    let found = part(package, locator..end)?;
+    if !found.starts_with(&LOCATOR64) {
         return Ok(None);
     }
-    let claimed = usize::try_from(u64_at(package, locator + 8)?).unwrap_or(usize::MAX);
     // With a prefix the claim is off; the record usually stands right before its locator.
-    let places = [Some(claimed), locator.checked_sub(END64_SIZE)];
-    let right = |at: &usize| {
-        package.get(*at..locator).is_some_and(|it| it.starts_with(&END64) && it.len() >= END64_SIZE)
-    };
-    places.into_iter().flatten().find(right).map_or_else(|| broken("no zip64 end record"), |at| Ok(Some(at)))
+    let places = [Some(u64_at(&found, 8)?), locator.checked_sub(END64_SIZE)];
+    for at in places.into_iter().flatten() {
+        let Some(record_end) = at.checked_add(END64_SIZE).filter(|end| *end <= locator) else { continue };
+        let record = part(package, at..record_end)?;
+        if record.starts_with(&END64) {
+            return Ok(Some((at, record.into_owned())));
+        }
+    }
+    broken("no zip64 end record")
 }
 
-fn read_entry<'a>(
-    package: &'a [u8],
+fn read_entry(
+    package: Package<'_>,
+    table: &[u8],
     at: usize,
     directory: &Directory,
-) -> Result<(Entry<'a>, Range<usize>, usize), ArchiveError> {
-    let table = &package[..directory.table.end];
+) -> Result<(Entry, Range<u64>, usize), ArchiveError> {
     if !table.get(at..).is_some_and(|it| it.starts_with(&ENTRY)) {
         return broken("the table ends early");
     }
@@ -148,9 +168,10 @@ fn read_entry<'a>(
     let mut offset = u64::from(u32_at(table, at + 42)?);
     widen(extra, [&mut size, &mut packed, &mut offset])?;
     let attributes = u32_at(table, at + 38)?;
-    let span = data_span(package, directory, offset, packed)?;
+    let (header, data) = data_span(package, directory, offset, packed)?;
+    let span = header..data.end;
     let entry = Entry {
-        name,
+        name: name.into(),
         // Whatever system the packer names: some write Unix modes under a DOS flag.
         mode: attributes >> 16,
         dos_directory: attributes & 0x10 != 0,
@@ -158,9 +179,9 @@ fn read_entry<'a>(
         method: u16_at(table, at + 10)?,
         crc: u32_at(table, at + 16)?,
         size,
-        data: &package[span.1.clone()],
+        data,
     };
-    Ok((entry, span.0..span.1.end, next))
+    Ok((entry, span, next))
 }
 
 /// Replaces the saturated fields, in their fixed order, by those of the zip64 extra field.
@@ -189,22 +210,21 @@ fn widen(mut extra: &[u8], fields: [&mut u64; 3]) -> Result<(), ArchiveError> {
 
 /// Where the entry's header starts and where its data lies: wholly before the table.
 fn data_span(
-    package: &[u8],
+    package: Package<'_>,
     directory: &Directory,
     offset: u64,
     packed: u64,
-) -> Result<(usize, Range<usize>), ArchiveError> {
-    let place = offset.checked_add(directory.prefix).and_then(|at| usize::try_from(at).ok());
+) -> Result<(u64, Range<u64>), ArchiveError> {
+    let place = offset.checked_add(directory.prefix);
     let Some(header) = place.filter(|at| at.saturating_add(LOCAL_SIZE) <= directory.table.start) else {
         return broken("an entry lies outside");
     };
-    if !package[header..].starts_with(&LOCAL) {
+    let local = part(package, header..header + LOCAL_SIZE)?;
+    if !local.starts_with(&LOCAL) {
         return broken("an entry has no header");
     }
-    let names = usize::from(u16_at(package, header + 26)?) + usize::from(u16_at(package, header + 28)?);
-    let start = header + LOCAL_SIZE + names;
-    let end = usize::try_from(packed).ok().and_then(|packed| start.checked_add(packed));
-    match end.filter(|end| *end <= directory.table.start) {
+    let start = header + LOCAL_SIZE + u64::from(u16_at(&local, 26)?) + u64::from(u16_at(&local, 28)?);
+    match start.checked_add(packed).filter(|end| *end <= directory.table.start) {
         Some(end) => Ok((header, start..end)),
         None => broken("an entry ends outside"),
     }

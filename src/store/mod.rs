@@ -7,24 +7,32 @@
 mod archive;
 mod blobs;
 mod catalog;
+mod documents;
 mod garbage;
+mod incoming;
 mod index;
 mod layout;
 mod memory;
+mod package;
 mod record;
 mod sqlite;
 mod tree;
 mod unpack;
+mod versions;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 #[cfg(test)]
 mod zips;
 
-pub(crate) use archive::validate;
-pub(crate) use blobs::{Blobs, Pin};
+pub(crate) use archive::{ArchiveError, UNZIPPED_MAX, validate};
+pub(crate) use blobs::{BlobError, Blobs, Pin};
 pub(crate) use catalog::{Change, CommitError, Store, StoreError};
+pub(crate) use documents::DocumentError;
+pub(crate) use documents::{Document, DocumentChange, Expect, Family};
 pub(crate) use garbage::{GarbageError, collect_garbage};
+pub(crate) use incoming::Incoming;
 pub(crate) use layout::{Layout, RunInfo};
 pub(crate) use record::{Configuration, FunctionRecord, Logging, State, StateKind, UpdateKind, UpdateStatus};
 pub(crate) use unpack::Unpacker;
+pub(crate) use versions::{Alias, Published, Version, VersionChange, VersionError};

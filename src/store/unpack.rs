@@ -6,6 +6,7 @@
 
 use super::archive::{self, ArchiveError, Budget, Halt, Node};
 use super::blobs::{BlobError, Blobs};
+use super::package::Package;
 use super::tree::Tree;
 use hearth_sandbox::Digest;
 use std::fs::{self, Permissions};
@@ -56,8 +57,8 @@ impl Unpacker {
         if self.path(&digest).is_dir() {
             return Ok(());
         }
-        let package = self.blobs.read(&digest)?;
-        self.unpack(&digest, &package)
+        let stored = self.blobs.open(&digest)?;
+        self.unpack(&digest, stored.package())
     }
 
     /// Where the tree of this package is, or would be.
@@ -86,11 +87,15 @@ impl Unpacker {
     }
 
     /// Makes the tree of a package in hand.
-    pub(super) fn unpack(&self, digest: &Digest, package: &[u8]) -> Result<(), UnpackError> {
+    pub(super) fn unpack<'a>(
+        &self,
+        digest: &Digest,
+        package: impl Into<Package<'a>>,
+    ) -> Result<(), UnpackError> {
         let tmp = self.fresh(digest);
         let failed = |source| UnpackError::Io { digest: *digest, source };
         fs::create_dir(&tmp).map_err(failed)?;
-        let done = fill(&tmp, package).and_then(|()| self.put_in_place(&tmp, digest));
+        let done = fill(&tmp, package.into()).and_then(|()| self.put_in_place(&tmp, digest));
         match done {
             Ok(()) => Ok(()),
             Err(halt) => {
@@ -120,7 +125,7 @@ impl Unpacker {
     }
 }
 
-fn fill(root: &Path, package: &[u8]) -> Result<(), Halt> {
+fn fill(root: &Path, package: Package<'_>) -> Result<(), Halt> {
     let plan = archive::plan(package)?;
     let mut tree = Tree::open(root).map_err(Halt::Sink)?;
     let mut budget = Budget::new();
@@ -129,7 +134,7 @@ fn fill(root: &Path, package: &[u8]) -> Result<(), Halt> {
             Node::Directory => tree.directory(path).map_err(Halt::Sink)?,
             Node::File { entry, mode } => {
                 let mut file = tree.file(path).map_err(Halt::Sink)?;
-                archive::inflate(entry, &mut budget, &mut |bytes| file.write_all(bytes))?;
+                archive::inflate(package, entry, &mut budget, &mut |bytes| file.write_all(bytes))?;
                 file.set_permissions(Permissions::from_mode(*mode)).map_err(Halt::Sink)?;
             }
             Node::Link { .. } => {}
@@ -138,7 +143,7 @@ fn fill(root: &Path, package: &[u8]) -> Result<(), Halt> {
     // Links last: while files are written there is none that could be followed.
     for (path, node) in &plan.nodes {
         if let Node::Link { entry } = node {
-            let target = archive::link_target(path, entry, &mut budget)?;
+            let target = archive::link_target(package, path, entry, &mut budget)?;
             tree.link(path, &target).map_err(Halt::Sink)?;
         }
     }

@@ -1,13 +1,17 @@
 //! The control API: one request from the router to the answer, and the state all operations share.
 //!
-//! `functions`, `concurrency` and `tags` hold the operations, `settings` the semantic checks, `names` the forms of a
-//! function's name. Errors become answers here and nowhere else; what the operator must know is logged here, once.
+//! `functions`, `versions`, `aliases`, `code`, `concurrency` and `tags` hold the operations, `settings` the semantic checks,
+//! `names` the forms of a function's name. Errors become answers here and nowhere else; what the operator must know is logged here, once.
 
+mod aliases;
+mod code;
 mod concurrency;
 mod functions;
 mod settings;
 mod tags;
+mod versions;
 
+use super::file;
 use super::guard::Guard;
 use super::invoke;
 use super::location::{self, Refused, Signer};
@@ -15,6 +19,7 @@ use super::names::Target;
 use super::server::{Body, BodyError, full, read_body};
 use crate::config::Config;
 use crate::daemon::credentials;
+use crate::daemon::fetch::Fetcher;
 use crate::daemon::invoke::Shared;
 use crate::daemon::random;
 use crate::store::Blobs;
@@ -43,6 +48,7 @@ pub(crate) struct Control {
     /// What the daemon's parts share.
     pub(crate) shared: Arc<Shared>,
     pub(super) blobs: Blobs,
+    fetcher: Fetcher,
     guard: Guard,
     signer: Signer,
     /// `http://host:port` of this endpoint.
@@ -65,7 +71,12 @@ pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
 
 impl Control {
     /// Over the daemon's parts.
-    pub(crate) fn new(shared: Arc<Shared>, blobs: Blobs, config: &Config, listen: SocketAddr) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        (blobs, fetcher): (Blobs, Fetcher),
+        config: &Config,
+        listen: SocketAddr,
+    ) -> Self {
         let report = serde_json::json!({
             "version": env!("CARGO_PKG_VERSION"),
             "pid": std::process::id(),
@@ -76,6 +87,7 @@ impl Control {
         Self {
             shared,
             blobs,
+            fetcher,
             guard: Guard::new(&config.allowed_hosts),
             signer: Signer::new(random::bytes()),
             base: format!("http://{listen}"),
@@ -114,7 +126,7 @@ impl Control {
                 Err(error) => error_response(&error, &request_id),
             }
         };
-        self.shared.metrics.request(row.label, response.status().as_u16());
+        self.shared.metrics.request(row.label, &response.status());
         response
     }
 
@@ -180,9 +192,9 @@ impl Control {
             }
         };
         let blobs = self.blobs.clone();
-        match tokio::task::spawn_blocking(move || blobs.read(&digest)).await {
-            Ok(Ok(bytes)) => {
-                let mut response = Response::new(full(bytes));
+        match tokio::task::spawn_blocking(move || blobs.open(&digest)).await {
+            Ok(Ok(stored)) => {
+                let mut response = Response::new(file::body(stored.file, stored.size));
                 response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/zip"));
                 response
             }
@@ -333,6 +345,54 @@ impl Service for Control {
         input: DeleteFunctionRequest,
     ) -> Result<DeleteFunctionResponse, ApiError> {
         self.delete(input).await
+    }
+
+    async fn publish_version(
+        &self,
+        _: Context,
+        input: PublishVersionRequest,
+    ) -> Result<FunctionConfiguration, ApiError> {
+        self.publish(input).await
+    }
+
+    async fn list_versions_by_function(
+        &self,
+        _: Context,
+        input: ListVersionsByFunctionRequest,
+    ) -> Result<ListVersionsByFunctionResponse, ApiError> {
+        self.list_versions(input).await
+    }
+
+    async fn create_alias(
+        &self,
+        _: Context,
+        input: CreateAliasRequest,
+    ) -> Result<AliasConfiguration, ApiError> {
+        self.make_alias(input).await
+    }
+
+    async fn get_alias(&self, _: Context, input: GetAliasRequest) -> Result<AliasConfiguration, ApiError> {
+        self.alias(input).await
+    }
+
+    async fn update_alias(
+        &self,
+        _: Context,
+        input: UpdateAliasRequest,
+    ) -> Result<AliasConfiguration, ApiError> {
+        self.change_alias(input).await
+    }
+
+    async fn delete_alias(&self, _: Context, input: DeleteAliasRequest) -> Result<NoOutput, ApiError> {
+        self.remove_alias(input).await
+    }
+
+    async fn list_aliases(
+        &self,
+        _: Context,
+        input: ListAliasesRequest,
+    ) -> Result<ListAliasesResponse, ApiError> {
+        self.aliases(input).await
     }
 
     async fn put_function_concurrency(

@@ -9,7 +9,7 @@ use crate::channel::{Channel, ChannelError};
 use crate::mounts::Trees;
 use crate::plan::{Step, steps};
 use crate::seccomp::Filters;
-use crate::spec::{INNER_GID, INNER_UID, InitReport, InitRequest};
+use crate::spec::{INNER_GID, INNER_UID, InitReport, InitRequest, NetworkClass};
 use crate::{net, sys};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{Resource, setrlimit};
@@ -29,6 +29,7 @@ pub(super) struct Build<'a> {
     pub(super) logs: &'a OwnedFd,
     pub(super) null: &'a OwnedFd,
     pub(super) tmp_mb: u32,
+    pub(super) network: NetworkClass,
     pub(super) nofile: u32,
     pub(super) pids_max: u32,
 }
@@ -38,7 +39,7 @@ impl Build<'_> {
     pub(super) fn become_init(&self, channel: OwnedFd) -> ! {
         self.close_all_but(&channel);
         let mut channel: Channel<InitReport, InitRequest> = Channel::new(channel);
-        let mut listeners = None;
+        let mut listeners = Vec::new();
         for step in steps() {
             let done = self.perform(step, &mut channel, &mut listeners);
             if let Err(detail) = done {
@@ -47,8 +48,8 @@ impl Build<'_> {
                 std::process::exit(1);
             }
         }
-        let fds: Vec<BorrowedFd<'_>> = listeners.iter().flatten().map(AsFd::as_fd).collect();
-        if fds.len() != 2 || channel.send(&InitReport::Parked, &fds).is_err() {
+        let fds: Vec<BorrowedFd<'_>> = listeners.iter().map(AsFd::as_fd).collect();
+        if channel.send(&InitReport::Parked, &fds).is_err() {
             std::process::exit(1);
         }
         drop(listeners);
@@ -79,7 +80,7 @@ impl Build<'_> {
         &self,
         step: Step,
         channel: &mut Channel<InitReport, InitRequest>,
-        listeners: &mut Option<[OwnedFd; 2]>,
+        listeners: &mut Vec<OwnedFd>,
     ) -> Result<(), Box<dyn std::error::Error>> {
         match step {
             Step::JoinGroups => {
@@ -87,7 +88,7 @@ impl Build<'_> {
                     door.write_all(b"0")?;
                 }
             }
-            Step::Network => *listeners = Some(net::prepare()?),
+            Step::Network => *listeners = net::prepare(self.network)?,
             Step::Names => {
                 sethostname("sandbox")?;
                 unshare(CloneFlags::CLONE_NEWCGROUP)?;

@@ -3,17 +3,16 @@
 //! Takes orders from the daemon over its own channel, so that environment variables never pass through the forker.
 //! When the runtime ends, for whatever reason, everything else in the sandbox is killed before the end is reported.
 
-use crate::channel::{Channel, ChannelError};
+use crate::channel::{self, Channel, ChannelError};
 use crate::spec::{Exit, InitReport, InitRequest, ProcessSpec};
 use crate::sys::{self, Forked};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{Pid, access, chdir, dup2_stderr, dup2_stdin, dup2_stdout, pipe2, setsid};
+use nix::unistd::{Pid, access, chdir, dup2_stderr, dup2_stdin, dup2_stdout, setsid};
+use serde::{Deserialize, Serialize};
 use std::ffi::CString;
-use std::fs::File;
-use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 
 const OOM_SCORE: &str = "900";
@@ -29,6 +28,21 @@ pub(super) struct Init {
 enum Next {
     Go,
     Leave,
+}
+
+/// What a runner becomes.
+#[derive(Debug, Serialize, Deserialize)]
+struct Program {
+    path: CString,
+    arguments: Vec<CString>,
+    environment: Vec<CString>,
+}
+
+/// A child that has been forked and only waits for its program. Made while parked, when nothing foreign is in the
+/// sandbox yet: it is dumpable, so it must not meet a function's processes.
+struct Runner {
+    pid: Pid,
+    channel: Channel<Program, i32>,
 }
 
 impl Init {
@@ -47,6 +61,7 @@ impl Init {
         sigprocmask(SigmaskHow::SIG_BLOCK, Some(&mask), None)?;
         let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         let mut runtime = None;
+        let mut waiting = Some(self.fork_runner()?);
         loop {
             let mut fds = [
                 PollFd::new(self.channel.as_fd(), PollFlags::POLLIN),
@@ -59,13 +74,13 @@ impl Init {
             let order = fds[0].any().unwrap_or(false);
             while let Ok(Some(_)) = signals.read_signal() {}
             self.reap(&mut runtime)?;
-            if order && matches!(self.obey(&mut runtime)?, Next::Leave) {
+            if order && matches!(self.obey(&mut runtime, &mut waiting)?, Next::Leave) {
                 return Ok(());
             }
         }
     }
 
-    fn obey(&self, runtime: &mut Option<Pid>) -> nix::Result<Next> {
+    fn obey(&self, runtime: &mut Option<Pid>, waiting: &mut Option<Runner>) -> nix::Result<Next> {
         let request = match self.channel.receive() {
             Ok(Some((request, _))) => request,
             Ok(None) => return Ok(Next::Go),
@@ -74,7 +89,7 @@ impl Init {
         };
         match request {
             InitRequest::Spawn(process) if runtime.is_none() => {
-                let report = match self.spawn(&process)? {
+                let report = match self.spawn(&process, waiting.take())? {
                     Ok(pid) => {
                         *runtime = Some(pid);
                         InitReport::Spawned
@@ -86,6 +101,7 @@ impl Init {
             // One runtime at a time: the daemon asks again only after an exit was reported.
             InitRequest::Spawn(_) | InitRequest::Mapped => Ok(Next::Leave),
             InitRequest::Kill => {
+                *waiting = None;
                 kill_all();
                 self.reap(runtime)?;
                 Ok(Next::Go)
@@ -123,13 +139,13 @@ impl Init {
     }
 
     /// Starts the runtime: outer error, pid 1 is broken; inner one, the program does not start.
-    fn spawn(&self, process: &ProcessSpec) -> nix::Result<Result<Pid, InitReport>> {
+    fn spawn(&self, process: &ProcessSpec, waiting: Option<Runner>) -> nix::Result<Result<Pid, InitReport>> {
         let refused = |program: Option<&str>, reason: String| {
             Ok(Err(InitReport::SpawnFailed { program: program.map(str::to_owned), reason }))
         };
         let executable = |path: &&String| access(path.as_str(), nix::unistd::AccessFlags::X_OK).is_ok();
         let found = process.candidates.iter().find(executable);
-        let Some(program) = found.or_else(|| process.candidates.first().filter(|_| process.failure_is_exit))
+        let Some(path) = found.or_else(|| process.candidates.first().filter(|_| process.failure_is_exit))
         else {
             let exists = process.candidates.iter().find(|path| std::path::Path::new(path).exists());
             return match exists {
@@ -137,33 +153,39 @@ impl Init {
                 None => refused(None, "no such file or directory".to_owned()),
             };
         };
-        let strings = |lines: &[String]| -> Option<Vec<CString>> {
-            lines.iter().map(|line| CString::new(line.as_str()).ok()).collect()
+        let Some(program) = Program::new(path, process) else {
+            return refused(Some(path), "a NUL byte in the command or environment".to_owned());
         };
-        let mut arguments = vec![program.clone()];
-        arguments.extend(process.arguments.iter().cloned());
-        let prepared = CString::new(program.as_str()).ok().zip(strings(&arguments));
-        let Some(((path, arguments), environment)) = prepared.zip(strings(&process.environment)) else {
-            return refused(Some(program), "a NUL byte in the command or environment".to_owned());
-        };
-        let (failed, fails) = pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
-        match sys::fork()? {
-            Forked::Child => self.become_runtime(&path, &arguments, &environment, fails),
-            Forked::Parent(pid, _) => {
-                drop(fails);
-                let mut errno = [0; 4];
-                let failure = File::from(failed).read_exact(&mut errno).is_ok();
-                if failure && !process.failure_is_exit {
-                    waitpid(Pid::from_raw(pid), None).ok();
-                    let error = nix::Error::from_raw(i32::from_ne_bytes(errno));
-                    return refused(Some(program), error.desc().to_lowercase());
-                }
-                Ok(Ok(Pid::from_raw(pid)))
+        let runner = match waiting.filter(|runner| runner.channel.send(&program, &[]).is_ok()) {
+            Some(runner) => runner,
+            None => {
+                let runner = self.fork_runner()?;
+                runner.channel.send(&program, &[]).map_err(|_| nix::Error::EPIPE)?;
+                runner
             }
+        };
+        // The channel closes with the exec; a word before that is the reason why there was none.
+        match runner.channel.receive() {
+            Ok(Some((errno, _))) if !process.failure_is_exit => {
+                waitpid(runner.pid, None).ok();
+                refused(Some(path), nix::Error::from_raw(errno).desc().to_lowercase())
+            }
+            _ => Ok(Ok(runner.pid)),
         }
     }
 
-    fn become_runtime(&self, path: &CString, args: &[CString], env: &[CString], fails: OwnedFd) -> ! {
+    fn fork_runner(&self) -> nix::Result<Runner> {
+        let (ours, theirs) = channel::pair()?;
+        match sys::fork()? {
+            Forked::Child => {
+                drop(ours);
+                self.become_runtime(&Channel::new(theirs))
+            }
+            Forked::Parent(pid, _) => Ok(Runner { pid: Pid::from_raw(pid), channel: Channel::new(ours) }),
+        }
+    }
+
+    fn become_runtime(&self, channel: &Channel<i32, Program>) -> ! {
         let prepare = || -> nix::Result<()> {
             sys::set_dumpable(true)?;
             // Under memory pressure the runtime goes first, never pid 1. Raising needs no privilege.
@@ -172,15 +194,30 @@ impl Init {
             dup2_stdin(&self.null)?;
             dup2_stdout(&self.logs)?;
             dup2_stderr(&self.logs)?;
-            chdir("/var/task")?;
             sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
         };
-        let error = match prepare() {
-            Ok(()) => sys::exec(path, args, env),
+        let prepared = prepare();
+        // Ends with pid 1, or with an exec: whatever else comes is nothing to start.
+        let Ok(Some((program, _))) = channel.receive() else { std::process::exit(EXEC_FAILED) };
+        let error = match prepared.and_then(|()| chdir("/var/task")) {
+            Ok(()) => sys::exec(&program.path, &program.arguments, &program.environment),
             Err(error) => error,
         };
-        nix::unistd::write(&fails, &(error as i32).to_ne_bytes()).ok();
+        channel.send(&(error as i32), &[]).ok();
         std::process::exit(EXEC_FAILED)
+    }
+}
+
+impl Program {
+    /// `None` if a NUL byte is in any of it.
+    fn new(path: &str, process: &ProcessSpec) -> Option<Self> {
+        let strings = |lines: &[String]| -> Option<Vec<CString>> {
+            lines.iter().map(|line| CString::new(line.as_str()).ok()).collect()
+        };
+        let path = CString::new(path).ok()?;
+        let mut arguments = vec![path.clone()];
+        arguments.extend(strings(&process.arguments)?);
+        Some(Self { path, arguments, environment: strings(&process.environment)? })
     }
 }
 

@@ -7,8 +7,11 @@ use super::build::{Build, read_bounded, write_maps};
 use crate::cgroup::{Group, Groups, Layout};
 use crate::channel::{self, Channel, ChannelError};
 use crate::mounts::{self, Trees};
+use crate::nat::Nat;
 use crate::seccomp::Filters;
-use crate::spec::{ForkerConfig, ForkerReply, ForkerRequest, InitReport, InitRequest, LaunchSpec, SandboxId};
+use crate::spec::{
+    ForkerConfig, ForkerReply, ForkerRequest, InitReport, InitRequest, LaunchSpec, NetworkClass, SandboxId,
+};
 use crate::sys::{self, Forked};
 use nix::fcntl::{OFlag, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -28,6 +31,9 @@ const BUILDING_MAX: usize = 4;
 const WAITING_MAX: usize = 4096;
 const TMP_MB_MAX: u32 = 32_768;
 const REMOVE_RETRY_MS: u16 = 20;
+/// After a hand-over the park is refilled when nothing has happened for so long: making a sandbox takes a core and the
+/// kernel's network lock, which the function that has just been given one needs for its own start.
+const REST_MS: u16 = 20;
 
 type Problem = Box<dyn std::error::Error>;
 
@@ -36,6 +42,8 @@ type Problem = Box<dyn std::error::Error>;
 /// # Errors
 /// When set-up fails; the daemon reads the message from standard error and its channel closes.
 pub fn main() -> Result<(), Problem> {
+    // The daemon does without huge pages; functions, which would inherit that, may have them.
+    nix::sys::prctl::set_thp_disable(false)?;
     let daemon = std::io::stdin().as_fd().try_clone_to_owned()?;
     let null = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
     nix::unistd::dup2_stdin(&null)?;
@@ -68,8 +76,21 @@ struct Sandbox {
     mounts: File,
     logs: Option<OwnedFd>,
     group: Group,
-    tmp_mb: u32,
+    kind: Kind,
     phase: Phase,
+}
+
+/// What must be right about a sandbox when it is built; all else is set at the hand-over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Kind {
+    tmp_mb: u32,
+    network: NetworkClass,
+}
+
+impl From<&LaunchSpec> for Kind {
+    fn from(spec: &LaunchSpec) -> Self {
+        Self { tmp_mb: spec.tmp_mb, network: spec.network }
+    }
 }
 
 struct Forker {
@@ -82,10 +103,13 @@ struct Forker {
     unpacked: OwnedFd,
     images: OwnedFd,
     own_mounts: File,
+    nat: Option<Nat>,
     sandboxes: BTreeMap<u32, Sandbox>,
     waiting: VecDeque<(SandboxId, LaunchSpec)>,
     /// Groups in which the kernel still saw a member when they were to be removed.
     lingering: Vec<(u32, Group)>,
+    /// A sandbox was handed over a moment ago.
+    resting: bool,
     /// After a build failed nothing is parked ahead until a launch asks again.
     parking: bool,
 }
@@ -107,6 +131,7 @@ impl Forker {
         super::tmp::ensure_template(images.as_fd(), config.tmp_mb)
             .map_err(|error| format!("the image of /tmp: {error}"))?;
         let filters = Filters::compile()?;
+        let nat = config.nat.as_ref().map(|spec| Nat::set_up(&config.instance, spec)).transpose()?;
         let own_mounts = File::open("/proc/self/ns/mnt")?;
         let cgroups = if groups.is_pure() { "v2" } else { "hybrid" };
         daemon.send(&ForkerReply::Welcome { cgroups: cgroups.to_owned() }, &[])?;
@@ -120,9 +145,11 @@ impl Forker {
             unpacked,
             images,
             own_mounts,
+            nat,
             sandboxes: BTreeMap::new(),
             waiting: VecDeque::new(),
             lingering: Vec::new(),
+            resting: false,
             parking: true,
         })
     }
@@ -137,6 +164,7 @@ impl Forker {
                     self.bury(slot)?;
                 }
             }
+            self.mend_firewall()?;
             if from_daemon {
                 match self.daemon.receive() {
                     Ok(Some((request, _))) => self.obey(request)?,
@@ -149,8 +177,19 @@ impl Forker {
         }
     }
 
+    /// Puts the rules back if somebody (a firewall's reload) took them away.
+    fn mend_firewall(&mut self) -> Result<(), Problem> {
+        let Some(nat) = &mut self.nat else { return Ok(()) };
+        match nat.mend() {
+            Ok(false) => Ok(()),
+            Ok(true) => Ok(self.daemon.send(&ForkerReply::FirewallMended, &[])?),
+            // Sandboxes with a network but without rules must not go on.
+            Err(problem) => Err(format!("the firewall rules cannot be put back: {problem}").into()),
+        }
+    }
+
     /// Waits for something to happen: whether the daemon wrote, and which sandboxes spoke or died.
-    fn wait(&self) -> nix::Result<(bool, Vec<(u32, bool)>)> {
+    fn wait(&mut self) -> nix::Result<(bool, Vec<(u32, bool)>)> {
         let mut fds = vec![PollFd::new(self.daemon.as_fd(), PollFlags::POLLIN)];
         let mut owners = Vec::new();
         for (slot, sandbox) in &self.sandboxes {
@@ -161,9 +200,17 @@ impl Forker {
                 owners.push((*slot, false));
             }
         }
-        let timeout =
-            if self.lingering.is_empty() { PollTimeout::NONE } else { PollTimeout::from(REMOVE_RETRY_MS) };
+        if let Some(nat) = &self.nat {
+            // Only wakes; `mend_firewall` looks.
+            fds.push(PollFd::new(nat.watch.as_fd(), PollFlags::POLLIN));
+        }
+        let timeout = match (self.resting, self.lingering.is_empty()) {
+            (true, _) => PollTimeout::from(REST_MS),
+            (false, false) => PollTimeout::from(REMOVE_RETRY_MS),
+            (false, true) => PollTimeout::NONE,
+        };
         match poll(&mut fds, timeout) {
+            Ok(0) => self.resting = false,
             Ok(_) | Err(nix::Error::EINTR) => {}
             Err(error) => return Err(error),
         }
@@ -206,6 +253,9 @@ impl Forker {
         if !self.trees.knows(&spec.runtime) {
             return Err(format!("no runtime {:?} on this host", spec.runtime));
         }
+        if spec.network == NetworkClass::Nat && self.nat.is_none() {
+            return Err("no sandbox of this daemon has a network".to_owned());
+        }
         if spec.tmp_mb == 0 || spec.tmp_mb > TMP_MB_MAX || spec.memory_mb == 0 {
             return Err("a size is out of range".to_owned());
         }
@@ -223,8 +273,8 @@ impl Forker {
     fn serve_waiting(&mut self) -> Result<(), Problem> {
         let mut at = 0;
         while at < self.waiting.len() {
-            let tmp_mb = self.waiting[at].1.tmp_mb;
-            let fits = |s: &Sandbox| matches!(s.phase, Phase::Parked { .. }) && s.tmp_mb == tmp_mb;
+            let kind = Kind::from(&self.waiting[at].1);
+            let fits = |s: &Sandbox| matches!(s.phase, Phase::Parked { .. }) && s.kind == kind;
             let Some(slot) = self.sandboxes.iter().find(|(_, s)| fits(s)).map(|(slot, _)| *slot) else {
                 at += 1;
                 continue;
@@ -260,46 +310,56 @@ impl Forker {
             return Err("already handed over".into());
         };
         let mut fds: Vec<BorrowedFd<'_>> = vec![channel.as_fd()];
-        fds.extend(listeners.iter().map(AsFd::as_fd));
+        let (doors, names) = listeners.split_at(NetworkClass::None.listeners());
+        fds.extend(doors.iter().map(AsFd::as_fd));
         fds.push(logs.as_fd());
         fds.extend(files.iter().map(AsFd::as_fd));
+        fds.extend(names.iter().map(AsFd::as_fd));
         self.daemon.send(&ForkerReply::Launched { sandbox: id }, &fds)?;
+        self.resting = true;
         Ok(())
     }
 
     /// Keeps enough sandboxes under construction for those who wait and for the park.
     fn refill(&mut self) {
         loop {
-            let building: Vec<u32> = self.in_phase(|phase| matches!(phase, Phase::Building));
-            let parked: Vec<u32> = self.in_phase(|phase| matches!(phase, Phase::Parked { .. }));
+            let building: Vec<Kind> = self.in_phase(|phase| matches!(phase, Phase::Building));
+            let parked: Vec<Kind> = self.in_phase(|phase| matches!(phase, Phase::Parked { .. }));
             if building.len() >= BUILDING_MAX || self.sandboxes.len() >= self.config.sandboxes_max as usize {
                 return;
             }
-            let coming = |size: u32| building.iter().filter(|tmp_mb| **tmp_mb == size).count();
-            let wanted = |size: u32| self.waiting.iter().filter(|(_, spec)| spec.tmp_mb == size).count();
-            let unserved = self.waiting.iter().map(|(_, spec)| spec.tmp_mb);
-            let size = match unserved.into_iter().find(|size| wanted(*size) > coming(*size)) {
-                Some(size) => size,
-                None if self.parking && building.len() + parked.len() < self.config.parked as usize => {
-                    self.config.tmp_mb
+            let coming = |kind: Kind| building.iter().filter(|other| **other == kind).count();
+            let wanted =
+                |kind: Kind| self.waiting.iter().filter(|(_, spec)| Kind::from(spec) == kind).count();
+            let mut unserved = self.waiting.iter().map(|(_, spec)| Kind::from(spec));
+            let kind = match unserved.find(|kind| wanted(*kind) > coming(*kind)) {
+                Some(kind) => kind,
+                None if self.parking && self.wants_more(building.len() + parked.len()) => {
+                    Kind { tmp_mb: self.config.tmp_mb, network: self.config.network }
                 }
                 None => return,
             };
-            if let Err(problem) = self.start_build(size) {
-                self.build_failed(size, &problem.to_string());
+            if let Err(problem) = self.start_build(kind) {
+                self.build_failed(kind, &problem.to_string());
                 return;
             }
         }
     }
 
-    fn in_phase(&self, fits: impl Fn(&Phase) -> bool) -> Vec<u32> {
-        self.sandboxes.values().filter(|s| fits(&s.phase)).map(|s| s.tmp_mb).collect()
+    /// Whether the park is refilled now: at leisure, but at once when half of it is gone.
+    fn wants_more(&self, parked: usize) -> bool {
+        let wanted = self.config.parked as usize;
+        parked < wanted && (!self.resting || parked * 2 <= wanted)
+    }
+
+    fn in_phase(&self, fits: impl Fn(&Phase) -> bool) -> Vec<Kind> {
+        self.sandboxes.values().filter(|s| fits(&s.phase)).map(|s| s.kind).collect()
     }
 
     /// One who waits for this size is told; if nobody does, parking pauses until the next launch.
-    fn build_failed(&mut self, tmp_mb: u32, detail: &str) {
+    fn build_failed(&mut self, kind: Kind, detail: &str) {
         self.parking = false;
-        if let Some(at) = self.waiting.iter().position(|(_, spec)| spec.tmp_mb == tmp_mb) {
+        if let Some(at) = self.waiting.iter().position(|(_, spec)| Kind::from(spec) == kind) {
             if let Some((sandbox, _)) = self.waiting.remove(at) {
                 self.fail(sandbox, detail.to_owned()).ok();
             }
@@ -314,16 +374,16 @@ impl Forker {
         slots.find(|slot| !self.sandboxes.contains_key(slot) && !lingers(slot))
     }
 
-    fn start_build(&mut self, tmp_mb: u32) -> Result<(), Problem> {
+    fn start_build(&mut self, kind: Kind) -> Result<(), Problem> {
         let slot = self.free_slot().ok_or("all uids of the reserved range are in use")?;
         let group = self.groups.create(slot, self.config.pids_max)?;
-        match self.fork_sandbox(tmp_mb, &group) {
+        match self.fork_sandbox(kind, &group) {
             Ok((pid, pidfd, channel, logs, mounts)) => {
                 let phase = Phase::Building;
                 let (channel, logs) = (Some(channel), Some(logs));
-                let sandbox = Sandbox { pid, pidfd, channel, mounts, logs, group, tmp_mb, phase };
+                let sandbox = Sandbox { pid, pidfd, channel, mounts, logs, group, kind, phase };
                 self.sandboxes.insert(slot, sandbox);
-                Ok(())
+                self.connect(slot, pid, kind)
             }
             Err(problem) => {
                 group.remove();
@@ -332,10 +392,21 @@ impl Forker {
         }
     }
 
+    /// Gives a sandbox that has just been forked its link, if it is to have one; without it there is no sandbox.
+    fn connect(&mut self, slot: u32, pid: i32, kind: Kind) -> Result<(), Problem> {
+        let (Some(nat), NetworkClass::Nat) = (&mut self.nat, kind.network) else { return Ok(()) };
+        let connected = nat.connect(pid);
+        if let (Err(_), Some(sandbox)) = (&connected, self.sandboxes.get_mut(&slot)) {
+            sys::pidfd_kill(sandbox.pidfd.as_fd()).ok();
+            sandbox.channel = None;
+        }
+        connected
+    }
+
     #[expect(clippy::type_complexity, reason = "used once, taken apart at once")]
     fn fork_sandbox(
         &self,
-        tmp_mb: u32,
+        kind: Kind,
         group: &Group,
     ) -> Result<(i32, OwnedFd, Channel<InitRequest, InitReport>, OwnedFd, File), Problem> {
         let doors = group.doors()?;
@@ -356,7 +427,8 @@ impl Forker {
                     doors: &doors,
                     logs: &logs,
                     null: &self.null,
-                    tmp_mb,
+                    tmp_mb: kind.tmp_mb,
+                    network: kind.network,
                     nofile: self.config.nofile,
                     pids_max: self.config.pids_max,
                 };
@@ -378,7 +450,7 @@ impl Forker {
         if !matches!(poll(&mut poll_fd, PollTimeout::ZERO), Ok(1)) {
             return;
         }
-        let tmp_mb = sandbox.tmp_mb;
+        let kind = sandbox.kind;
         let detail = match channel.receive() {
             Ok(Some((InitReport::MapMe, _))) => {
                 let mapped = write_maps(sandbox.pid, self.config.uid_base + slot);
@@ -389,7 +461,7 @@ impl Forker {
                     Err(problem) => format!("uid maps: {problem}"),
                 }
             }
-            Ok(Some((InitReport::Parked, listeners))) if listeners.len() == 2 => {
+            Ok(Some((InitReport::Parked, listeners))) if listeners.len() == kind.network.listeners() => {
                 sandbox.phase = Phase::Parked { listeners };
                 if let Err(problem) = self.serve_waiting() {
                     eprintln!("hearth forker: {problem}");
@@ -403,7 +475,7 @@ impl Forker {
         };
         sys::pidfd_kill(sandbox.pidfd.as_fd()).ok();
         sandbox.channel = None;
-        self.build_failed(tmp_mb, &detail);
+        self.build_failed(kind, &detail);
     }
 
     /// A sandbox's pid 1 is dead, and with it all its processes and mounts: remove the rest.
@@ -416,7 +488,7 @@ impl Forker {
         match sandbox.phase {
             Phase::Given(id) => Ok(self.daemon.send(&ForkerReply::Destroyed { sandbox: id }, &[])?),
             Phase::Building if sandbox.channel.is_some() => {
-                self.build_failed(sandbox.tmp_mb, "a sandbox under construction died");
+                self.build_failed(sandbox.kind, "a sandbox under construction died");
                 Ok(())
             }
             Phase::Building | Phase::Parked { .. } => Ok(()),
@@ -434,5 +506,8 @@ impl Forker {
             }
         }
         self.groups.remove();
+        if let Some(nat) = &self.nat {
+            nat.remove();
+        }
     }
 }

@@ -3,9 +3,11 @@
 //! Nothing here decides anything; every function is one kernel call (or one ioctl sequence) with its types.
 #![expect(unsafe_code, reason = "raw system calls live here and nowhere else")]
 
+mod message;
 mod process;
 mod storage;
 
+pub(crate) use message::receive;
 pub(crate) use process::{
     Forked, clone3, close_range, drop_capabilities, exec, fork, keep_capabilities, pidfd_kill,
     regain_setpcap, set_dumpable, set_no_new_privileges, set_parent_death_signal,
