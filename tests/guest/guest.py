@@ -21,7 +21,7 @@ PLACE = REPOSITORY / "target" / "guest"
 INSIDE = Path("opt/hearth")
 # The modules that the tests import, without what they would drag in.
 MODULES = (
-    "_pytest boto3 botocore dateutil iniconfig jmespath packaging pluggy pygments pytest s3transfer six.py urllib3".split()
+    "_pytest boto3 botocore dateutil iniconfig jmespath packaging pluggy py.py pygments pytest s3transfer six.py urllib3".split()
 )
 BOTOCORE_DATA = ("lambda", "endpoints.json", "partitions.json", "sdk-default-configuration.json", "_retry.json")
 TESTS_MB = 256

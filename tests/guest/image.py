@@ -36,8 +36,8 @@ PACKAGES = (
 )
 # In Debian's dependencies, and of no use here: they would only make the disk larger.
 LEFT_OUT = {"debconf", "perl-base", "tzdata", "ca-certificates", "openssl", "dbus", "login", "passwd", "media-types", "usrmerge", "dpkg"}
-# The way to the disk, in the order of loading; everything else is loaded from there.
-BOOT_MODULES = ("virtio", "virtio_ring", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci", "virtio_blk")
+# The way to the disk; what they depend on comes by itself, everything else is loaded from there.
+BOOT_MODULES = ("virtio_pci", "virtio_blk", "ext4", "crc32c_generic")
 ROOT_MB = 1536
 FETCH_WITHIN_S = 600
 MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
@@ -48,7 +48,8 @@ LINKS = {
     "etc/systemd/system/hearth.service": "/opt/hearth/deploy/hearth.service",
     "usr/local/bin/hearth": "/opt/hearth/target/debug/hearth",
 }
-MODULE_KINDS = ("fs/overlayfs", "fs/squashfs", "fs/fuse", "drivers/block", "drivers/virtio", "net", "drivers/net", "lib", "crypto")
+# Kinds of modules that a machine without devices, desktop or foreign disks has no use for.
+MODULES_LEFT_OUT = ("drivers/gpu", "drivers/infiniband", "drivers/md", "drivers/scsi", "drivers/usb", "sound")
 ETC = {
     "passwd": "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
     "group": "root:x:0:\nnogroup:x:65534:\n",
@@ -147,7 +148,7 @@ class Image:
         self.unpack(boot, [kernel, INITRAMFS])
         self.make_root(root, boot)
         shutil.copy(next((boot / "boot").glob("vmlinuz-*")), self.kernel)
-        self.make_initramfs(boot)
+        self.make_initramfs(boot, root)
         make_disk(self.disk, root, ROOT_MB)
         for folder in (boot, root):
             shutil.rmtree(folder)
@@ -189,27 +190,41 @@ class Image:
             shutil.rmtree(root / "usr/share" / name, ignore_errors=True)
         release = next((boot / "usr/lib/modules").iterdir())
         modules = root / "usr/lib/modules" / release.name
-        for kind in MODULE_KINDS:
-            shutil.copytree(release / "kernel" / kind, modules / "kernel" / kind)
-        for index in release.glob("modules.*"):
-            shutil.copy(index, modules)
+        shutil.copytree(release, modules)
+        for kind in MODULES_LEFT_OUT:
+            shutil.rmtree(modules / "kernel" / kind, ignore_errors=True)
         call("chroot", root, "/sbin/depmod", release.name)
         call("chroot", root, "/sbin/ldconfig")
         # The shell that scripts ask for; Debian's own link is made when the package is configured.
         if not (root / "usr/bin/sh").exists():
             (root / "usr/bin/sh").symlink_to("dash")
 
-    def make_initramfs(self, boot):
+    def make_initramfs(self, boot, root):
         """A newc archive, uncompressed: it is small, and the guest's processor is slow."""
-        release = next((boot / "usr/lib/modules").iterdir())
+        modules = next((root / "usr/lib/modules").iterdir())
+        wanted = in_order(BOOT_MODULES, (modules / "modules.dep").read_text())
+        names = " ".join(Path(path).stem for path in wanted)
         files = [(name, 0o040755, b"") for name in ("bin", "dev", "proc", "root")]
         files.append(("bin/busybox", 0o100755, next(boot.glob("usr/bin/busybox")).read_bytes()))
-        files.append(("init", 0o100755, INIT.format(modules=" ".join(BOOT_MODULES)).encode()))
-        for name in BOOT_MODULES:
-            files.append((f"{name}.ko", 0o100644, next(release.rglob(f"{name}.ko")).read_bytes()))
+        files.append(("init", 0o100755, INIT.format(modules=names).encode()))
+        files += [(Path(path).name, 0o100644, (modules / path).read_bytes()) for path in wanted]
         with open(self.initramfs, "wb") as archive:
             for number, (name, mode, content) in enumerate([*files, ("TRAILER!!!", 0, b"")], 1):
                 archive.write(entry(number, name, mode, content))
+
+
+def in_order(names, dependencies):
+    """Paths of modules and of what they need, each after what it needs; modules that are built in are left out."""
+    known = {}
+    for line in dependencies.splitlines():
+        path, needs = line.split(":", 1)
+        known[Path(path).stem] = (path, needs.split())
+    ordered = []
+    for name in names:
+        path, needs = known.get(name, (None, []))
+        # `modules.dep` names the needs of the needs, too, the deepest last.
+        ordered += [one for one in [*reversed(needs), path] if one is not None and one not in ordered]
+    return ordered
 
 
 def entry(number, name, mode, content):

@@ -3,13 +3,13 @@
 # Started by systemd as guest.service, which has its control groups delegated, as hearth.service has.
 set -u
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin HOME=/root PYTHONDONTWRITEBYTECODE=1
-export PYTHONPATH=/opt/hearth/site-packages HEARTH_BIN=/opt/hearth/target/debug/hearth
+export PYTHONPATH=/opt/hearth/site-packages:/opt/hearth/tests/guest/inside HEARTH_BIN=/opt/hearth/target/debug/hearth
 stty -F /dev/ttyS1 raw -echo
 mapfile -t selected </opt/hearth/selected
 # shellcheck disable=SC1091
 . /opt/hearth/environment
 cd /opt/hearth/tests || exit 1
-python3 -m pytest -c pytest.ini --rootdir . -p no:cacheprovider -p inside.report -q "${selected[@]}" </dev/null
+python3 -m pytest -c pytest.ini --rootdir . -p no:cacheprovider -p report -q "${selected[@]}" </dev/null
 printf '{"end": %d}\n' $? >/dev/ttyS1
 sync
 systemctl poweroff --force --force
