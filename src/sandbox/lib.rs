@@ -7,6 +7,7 @@
 pub mod cgroup;
 pub mod channel;
 pub mod forker;
+mod hierarchy;
 pub mod mounts;
 mod nat;
 pub mod net;
