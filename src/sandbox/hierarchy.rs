@@ -144,8 +144,10 @@ fn control(dir: &Path) -> PathBuf {
 pub(crate) fn delegate(base: &Path, root: &Path) -> io::Result<()> {
     offer(base);
     let offered = fs::read_to_string(base.join("cgroup.controllers"))?;
-    let missing: Vec<&str> =
-        V1_CONTROLLERS.into_iter().filter(|name| !offered.split_whitespace().any(|one| one == *name)).collect();
+    let missing: Vec<&str> = V1_CONTROLLERS
+        .into_iter()
+        .filter(|name| !offered.split_whitespace().any(|one| one == *name))
+        .collect();
     if !missing.is_empty() {
         return Err(io::Error::other(format!(
             "the control group {} lacks {}; start hearth as a unit with Delegate=yes",
@@ -244,7 +246,8 @@ mod tests {
     #[test]
     fn who_was_moved_to_the_leaf_is_served_beside_it() {
         let mounts = "25 20 0:22 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate";
-        let layout = Layout::parse("0::/user.slice/session-1.scope/hearth.main\n", mounts).expect("v2 is there");
+        let layout =
+            Layout::parse("0::/user.slice/session-1.scope/hearth.main\n", mounts).expect("v2 is there");
         assert_eq!(layout, Layout::Pure { base: "/sys/fs/cgroup/user.slice/session-1.scope".into() });
     }
 

@@ -27,7 +27,7 @@ BOTOCORE_DATA = ("lambda", "endpoints.json", "partitions.json", "sdk-default-con
 TESTS_MB = 256
 MEMORY_MB = 2048
 # How much slower than the host the guest is; time limits of the tests are stretched by it.
-SLOWNESS = 8
+SLOWNESS = 4
 CONSOLE_SHOWN = 4_000
 CONSOLE = "console=ttyS0 quiet loglevel=4 panic=-1 systemd.show_status=0 systemd.unit=guest.service mitigations=off"
 

@@ -56,7 +56,10 @@ def collected():
 
 def pytest_generate_tests(metafunc):
     if "inside" in metafunc.fixturenames:
-        metafunc.parametrize("inside", collected())
+        names = collected()
+        # Ids of their own: pytest leaves long texts out.
+        ids = [name.split("/")[-1].replace(".py::", ": ").replace("test_", "", 1) for name in names]
+        metafunc.parametrize("inside", names, ids=ids)
 
 
 @pytest.fixture(scope="module")
