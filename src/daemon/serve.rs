@@ -20,11 +20,13 @@ use crate::runtimes::{Interpreter, Language, Missing, Runtimes, discover};
 use crate::store::{Blobs, Layout, RunInfo, Store, Unpacker, collect_garbage};
 use hearth_api::arn::Home;
 use hearth_sandbox::forker::client::Forker;
-use hearth_sandbox::{ForkerConfig, NatSpec, privileges};
+use hearth_sandbox::spec::{ForkerReply, ForkerRequest};
+use hearth_sandbox::{Channel, ForkerConfig, NatSpec, privileges};
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -38,6 +40,9 @@ const COLLECT_EVERY: Duration = Duration::from_secs(300);
 /// Descriptors that the daemon keeps for itself, and per environment (DESIGN §5).
 const FDS_OWN: u64 = 512;
 const FDS_PER_ENVIRONMENT: u64 = 12;
+/// How long the forker may take to remove what it made, once nobody talks to it: 5 s.
+const FORKER_END_STEPS: u32 = 1000;
+const FORKER_END_STEP: Duration = Duration::from_millis(5);
 
 type Problem = Box<dyn std::error::Error>;
 
@@ -64,10 +69,26 @@ pub(crate) fn serve(config: Config) -> Result<(), Problem> {
         .enable_all()
         .thread_name("hearth")
         .build()?;
-    let started = Started { config, layout, listen, admin, runtimes, forker, surroundings, open_files };
+    let Forker { channel, child, cgroups } = forker;
+    let pure_v2 = cgroups == "v2";
+    let started =
+        Started { config, layout, listen, admin, runtimes, channel, pure_v2, surroundings, open_files };
     let result = runtime.block_on(run(started));
     runtime.shutdown_timeout(Duration::from_secs(1));
+    await_forker(child);
     result
+}
+
+/// Lets the forker put the host in order: it begins when the channel closes, and a service manager kills what is left
+/// of a unit once its main process is gone.
+fn await_forker(mut child: Child) {
+    for _ in 0..FORKER_END_STEPS {
+        if !matches!(child.try_wait(), Ok(None)) {
+            return;
+        }
+        std::thread::sleep(FORKER_END_STEP);
+    }
+    tracing::error!(pid = child.id(), "the forker is still at work");
 }
 
 struct Started {
@@ -76,7 +97,8 @@ struct Started {
     listen: TcpListener,
     admin: TcpListener,
     runtimes: Arc<Runtimes>,
-    forker: Forker,
+    channel: Channel<ForkerRequest, ForkerReply>,
+    pure_v2: bool,
     surroundings: Surroundings,
     open_files: u64,
 }
@@ -179,9 +201,9 @@ fn service_user(config: &Config) -> Result<(u32, u32), Problem> {
 }
 
 async fn run(started: Started) -> Result<(), Problem> {
-    let Started { config, layout, listen, admin, runtimes, forker, surroundings, open_files } = started;
-    let pure_v2 = forker.cgroups == "v2";
-    let (sandboxes, forker_gone) = Sandboxes::start(forker.channel)?;
+    let Started { config, layout, listen, admin, runtimes, channel, pure_v2, surroundings, open_files } =
+        started;
+    let (sandboxes, forker_gone) = Sandboxes::start(channel)?;
     let store = Store::open(&layout.catalog())?;
     let blobs = Blobs::new(&layout.blobs());
     let fetcher = Fetcher::new(&config.endpoints, &config.region, surroundings, blobs.clone())?;

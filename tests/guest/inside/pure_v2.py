@@ -209,6 +209,8 @@ def unit():
     systemctl("start", "hearth")
     yield
     systemctl("stop", "hearth")
+    # Shown if the test failed.
+    print(unit_log())
 
 
 def serving(client):
