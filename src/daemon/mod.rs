@@ -2,6 +2,7 @@
 //!
 //! No policy here. Every queue is bounded, every task has an owner, nothing awaits inside `perform`.
 
+mod application_log;
 pub(crate) mod clock;
 pub(crate) mod code;
 pub(crate) mod credentials;
@@ -19,3 +20,4 @@ pub(crate) mod revision;
 pub(crate) mod sandboxes;
 pub(crate) mod scheduler;
 pub(crate) mod serve;
+mod system_log;

@@ -12,6 +12,7 @@ pub mod limits;
 pub mod machine;
 pub mod outcome;
 mod pool;
+pub mod records;
 pub mod scheduler;
 pub mod sim;
 pub mod time;
