@@ -38,7 +38,8 @@ pub fn message(headers: &[(&str, &str)], payload: &[u8]) -> Vec<u8> {
     assert!(payload.len() <= PAYLOAD_MAX, "a payload of {} bytes", payload.len());
     let mut block = Vec::new();
     for (name, value) in headers {
-        let (Ok(name_length), Ok(value_length)) = (u8::try_from(name.len()), u16::try_from(value.len())) else {
+        let (Ok(name_length), Ok(value_length)) = (u8::try_from(name.len()), u16::try_from(value.len()))
+        else {
             panic!("the header {name} is too long");
         };
         block.push(name_length);

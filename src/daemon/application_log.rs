@@ -28,7 +28,9 @@ impl Level {
             ("ERROR", Self::Error),
             ("FATAL", Self::Fatal),
         ];
-        all.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(word)).map_or(Self::Info, |(_, level)| level)
+        all.into_iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(word))
+            .map_or(Self::Info, |(_, level)| level)
     }
 }
 

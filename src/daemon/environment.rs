@@ -329,7 +329,10 @@ impl Environment {
             payload: invocation.payload.clone(),
         };
         self.shared.metrics.concurrent.inc();
-        self.flights.insert(request_id, Flight { invocation, held: None, reported_by_handler: false, produced_bytes: None });
+        self.flights.insert(
+            request_id,
+            Flight { invocation, held: None, reported_by_handler: false, produced_bytes: None },
+        );
         Event::Deliver { delivery: Arc::new(delivery), timeout }
     }
 
@@ -367,7 +370,9 @@ impl Environment {
         let Some(flight) = self.flights.get_mut(&request_id) else { return };
         flight.reported_by_handler = !init_failed && matches!(outcome, Outcome::FunctionError { .. });
         flight.produced_bytes = match &outcome {
-            Outcome::Success { payload } | Outcome::FunctionError { payload, .. } => Some(payload.len() as u64),
+            Outcome::Success { payload } | Outcome::FunctionError { payload, .. } => {
+                Some(payload.len() as u64)
+            }
             Outcome::Failed(_) => None,
         };
         // After these the runtime is killed or gone: whoever calls again at once must find this environment free.

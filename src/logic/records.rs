@@ -111,7 +111,11 @@ impl Record<'_> {
             Self::RuntimeDone { .. } => "runtimeDone",
             Self::Report { .. } => "report",
         };
-        format!("{{\"time\":\"{}\",\"type\":\"platform.{kind}\",\"record\":{{{}}}}}\n", Iso(time), Members(self))
+        format!(
+            "{{\"time\":\"{}\",\"type\":\"platform.{kind}\",\"record\":{{{}}}}}\n",
+            Iso(time),
+            Members(self)
+        )
     }
 }
 
@@ -122,7 +126,12 @@ impl fmt::Display for Members<'_> {
         match self.0 {
             Record::InitStart { function, version, runtime } => {
                 write!(f, "{}", Init(InitPhase::Init))?;
-                write!(f, ",\"functionName\":{},\"functionVersion\":{}", JsonText(function), JsonText(version))?;
+                write!(
+                    f,
+                    ",\"functionName\":{},\"functionVersion\":{}",
+                    JsonText(function),
+                    JsonText(version)
+                )?;
                 if let Some((version, arn)) = runtime {
                     let (version, arn) = (JsonText(version), JsonText(arn));
                     write!(f, ",\"runtimeVersion\":{version},\"runtimeVersionArn\":{arn}")?;
@@ -272,14 +281,17 @@ mod tests {
             )
         );
         let done = Record::RuntimeDone { report: &figures, produced_bytes: Some(2) };
-        assert!(done.line(TIME).ends_with(
-            "\"status\":\"success\",\"metrics\":{\"durationMs\":3.01,\"producedBytes\":2}}}\n"
-        ));
+        assert!(
+            done.line(TIME).ends_with(
+                "\"status\":\"success\",\"metrics\":{\"durationMs\":3.01,\"producedBytes\":2}}}\n"
+            )
+        );
     }
 
     #[test]
     fn texts_from_outside_cannot_leave_their_string() {
-        let line = Record::InitStart { function: "f", version: "1", runtime: Some(("a\"b\n", "arn")) }.line(TIME);
+        let line =
+            Record::InitStart { function: "f", version: "1", runtime: Some(("a\"b\n", "arn")) }.line(TIME);
         assert!(line.contains(r#""runtimeVersion":"a\"b\n","runtimeVersionArn":"arn""#), "{line}");
         assert_eq!(line.matches('\n').count(), 1);
     }

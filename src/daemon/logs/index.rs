@@ -165,10 +165,8 @@ impl Source {
 pub(super) fn sources(directory: &Path) -> io::Result<Vec<Source>> {
     let closed = group::closed(directory)?;
     let number = group::current_number(&closed);
-    let mut sources: Vec<Source> = closed
-        .into_iter()
-        .map(|EventFile { number, path }| Source { number, file: None, path })
-        .collect();
+    let mut sources: Vec<Source> =
+        closed.into_iter().map(|EventFile { number, path }| Source { number, file: None, path }).collect();
     let path = directory.join(CURRENT);
     match File::open(&path) {
         Ok(file) => sources.push(Source { number, file: Some(file), path }),
@@ -263,7 +261,8 @@ impl Indexes {
             // An entry weighs something even if it is empty.
             entry.entries = entries + 1;
         }
-        while kept.groups.len() > 1 && kept.groups.values().map(|entry| entry.entries).sum::<usize>() > ENTRIES_MAX
+        while kept.groups.len() > 1
+            && kept.groups.values().map(|entry| entry.entries).sum::<usize>() > ENTRIES_MAX
         {
             let oldest = kept.groups.iter().min_by_key(|(_, entry)| entry.used).map(|(name, _)| name.clone());
             let Some(oldest) = oldest else { return };

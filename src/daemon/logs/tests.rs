@@ -141,7 +141,10 @@ fn streams_and_messages_can_be_chosen() {
     let place = Place::new("streams");
     let logs = place.start(1 << 20, 9);
     let group: Arc<str> = "g".into();
-    logs.write(&group, vec![of_stream("a/1", 5, "one"), of_stream("a/2", 3, "two"), of_stream("b", 4, "two")]);
+    logs.write(
+        &group,
+        vec![of_stream("a/1", 5, "one"), of_stream("a/2", 3, "two"), of_stream("b", 4, "two")],
+    );
     let found = |streams: Streams, word: &'static str| {
         let matches = move |message: &str| message.contains(word);
         let query = Query { streams: &streams, matches: &matches, ..everything(Direction::Forward, 99) };
@@ -155,8 +158,7 @@ fn streams_and_messages_can_be_chosen() {
     assert_eq!(found(Streams::All, "two"), [3, 4]);
     logs.write(&group, vec![of_stream("a/1", 2, "earlier")]);
     let streams = logs.streams("g").expect("reads");
-    let spans: Vec<_> =
-        streams.iter().map(|(name, span)| (&**name, span.first_ms, span.last_ms)).collect();
+    let spans: Vec<_> = streams.iter().map(|(name, span)| (&**name, span.first_ms, span.last_ms)).collect();
     assert_eq!(spans, [("a/1", 2, 5), ("a/2", 3, 3), ("b", 4, 4)]);
 }
 

@@ -7,7 +7,9 @@ use super::input::{Charset, Input};
 use super::pattern::Pattern;
 use super::{Answer, Desk, Fault};
 use crate::daemon::clock;
-use crate::daemon::logs::{Direction, EVENT_OVERHEAD, Key, LogEvent, MESSAGE_MAX, Meta, Page, Query, Streams};
+use crate::daemon::logs::{
+    Direction, EVENT_OVERHEAD, Key, LogEvent, MESSAGE_MAX, Meta, Page, Query, Streams,
+};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
@@ -173,10 +175,8 @@ pub(super) fn filter(desk: &Desk, input: &mut Input) -> Answer {
     let group = input.group(desk)?;
     let (_, horizon) = horizon(desk, &group)?;
 
-    let direction = token.map_or(
-        if from_head { Direction::Forward } else { Direction::Backward },
-        |token| token.direction,
-    );
+    let direction = token
+        .map_or(if from_head { Direction::Forward } else { Direction::Backward }, |token| token.direction);
     let mut from = Key::start_of(start.max(horizon));
     // The end belongs to it, unlike in GetLogEvents.
     let mut until = Key::start_of(end.saturating_add(1));
@@ -186,7 +186,8 @@ pub(super) fn filter(desk: &Desk, input: &mut Input) -> Answer {
         None => {}
     }
     let matches = |message: &str| pattern.as_ref().is_none_or(|pattern| pattern.matches(message));
-    let query = Query { streams: &streams, from, until, direction, limit, bytes: BYTES_MAX, matches: &matches };
+    let query =
+        Query { streams: &streams, from, until, direction, limit, bytes: BYTES_MAX, matches: &matches };
     let page = desk.logs.page(&group, &query)?;
     let mut events: Vec<Value> = page
         .events
@@ -215,9 +216,9 @@ fn streams(input: &mut Input) -> Result<Streams, Fault> {
         (None, None) => Ok(Streams::All),
         (Some(names), None) => Ok(Streams::Named(names.into_iter().collect())),
         (None, Some(prefix)) => Ok(Streams::Prefixed(prefix)),
-        (Some(_), Some(_)) => Err(Fault::invalid(
-            "logStreamNames and logStreamNamePrefix are mutually exclusive parameters.",
-        )),
+        (Some(_), Some(_)) => {
+            Err(Fault::invalid("logStreamNames and logStreamNamePrefix are mutually exclusive parameters."))
+        }
     }
 }
 
@@ -340,7 +341,9 @@ mod tests {
         }
         let bound = Token { direction: Direction::Forward, at: Key::start_of(u64::MAX) };
         assert!(Token::parse(&bound.text()).is_some());
-        for text in ["", "f/", "x/1", "f/12", &format!("f/{}", "9".repeat(56)), &format!("f/+{}", "1".repeat(55))] {
+        for text in
+            ["", "f/", "x/1", "f/12", &format!("f/{}", "9".repeat(56)), &format!("f/+{}", "1".repeat(55))]
+        {
             assert_eq!(Token::parse(text), None, "{text}");
         }
     }

@@ -15,9 +15,8 @@ use std::collections::BTreeMap;
 const PAGE_MAX: u64 = 50;
 const TOKEN_MAX: usize = 4096;
 /// The retentions that the service has, days.
-const RETENTIONS: [u64; 22] = [
-    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
-];
+const RETENTIONS: [u64; 22] =
+    [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653];
 
 impl From<GroupError> for Fault {
     fn from(error: GroupError) -> Self {
@@ -82,7 +81,9 @@ pub(super) fn describe(desk: &Desk, input: &mut Input) -> Answer {
     }
     let after = token.map(|token| opened(&token)).transpose()?;
     let only = identifiers
-        .map(|all| all.iter().map(|one| super::input::group_of(&desk.home, one)).collect::<Result<Vec<_>, _>>())
+        .map(|all| {
+            all.iter().map(|one| super::input::group_of(&desk.home, one)).collect::<Result<Vec<_>, _>>()
+        })
         .transpose()?;
     let part = pattern.map(|pattern| pattern.to_ascii_lowercase());
     let mut names = desk.logs.groups()?;
@@ -247,9 +248,7 @@ pub(super) fn create_stream(desk: &Desk, input: &mut Input) -> Answer {
     }
     input.settle()?;
     let stream = stream.unwrap_or_default();
-    let exists = || {
-        Fault::new("ResourceAlreadyExistsException", "The specified log stream already exists")
-    };
+    let exists = || Fault::new("ResourceAlreadyExistsException", "The specified log stream already exists");
     if desk.logs.has_stream(&name, &stream)? {
         return Err(exists());
     }

@@ -55,7 +55,8 @@ impl Charset {
 impl Input {
     /// Reads a body; an empty one has no members.
     pub(super) fn read(body: &[u8]) -> Result<Self, Fault> {
-        let document = if body.is_empty() { Ok(Value::Object(Map::new())) } else { serde_json::from_slice(body) };
+        let document =
+            if body.is_empty() { Ok(Value::Object(Map::new())) } else { serde_json::from_slice(body) };
         match document {
             Ok(Value::Object(members)) => Ok(Self { members, violations: Vec::new() }),
             Ok(_) | Err(_) => Err(Fault::new("SerializationException", "The request is no JSON object.")),
@@ -305,7 +306,10 @@ mod tests {
     #[test]
     fn members_of_wrong_types_are_refused_as_such() {
         assert_eq!(input(r#"{"a": 1}"#).flag("a").expect_err("refused").kind, "SerializationException");
-        assert_eq!(input(r#"{"a": "x"}"#).whole("a", 0, 9).expect_err("refused").kind, "SerializationException");
+        assert_eq!(
+            input(r#"{"a": "x"}"#).whole("a", 0, 9).expect_err("refused").kind,
+            "SerializationException"
+        );
         assert_eq!(Input::read(b"[1]").err().expect("refused").kind, "SerializationException");
         assert!(Input::read(b"").is_ok());
     }

@@ -63,11 +63,7 @@ impl Fault {
         let id = random::uuid();
         tracing::error!(%error, request_id = %id, "a logs request failed");
         let text = format!("The logs could not be read or written. Error id: {id}");
-        Self {
-            kind: "ServiceUnavailableException",
-            text,
-            status: StatusCode::INTERNAL_SERVER_ERROR,
-        }
+        Self { kind: "ServiceUnavailableException", text, status: StatusCode::INTERNAL_SERVER_ERROR }
     }
 
     fn into_response(self) -> Response<Body> {
@@ -157,7 +153,10 @@ async fn read(request: Request<Incoming>) -> Result<Input, Fault> {
     let body = read_body(request.into_body(), REQUEST_MAX).await.map_err(|error| match error {
         BodyError::TooLarge => Fault {
             status: StatusCode::PAYLOAD_TOO_LARGE,
-            ..Fault::new("RequestEntityTooLargeException", format!("A request has at most {REQUEST_MAX} bytes."))
+            ..Fault::new(
+                "RequestEntityTooLargeException",
+                format!("A request has at most {REQUEST_MAX} bytes."),
+            )
         },
         BodyError::TooSlow | BodyError::Broken => {
             Fault::new("SerializationException", "The request body did not arrive as a whole.")

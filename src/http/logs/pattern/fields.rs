@@ -112,7 +112,9 @@ fn split(message: &str) -> Vec<&str> {
         let enclosed = closing.and_then(|closing| rest[1..].split_once(closing));
         let (field, after) = match enclosed {
             // The mark must end the field, else it is part of a word.
-            Some((field, after)) if after.is_empty() || after.starts_with(char::is_whitespace) => (field, after),
+            Some((field, after)) if after.is_empty() || after.starts_with(char::is_whitespace) => {
+                (field, after)
+            }
             _ => rest.split_at(rest.find(char::is_whitespace).unwrap_or(rest.len())),
         };
         fields.push(field);
@@ -125,7 +127,8 @@ fn split(message: &str) -> Vec<&str> {
 mod tests {
     use super::super::Pattern;
 
-    const LINE: &str = "127.0.0.1 Prod frank [10/Oct/2000:13:25:15 -0700] \"GET /index.html HTTP/1.0\" 404 1534\n";
+    const LINE: &str =
+        "127.0.0.1 Prod frank [10/Oct/2000:13:25:15 -0700] \"GET /index.html HTTP/1.0\" 404 1534\n";
 
     fn is_match(pattern: &str) -> bool {
         Pattern::parse(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}")).matches(LINE)

@@ -107,9 +107,8 @@ fn selector(reader: &mut Reader<'_>) -> Result<Selector, Invalid> {
                         reader.next();
                         steps.push(Step::Every);
                     }
-                    _ => steps.push(Step::Member(
-                        reader.bare(|c| c.is_alphanumeric() || "_-@#:/".contains(c))?,
-                    )),
+                    _ => steps
+                        .push(Step::Member(reader.bare(|c| c.is_alphanumeric() || "_-@#:/".contains(c))?)),
                 }
             }
             Some('[') => {
@@ -132,7 +131,9 @@ fn bracketed(reader: &mut Reader<'_>) -> Result<Step, Invalid> {
         }
         _ => {
             let digits = reader.bare(|c| c.is_ascii_digit())?;
-            Step::Element(digits.parse().map_err(|_| invalid("Invalid filter pattern: an index is too large"))?)
+            Step::Element(
+                digits.parse().map_err(|_| invalid("Invalid filter pattern: an index is too large"))?,
+            )
         }
     };
     reader.expect("]")?;

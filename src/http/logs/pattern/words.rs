@@ -273,9 +273,15 @@ mod tests {
 
     #[test]
     fn stars_stand_for_anything() {
-        for (pattern, text) in
-            [("*", ""), ("a*", "a"), ("*b", "aab"), ("a*c*e", "abcde"), ("a*a", "aa"), ("*.1*", "10.1.2"), ("x", "x")]
-        {
+        for (pattern, text) in [
+            ("*", ""),
+            ("a*", "a"),
+            ("*b", "aab"),
+            ("a*c*e", "abcde"),
+            ("a*a", "aa"),
+            ("*.1*", "10.1.2"),
+            ("x", "x"),
+        ] {
             assert!(wildcard(pattern, text), "{pattern} {text}");
         }
         for (pattern, text) in [("a*a", "a"), ("a*", "ba"), ("a*c*e", "aec"), ("", "x"), ("*x*", "y")] {
