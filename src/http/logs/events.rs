@@ -147,6 +147,8 @@ fn ends(page: &Page, query: &Query<'_>, token: Option<Token>) -> (Token, Token) 
             let at = page.next.unwrap_or(token.map_or(query.from, |token| token.at));
             (at, at)
         }
+        // Nobody has read on from anywhere yet, and what comes may be of any time.
+        (_, _, Direction::Backward) if page.next.is_none() && token.is_none() => (query.until, query.from),
         (_, _, Direction::Backward) => {
             let at = page.next.unwrap_or(token.map_or(query.until, |token| token.at));
             (at, at)
@@ -173,7 +175,15 @@ pub(super) fn filter(desk: &Desk, input: &mut Input) -> Answer {
     let pattern = filter_pattern(input, "filterPattern")?;
     let token = Token::of(input)?;
     let group = input.group(desk)?;
-    let (_, horizon) = horizon(desk, &group)?;
+    let (meta, horizon) = horizon(desk, &group)?;
+    if let Streams::Named(names) = &streams {
+        let with_events = desk.logs.streams(&group)?;
+        let is_there =
+            |name: &String| meta.streams.contains_key(name) || with_events.contains_key(name.as_str());
+        if !names.iter().all(is_there) {
+            return Err(Fault::no_stream());
+        }
+    }
 
     let direction = token
         .map_or(if from_head { Direction::Forward } else { Direction::Backward }, |token| token.direction);

@@ -86,6 +86,20 @@ impl Input {
         self.members.get(name).is_some_and(|value| !value.is_null())
     }
 
+    /// ARNs of the groups that are named under any of the members that name groups, checked or not; names of nothing
+    /// that could be a group stay as they were given.
+    pub(super) fn groups(&self, home: &Home) -> Vec<String> {
+        let single = ["logGroupName", "logGroupIdentifier", "resourceArn"].map(|name| self.members.get(name));
+        let several = self.members.get("logGroupIdentifiers").and_then(Value::as_array);
+        let named =
+            single.into_iter().flatten().chain(several.into_iter().flatten()).filter_map(Value::as_str);
+        let arn = |identifier| match group_of(home, identifier) {
+            Ok(name) => format!("{}{name}", arn_prefix(home)),
+            Err(_) => identifier.to_owned(),
+        };
+        named.map(arn).collect()
+    }
+
     /// A text as it was given, not looked at; absent is empty.
     pub(super) fn peek_text(&self, name: &str) -> String {
         self.members.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
@@ -321,6 +335,12 @@ mod tests {
         for identifier in ["/aws/lambda/f", arn, &format!("{arn}:*")] {
             assert_eq!(group_of(&home, identifier), Ok("/aws/lambda/f".to_owned()));
         }
-        assert!(group_of(&home, "arn:aws:logs:us-east-1:123456789012:log-group:x").is_err());
+        let elsewhere = "arn:aws:logs:us-east-1:123456789012:log-group:x";
+        assert!(group_of(&home, elsewhere).is_err());
+        let one = input(r#"{"logGroupName": "/aws/lambda/f", "limit": 3}"#);
+        assert_eq!(one.groups(&home), [arn]);
+        let two = input(&format!(r#"{{"logGroupIdentifiers": ["{arn}:*", "{elsewhere}"]}}"#));
+        assert_eq!(two.groups(&home), [arn, elsewhere]);
+        assert!(input("{}").groups(&home).is_empty());
     }
 }

@@ -6,8 +6,7 @@
 use super::events::filter_pattern;
 use super::input::{Charset, Input, group_of};
 use super::pattern::Pattern;
-use super::{Desk, Fault, blocking, desk, read};
-use crate::daemon::invoke::Shared;
+use super::{Desk, Fault, blocking};
 use crate::daemon::logs::{Cursor, LogEvent, Logs, Streams};
 use crate::daemon::random;
 use crate::http::admin::Channel;
@@ -15,11 +14,9 @@ use crate::http::server::Body;
 use bytes::Bytes;
 use hearth_api::eventstream;
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Response};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use serde_json::{Value, json};
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 
@@ -54,13 +51,7 @@ struct Session {
 }
 
 /// Answers `StartLiveTail`: refuses, or begins a stream.
-pub(super) async fn start(
-    shared: &Arc<Shared>,
-    request: Request<Incoming>,
-    request_id: &str,
-) -> Result<Response<Body>, Fault> {
-    let mut input = read(request).await?;
-    let desk = desk(shared);
+pub(super) async fn start(desk: Desk, mut input: Input, request_id: &str) -> Result<Response<Body>, Fault> {
     let seat = SESSIONS.try_acquire().map_err(|_| {
         Fault::new("LimitExceededException", format!("There are {SESSIONS_MAX} Live Tail sessions already."))
     })?;

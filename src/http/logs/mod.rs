@@ -89,31 +89,36 @@ struct Desk {
 
 type Answer = Result<Value, Fault>;
 
-/// One operation: reads its members, answers or refuses. May block.
-type Perform = fn(&Desk, &mut Input) -> Answer;
+/// How an operation answers.
+#[derive(Clone, Copy)]
+enum Perform {
+    /// With a document: reads its members, answers or refuses. May block.
+    Document(fn(&Desk, &mut Input) -> Answer),
+    /// With a stream of events.
+    LiveTail,
+}
+use Perform::Document;
 
-/// The operations that answer a document, with the names their series have.
+/// The operations, and what they are called in policies and metrics.
 const OPERATIONS: [(&str, &str, Perform); 17] = [
-    ("CreateLogGroup", "logs:CreateLogGroup", groups::create),
-    ("DeleteLogGroup", "logs:DeleteLogGroup", groups::delete),
-    ("DescribeLogGroups", "logs:DescribeLogGroups", groups::describe),
-    ("PutRetentionPolicy", "logs:PutRetentionPolicy", groups::put_retention),
-    ("DeleteRetentionPolicy", "logs:DeleteRetentionPolicy", groups::delete_retention),
-    ("TagResource", "logs:TagResource", groups::tag_resource),
-    ("UntagResource", "logs:UntagResource", groups::untag_resource),
-    ("ListTagsForResource", "logs:ListTagsForResource", groups::list_tags_for_resource),
-    ("TagLogGroup", "logs:TagLogGroup", groups::tag_group),
-    ("UntagLogGroup", "logs:UntagLogGroup", groups::untag_group),
-    ("ListTagsLogGroup", "logs:ListTagsLogGroup", groups::list_tags_of_group),
-    ("CreateLogStream", "logs:CreateLogStream", groups::create_stream),
-    ("DescribeLogStreams", "logs:DescribeLogStreams", groups::describe_streams),
-    ("GetLogEvents", "logs:GetLogEvents", events::get),
-    ("FilterLogEvents", "logs:FilterLogEvents", events::filter),
-    ("PutLogEvents", "logs:PutLogEvents", events::put),
-    (LIVE_TAIL, LIVE_TAIL_LABEL, |_, _| Err(Fault::invalid("StartLiveTail answers a stream"))),
+    ("CreateLogGroup", "logs:CreateLogGroup", Document(groups::create)),
+    ("DeleteLogGroup", "logs:DeleteLogGroup", Document(groups::delete)),
+    ("DescribeLogGroups", "logs:DescribeLogGroups", Document(groups::describe)),
+    ("PutRetentionPolicy", "logs:PutRetentionPolicy", Document(groups::put_retention)),
+    ("DeleteRetentionPolicy", "logs:DeleteRetentionPolicy", Document(groups::delete_retention)),
+    ("TagResource", "logs:TagResource", Document(groups::tag_resource)),
+    ("UntagResource", "logs:UntagResource", Document(groups::untag_resource)),
+    ("ListTagsForResource", "logs:ListTagsForResource", Document(groups::list_tags_for_resource)),
+    ("TagLogGroup", "logs:TagLogGroup", Document(groups::tag_group)),
+    ("UntagLogGroup", "logs:UntagLogGroup", Document(groups::untag_group)),
+    ("ListTagsLogGroup", "logs:ListTagsLogGroup", Document(groups::list_tags_of_group)),
+    ("CreateLogStream", "logs:CreateLogStream", Document(groups::create_stream)),
+    ("DescribeLogStreams", "logs:DescribeLogStreams", Document(groups::describe_streams)),
+    ("GetLogEvents", "logs:GetLogEvents", Document(events::get)),
+    ("FilterLogEvents", "logs:FilterLogEvents", Document(events::filter)),
+    ("PutLogEvents", "logs:PutLogEvents", Document(events::put)),
+    ("StartLiveTail", "logs:StartLiveTail", Perform::LiveTail),
 ];
-const LIVE_TAIL: &str = "StartLiveTail";
-const LIVE_TAIL_LABEL: &str = "logs:StartLiveTail";
 
 /// The operation of this API that a request with these headers asks for, if it does.
 pub(crate) fn asked(headers: &HeaderMap) -> Option<String> {
@@ -133,8 +138,7 @@ pub(crate) async fn handle(
             "UnknownOperationException",
             format!("Hearth does not have the operation {operation} of CloudWatch Logs."),
         )),
-        Some((LIVE_TAIL, ..)) => live::start(shared, request, &request_id).await,
-        Some((_, _, perform)) => document(shared, *perform, request).await,
+        Some((_, action, perform)) => answer(shared, action, *perform, request, &request_id).await,
     };
     let mut response = answered.unwrap_or_else(Fault::into_response);
     if let Ok(value) = HeaderValue::from_str(&request_id) {
@@ -143,10 +147,6 @@ pub(crate) async fn handle(
     let label = row.map_or("logs:unknown", |(_, label, _)| label);
     shared.metrics.request(label, &response.status());
     response
-}
-
-fn desk(shared: &Shared) -> Desk {
-    Desk { logs: shared.logs.clone(), home: shared.functions.home().clone() }
 }
 
 async fn read(request: Request<Incoming>) -> Result<Input, Fault> {
@@ -165,13 +165,21 @@ async fn read(request: Request<Incoming>) -> Result<Input, Fault> {
     Input::read(&body)
 }
 
-async fn document(
+async fn answer(
     shared: &Arc<Shared>,
+    action: &str,
     perform: Perform,
     request: Request<Incoming>,
+    request_id: &str,
 ) -> Result<Response<Body>, Fault> {
     let mut input = read(request).await?;
-    let desk = desk(shared);
+    let desk = Desk { logs: shared.logs.clone(), home: shared.functions.home().clone() };
+    // What is asked for, and of which groups, is known here, and nothing has been done yet.
+    tracing::debug!(action, groups = ?input.groups(&desk.home), request_id, "a logs request");
+    let perform = match perform {
+        Document(perform) => perform,
+        Perform::LiveTail => return live::start(desk, input, request_id).await,
+    };
     let answer = blocking(move || perform(&desk, &mut input)).await?;
     let mut response = Response::new(full(if answer.is_null() { String::new() } else { answer.to_string() }));
     response.headers_mut().insert(CONTENT_TYPE, JSON);
