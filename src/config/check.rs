@@ -19,6 +19,8 @@ pub(crate) struct Config {
     pub(crate) admin_listen: SocketAddr,
     /// The state directory.
     pub(crate) state_dir: PathBuf,
+    /// The key of secrets at rest, where one is named.
+    pub(crate) key_file: Option<PathBuf>,
     /// Region in ARNs.
     pub(crate) region: String,
     /// Account in ARNs, twelve digits.
@@ -271,6 +273,7 @@ fn build(it: &Reader<'_>) -> Config {
         listen: it.address("listen"),
         admin_listen: it.address("admin_listen"),
         state_dir: it.text("state_dir").into(),
+        key_file: it.optional_text("key_file").map(PathBuf::from),
         region: it.text("region"),
         account_id: it.text("account_id"),
         auth: if it.text("auth") == "none" { Auth::None } else { Auth::Loopback },

@@ -58,7 +58,7 @@ use Fallback::{Empty, Integer as Number, Text as Words, Unset};
 use Kind::{Address, Choice, Endpoint, Integer, List, Path, Text};
 
 /// Keys without a table first, then table by table: the order of the sample file.
-pub(super) const KEYS: [Key; 38] = [
+pub(super) const KEYS: [Key; 39] = [
     key("listen", Address, Words("127.0.0.1:3001"), "", "Where the API listens. Port 0 picks a free one."),
     key(
         "admin_listen",
@@ -73,6 +73,14 @@ pub(super) const KEYS: [Key; 38] = [
         Words("/var/lib/hearth"),
         "",
         "Functions, code and logs. One daemon per directory.",
+    ),
+    key(
+        "key_file",
+        Path,
+        Unset("hearth-key in $CREDENTIALS_DIRECTORY, else /etc/hearth/key"),
+        "",
+        "Key that environment variables are sealed with in the state directory: 32 bytes or 64 hexadecimal digits, read before \
+         privileges are given up. Made if it is not there and nothing was sealed yet.",
     ),
     key("region", Text, Words("us-east-1"), "", "Region in ARNs and in the functions' environment."),
     key("account_id", Text, Words("000000000000"), "", "Account in ARNs: twelve digits."),

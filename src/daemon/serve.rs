@@ -17,14 +17,14 @@ use crate::aws::surroundings::Surroundings;
 use crate::config::{Auth, Config};
 use crate::http::{self, admin::Health, control::Control, server};
 use crate::runtimes::{Interpreter, Language, Missing, Runtimes, discover};
-use crate::store::{Blobs, Layout, RunInfo, Store, Unpacker, collect_garbage};
+use crate::store::{Blobs, Layout, RunInfo, Sealer, Store, Unpacker, collect_garbage};
 use hearth_api::arn::Home;
 use hearth_sandbox::forker::client::Forker;
 use hearth_sandbox::{ForkerConfig, NatSpec, privileges};
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -50,6 +50,7 @@ pub(crate) fn serve(config: Config) -> Result<(), Problem> {
     let runtimes = Arc::new(find_runtimes(&config)?);
     let surroundings = Surroundings::of_this_process();
     tracing::info!(runtimes = ?runtimes.names(), absent = ?runtimes.absent(), "runtimes");
+    let sealer = Sealer::of_state_directory(layout.root(), &key_file(&config), random::bytes)?;
     let open_files = privileges::raise_open_files();
     let forker = Forker::start(&forker_config(&config, &layout, &runtimes, open_files), Some(layout.lock()))?;
     tracing::info!(cgroups = %forker.cgroups, pid = forker.child.id(), "forker");
@@ -64,13 +65,15 @@ pub(crate) fn serve(config: Config) -> Result<(), Problem> {
         .enable_all()
         .thread_name("hearth")
         .build()?;
-    let started = Started { config, layout, listen, admin, runtimes, forker, surroundings, open_files };
+    let started =
+        Started { sealer, config, layout, listen, admin, runtimes, forker, surroundings, open_files };
     let result = runtime.block_on(run(started));
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
 }
 
 struct Started {
+    sealer: Sealer,
     config: Config,
     layout: Layout,
     listen: TcpListener,
@@ -151,6 +154,15 @@ fn forker_config(config: &Config, layout: &Layout, runtimes: &Runtimes, open_fil
     }
 }
 
+/// Where the key of secrets at rest is: as configured, else systemd's credential, else the host's file.
+fn key_file(config: &Config) -> PathBuf {
+    let credential = || {
+        let folder = std::env::var_os("CREDENTIALS_DIRECTORY")?;
+        Some(Path::new(&folder).join("hearth-key")).filter(|path| path.exists())
+    };
+    config.key_file.clone().or_else(credential).unwrap_or_else(|| PathBuf::from("/etc/hearth/key"))
+}
+
 /// Who is asked for the names that functions ask for.
 fn resolvers(config: &Config) -> Vec<SocketAddr> {
     let host = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
@@ -179,10 +191,11 @@ fn service_user(config: &Config) -> Result<(u32, u32), Problem> {
 }
 
 async fn run(started: Started) -> Result<(), Problem> {
-    let Started { config, layout, listen, admin, runtimes, forker, surroundings, open_files } = started;
+    let Started { sealer, config, layout, listen, admin, runtimes, forker, surroundings, open_files } =
+        started;
     let pure_v2 = forker.cgroups == "v2";
     let (sandboxes, forker_gone) = Sandboxes::start(forker.channel)?;
-    let store = Store::open(&layout.catalog())?;
+    let store = Store::open(&layout.catalog(), sealer)?;
     let blobs = Blobs::new(&layout.blobs());
     let fetcher = Fetcher::new(&config.endpoints, &config.region, surroundings, blobs.clone())?;
     let unpacker = Arc::new(Unpacker::new(blobs.clone(), &layout.unpacked()));

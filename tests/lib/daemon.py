@@ -66,7 +66,8 @@ class Daemon:
         self.directory.chmod(0o755)
         self.state = self.directory / "state"
         self.errors = self.directory / "stderr.log"
-        self.environment = dict(environment or {})
+        # The host's own key is its owner's.
+        self.environment = {"HEARTH_KEY_FILE": str(self.directory / "key"), **(environment or {})}
         self.arguments = list(arguments)
         self.config = None
         if config is not None:
