@@ -5,6 +5,7 @@
 
 use super::code::Code;
 use super::credentials::Keys;
+use super::dns::Resolvers;
 use super::fetch::Fetcher;
 use super::functions::Functions;
 use super::invoke::Shared;
@@ -20,7 +21,7 @@ use crate::runtimes::{Interpreter, Language, Missing, Runtimes, discover};
 use crate::store::{Blobs, Layout, RunInfo, Sealer, Store, Unpacker, collect_garbage};
 use hearth_api::arn::Home;
 use hearth_sandbox::forker::client::Forker;
-use hearth_sandbox::{ForkerConfig, NatSpec, privileges};
+use hearth_sandbox::{ForkerConfig, NatSpec, nat, privileges};
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
@@ -54,6 +55,9 @@ pub(crate) fn serve(config: Config) -> Result<(), Problem> {
     let open_files = privileges::raise_open_files();
     let forker = Forker::start(&forker_config(&config, &layout, &runtimes, open_files), Some(layout.lock()))?;
     tracing::info!(cgroups = %forker.cgroups, pid = forker.child.id(), "forker");
+    if let Some(nat) = &forker.nat {
+        tracing::info!(%nat, "network class nat");
+    }
     let (uid, gid) = service_user(&config)?;
     layout.hand_over(uid, gid)?;
     let view = privileges::private_view(layout.root())?;
@@ -97,11 +101,23 @@ fn check(config: &Config) -> Result<(), Problem> {
     }
     let missing = privileges::missing();
     if missing.is_empty() {
-        return Ok(());
+        return check_network(config);
     }
     Err(format!(
         "hearth serve makes namespaces, mounts and control groups, and lacks: {}. Start it as root; it gives these privileges up once its sandboxes' helper runs.",
         missing.join(", ")
+    )
+    .into())
+}
+
+fn check_network(config: &Config) -> Result<(), Problem> {
+    let obstacles = if config.network.is_needed() { nat::obstacles() } else { Vec::new() };
+    if obstacles.is_empty() {
+        return Ok(());
+    }
+    Err(format!(
+        "network class \"nat\", with which functions reach the outside, cannot be had here: {}. Either see to that, or set network.class = \"none\" (HEARTH_NETWORK__CLASS=none): functions have loopback only then.",
+        obstacles.join("; ")
     )
     .into())
 }
@@ -145,11 +161,10 @@ fn forker_config(config: &Config, layout: &Layout, runtimes: &Runtimes, open_fil
         runtimes: runtimes.mounts(),
         network: config.network.class,
         nat: config.network.is_needed().then(|| NatSpec {
-            range: config.network.range.clone(),
+            range: config.network.range,
             deny: config.network.deny.clone(),
             allow: config.network.allow.clone(),
-            // Slots of sandboxes that are being buried are not free yet.
-            addresses: 2 * (config.limits.environments_max + sandbox.parked),
+            addresses: config.limits.environments_max + sandbox.parked,
         }),
     }
 }
@@ -161,18 +176,6 @@ fn key_file(config: &Config) -> PathBuf {
         Some(Path::new(&folder).join("hearth-key")).filter(|path| path.exists())
     };
     config.key_file.clone().or_else(credential).unwrap_or_else(|| PathBuf::from("/etc/hearth/key"))
-}
-
-/// Who is asked for the names that functions ask for.
-fn resolvers(config: &Config) -> Vec<SocketAddr> {
-    let host = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    let resolvers = config.network.resolvers(&host);
-    if resolvers.is_empty() && config.network.is_needed() {
-        tracing::warn!(
-            "this host names no resolver: functions cannot look names up (`network.dns` names some)"
-        );
-    }
-    resolvers
 }
 
 /// Uid and gid that the daemon runs as: the configured user's, else the first of the reserved range.
@@ -194,7 +197,8 @@ async fn run(started: Started) -> Result<(), Problem> {
     let Started { sealer, config, layout, listen, admin, runtimes, forker, surroundings, open_files } =
         started;
     let pure_v2 = forker.cgroups == "v2";
-    let (sandboxes, forker_gone) = Sandboxes::start(forker.channel)?;
+    let metrics = Metrics::new()?;
+    let (sandboxes, forker_gone) = Sandboxes::start(forker.channel, metrics.firewall_changes.clone())?;
     let store = Store::open(&layout.catalog(), sealer)?;
     let blobs = Blobs::new(&layout.blobs());
     let fetcher = Fetcher::new(&config.endpoints, &config.region, surroundings, blobs.clone())?;
@@ -208,7 +212,7 @@ async fn run(started: Started) -> Result<(), Problem> {
         age: Duration::from_secs(config.logs.retention_days * 86_400),
     };
     let shared = Arc::new(Shared {
-        metrics: Metrics::new()?,
+        metrics,
         logs: Logs::start(&layout.logs(), retention)?,
         keys: Keys::default(),
         sandboxes,
@@ -216,7 +220,7 @@ async fn run(started: Started) -> Result<(), Problem> {
         scheduler: scheduler.clone(),
         functions,
         pure_v2,
-        resolvers: resolvers(&config).into(),
+        resolvers: Arc::new(Resolvers::new(&config.network.dns)),
         network: config.network.clone(),
         invocations: AtomicU64::new(0),
     });
