@@ -94,9 +94,10 @@ install_packages() {
 # The AWS CLI of version 2 can follow logs; Python's index has version 1. Where a distribution has no version 2 either, the
 # tests that need it say so and are skipped.
 install_aws_cli_2() {
-    if aws --version 2>/dev/null | grep -q '^aws-cli/2'; then
-        return
-    fi
+    local program
+    for program in $(type -ap aws); do
+        if "$program" --version 2>/dev/null | grep -q '^aws-cli/2'; then return; fi
+    done
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
         export DEBIAN_FRONTEND=noninteractive
         apt-get update -qq && apt-get install -y -qq --no-install-recommends awscli >/dev/null && return
