@@ -12,6 +12,7 @@ use crate::store::{
     Alias, Change, CommitError, FunctionRecord, StateKind, Store, StoreError, UpdateKind, Version,
 };
 use hearth_api::arn::Home;
+use hearth_logic::records::SystemLevel;
 use hearth_logic::{FunctionId, RevisionId};
 use sha2::{Digest as _, Sha256};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -34,6 +35,8 @@ pub(crate) enum Unavailable {
     State(StateKind),
     /// Its runtime is not on this host (any more).
     Runtime(String),
+    /// Its environment variables cannot be opened.
+    Sealed,
     /// The store failed.
     Store(StoreError),
 }
@@ -155,6 +158,9 @@ impl Functions {
     pub(crate) fn admit(&self, record: &FunctionRecord) -> Result<Arc<Revision>, Unavailable> {
         if matches!(record.state.kind, StateKind::Pending | StateKind::Failed | StateKind::Inactive) {
             return Err(Unavailable::State(record.state.kind));
+        }
+        if record.configuration.sealed_environment.is_some() {
+            return Err(Unavailable::Sealed);
         }
         let version = Version::parse(&record.version).unwrap_or(Version::Latest);
         if let Some(revision) = self.current(record, version) {
@@ -298,6 +304,8 @@ impl Functions {
             variables: settings.environment.clone().unwrap_or_default(),
             log_group: group.into(),
             json_log_level: (logging.format == "JSON").then(level),
+            system_log: (logging.format == "JSON")
+                .then(|| SystemLevel::parse(logging.system_level.as_deref().unwrap_or_default())),
             runtime_version: runtime_version(&runtime, &served),
             runtime_version_arn: runtime_version_arn(&self.home.region, &runtime, &served),
             region: self.home.region.clone(),

@@ -2,12 +2,19 @@
 
 use crate::channel::{self, Channel};
 use crate::spec::{ForkerConfig, ForkerReply, ForkerRequest};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
 use std::io::{self, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 /// Hidden verb of the binary that becomes the forker.
 pub const VERB: &str = "__forker";
+
+/// How long it may take to remove what it made: 5 s.
+const END_STEPS: u32 = 1000;
+const END_STEP: Duration = Duration::from_millis(5);
 
 /// A running forker.
 #[derive(Debug)]
@@ -18,6 +25,8 @@ pub struct Forker {
     pub child: Child,
     /// What it said of the host's control groups: `v2` or `hybrid`.
     pub cgroups: String,
+    /// What network class `nat` took on the host; none if it is not offered.
+    pub nat: Option<String>,
 }
 
 impl Forker {
@@ -39,9 +48,24 @@ impl Forker {
         fds.extend(state_lock);
         channel.send(&ForkerRequest::Hello, &fds).map_err(io::Error::other)?;
         match channel.receive() {
-            Ok(Some((ForkerReply::Welcome { cgroups }, _))) => Ok(Self { channel, child, cgroups }),
+            Ok(Some((ForkerReply::Welcome { cgroups, nat }, _))) => Ok(Self { channel, child, cgroups, nat }),
             Ok(_) => Err(io::Error::other("the forker answered something unexpected")),
             Err(_) => Err(io::Error::other("the forker could not be set up; its message is above")),
         }
     }
+}
+
+/// Lets a forker put the host in order, which it begins when its channel closes; false if it is still at work after
+/// five seconds. A service manager kills what is left of a unit once its main process is gone: so that one waits.
+#[must_use]
+pub fn await_end(pid: u32) -> bool {
+    let Ok(pid) = i32::try_from(pid) else { return true };
+    for _ in 0..END_STEPS {
+        let ended = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG));
+        if ended != Ok(WaitStatus::StillAlive) {
+            return true;
+        }
+        std::thread::sleep(END_STEP);
+    }
+    false
 }
