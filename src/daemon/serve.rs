@@ -13,14 +13,14 @@ use super::logs::{Logs, Retention};
 use super::metrics::Metrics;
 use super::sandboxes::Sandboxes;
 use super::scheduler::{self, Order, SchedulerHandle};
-use super::{clock, random};
+use super::{clock, farewell, random};
 use crate::aws::surroundings::Surroundings;
 use crate::config::{Auth, Config};
 use crate::http::{self, admin::Health, control::Control, server};
 use crate::runtimes::{Interpreter, Language, Missing, Runtimes, discover};
 use crate::store::{Blobs, Layout, RunInfo, Sealer, Store, Unpacker, collect_garbage};
 use hearth_api::arn::Home;
-use hearth_sandbox::forker::client::{self, Forker};
+use hearth_sandbox::forker::client::Forker;
 use hearth_sandbox::{ForkerConfig, NatSpec, nat, privileges};
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
@@ -74,7 +74,7 @@ pub(crate) fn serve(config: Config) -> Result<(), Problem> {
         Started { sealer, config, layout, listen, admin, runtimes, forker, surroundings, open_files };
     let result = runtime.block_on(run(started));
     runtime.shutdown_timeout(Duration::from_secs(1));
-    if !client::await_end(forker_pid) {
+    if !farewell::await_forker(forker_pid) {
         tracing::error!(pid = forker_pid, "the forker is still at work");
     }
     result

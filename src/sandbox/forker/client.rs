@@ -2,19 +2,12 @@
 
 use crate::channel::{self, Channel};
 use crate::spec::{ForkerConfig, ForkerReply, ForkerRequest};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::Pid;
 use std::io::{self, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 /// Hidden verb of the binary that becomes the forker.
 pub const VERB: &str = "__forker";
-
-/// How long it may take to remove what it made: 5 s.
-const END_STEPS: u32 = 1000;
-const END_STEP: Duration = Duration::from_millis(5);
 
 /// A running forker.
 #[derive(Debug)]
@@ -53,19 +46,4 @@ impl Forker {
             Err(_) => Err(io::Error::other("the forker could not be set up; its message is above")),
         }
     }
-}
-
-/// Lets a forker put the host in order, which it begins when its channel closes; false if it is still at work after
-/// five seconds. A service manager kills what is left of a unit once its main process is gone: so that one waits.
-#[must_use]
-pub fn await_end(pid: u32) -> bool {
-    let Ok(pid) = i32::try_from(pid) else { return true };
-    for _ in 0..END_STEPS {
-        let ended = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG));
-        if ended != Ok(WaitStatus::StillAlive) {
-            return true;
-        }
-        std::thread::sleep(END_STEP);
-    }
-    false
 }

@@ -214,7 +214,6 @@ def unit():
 
 
 def serving(client):
-    assert systemctl("is-active", "hearth") in ("active", "activating"), unit_log()
     try:
         return client.list_functions()
     except Exception:  # not yet listening
@@ -226,7 +225,7 @@ def test_the_unit_runs_functions_restarts_after_a_crash_and_leaves_nothing_when_
     session = boto3.session.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
     config = Config(read_timeout=400, retries={"total_max_attempts": 1})
     client = session.client("lambda", endpoint_url="http://127.0.0.1:3001", config=config)
-    waiting.until(lambda: serving(client), "the unit serves", within_s=30)
+    waiting.until(lambda: serving(client), unit_log, within_s=30)
     client.create_function(
         FunctionName="unit",
         Role=ROLE,
@@ -246,7 +245,7 @@ def test_the_unit_runs_functions_restarts_after_a_crash_and_leaves_nothing_when_
     assert "CapEff:\t0000000000000000" in status and "NoNewPrivs:\t1" in status
     subprocess.run(["kill", "-KILL", main], check=True)
     waiting.until(lambda: systemctl("show", "-P", "MainPID", "hearth") not in (main, "0"), "it is started again")
-    waiting.until(lambda: serving(client), "the unit serves again", within_s=30)
+    waiting.until(lambda: serving(client), unit_log, within_s=30)
     assert function.invoke({"again": 1}).ok() == {"again": 1}, unit_log()
     systemctl("stop", "hearth")
     assert systemctl("is-active", "hearth") == "inactive", unit_log()
