@@ -12,6 +12,7 @@
 //! Deliberately absent: behaviour, storage, HTTP libraries, async runtimes, clocks.
 
 pub mod arn;
+pub mod claim;
 pub mod codec;
 pub mod error;
 pub mod operations;
@@ -22,6 +23,7 @@ pub mod reply;
 pub mod router;
 pub mod shape;
 pub mod shapes;
+pub mod sigv4;
 pub mod validate;
 
 pub use error::{ApiError, ErrorCode, ServiceError};
@@ -30,3 +32,5 @@ pub use reply::{Body, Reply};
 
 #[cfg(test)]
 mod model_tests;
+#[cfg(test)]
+mod sigv4_tests;
