@@ -73,6 +73,7 @@ fn shown(key: &Key) -> String {
         (Fallback::Empty, _) => "[]".into(),
         (Fallback::Unset(_), Kind::Integer(..)) => "8192".into(),
         (Fallback::Unset(_), Kind::Endpoint) => "\"http://127.0.0.1:9000\"".into(),
+        (Fallback::Unset(_), Kind::Path) => format!("\"/etc/hearth/{}.pem\"", key.name.replace('.', "-")),
         (Fallback::Unset(_), _) => "\"hearth\"".into(),
     }
 }
