@@ -452,6 +452,7 @@ mod tests {
     fn a_query_has_one_form_however_it_was_encoded() {
         assert_eq!(canonical_query("b=%7e&a=x y&a&B=+"), "B=%2B&a=&a=x%20y&b=~");
         assert_eq!(canonical_query("X-Amz-Signature=1&a=%2f"), "a=%2F");
+        assert_eq!(canonical_query("a-=1&b&a=2&a=1"), "a=1&a=2&a-=1&b=", "by name, then by value");
         assert_eq!(canonical_query(""), "");
     }
 

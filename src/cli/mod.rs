@@ -17,6 +17,7 @@ mod functions;
 mod help;
 mod host;
 mod invoke;
+mod keys;
 mod logs;
 mod pack;
 mod run;
@@ -25,6 +26,7 @@ mod settings;
 mod source;
 mod table;
 mod terminal;
+mod tls;
 mod wire;
 
 pub(crate) use run::main;
