@@ -22,8 +22,6 @@ pub(crate) struct Revision {
     pub(crate) version: String,
     /// Unqualified ARN.
     pub(crate) arn: String,
-    /// What the store calls this state of the function.
-    pub(crate) revision_id: String,
     /// Code tree.
     pub(crate) code: Digest,
     /// Runtime name.

@@ -29,6 +29,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
 /// After the grace, destroying what is left takes this long at most.
@@ -237,9 +238,10 @@ async fn run(started: Started) -> Result<(), Problem> {
     serve_control(listen, Arc::clone(&control), stopped.clone());
     serve_admin(admin, &control, &health, stopped.clone())?;
     serve_socket(&layout.admin_socket(), &control, stopped)?;
+    let signals = Signals::catch()?;
     announce(&layout, &info, &base)?;
     health.set(true);
-    let outcome = wait_for_end(forker_gone, &control).await;
+    let outcome = wait_for_end(signals, forker_gone, &control).await;
     health.set(false);
     drain(&scheduler, Duration::from_secs(config.drain_grace_s)).await;
     stop.send(true).ok();
@@ -343,19 +345,35 @@ fn announce(layout: &Layout, info: &RunInfo, base: &str) -> Result<(), Problem> 
     Ok(())
 }
 
+/// The signals that the daemon minds. Caught before anybody is told that it is ready: who reads the line may signal at once.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn catch() -> Result<Self, Problem> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
+/// Until the daemon is to end.
 async fn wait_for_end(
+    mut signals: Signals,
     mut forker_gone: tokio::task::JoinHandle<()>,
     control: &Arc<Control>,
 ) -> Result<(), Problem> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let mut hangup = signal(SignalKind::hangup())?;
     loop {
         tokio::select! {
-            _ = terminate.recv() => tracing::info!("SIGTERM: draining"),
-            _ = interrupt.recv() => tracing::info!("SIGINT: draining"),
+            _ = signals.terminate.recv() => tracing::info!("SIGTERM: draining"),
+            _ = signals.interrupt.recv() => tracing::info!("SIGINT: draining"),
             _ = &mut forker_gone => return Err("the forker ended; without it there are no sandboxes".into()),
-            _ = hangup.recv() => {
+            _ = signals.hangup.recv() => {
                 let control = Arc::clone(control);
                 // Files may be slow; nobody waits for the outcome, which is in the log.
                 tokio::task::spawn_blocking(move || control.identity.reload());

@@ -1,8 +1,8 @@
 //! Decisions: functions of (state, time, event). No async, no I/O, no clock, no hash order.
 //!
-//! Who may run (`admission`), where it runs (`scheduler` over `fleet` and `pool`), what it came to (`outcome`), and what a
-//! policy says about a request (`policy`). `sim` runs the scheduler's decisions in virtual time. Nothing here knows of
-//! sockets, processes, payloads or files.
+//! Who may run (`admission`), which version (`routing`), where it runs (`scheduler` over `fleet` and `pool`), what it came to
+//! (`outcome`), and what a policy says about a request (`policy`). `sim` runs the scheduler's decisions in virtual time.
+//! Nothing here knows of sockets, processes, payloads or files.
 
 pub mod admission;
 mod exchange;
@@ -14,6 +14,7 @@ pub mod machine;
 pub mod outcome;
 pub mod policy;
 mod pool;
+pub mod routing;
 pub mod scheduler;
 pub mod sim;
 pub mod time;
