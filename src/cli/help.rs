@@ -18,7 +18,6 @@ Exit codes:
 
 Client verbs find the daemon by --endpoint or HEARTH_ENDPOINT, else by run.json in the state directory \
 (--state-dir, HEARTH_STATE_DIR, /var/lib/hearth), else, if no directory was named, at http://127.0.0.1:3001. \
-\
 Requests are signed if AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or a profile of the aws CLI hold keys. \
 Colours appear on terminals only, and never with NO_COLOR set.";
 

@@ -2,6 +2,7 @@
 //! errors in one place; decides nothing about concurrency and touches no sandbox.
 
 pub(crate) mod admin;
+pub(crate) mod authorise;
 pub(crate) mod control;
 pub(crate) mod door;
 mod file;

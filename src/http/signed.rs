@@ -1,10 +1,11 @@
-//! `auth = "sigv4"`: proves who a request is from and asks their policy.
+//! `auth = "sigv4"`: proves who a request is from.
 //!
 //! In two steps around the reading of the body: what its head alone can refuse is refused before anything is read, and
 //! where the head says the payload's hash, the signature itself is. A body is hashed once and never copied, but for one
-//! in chunks. Keys are those of `keys.toml` and the ones that living environments hold.
+//! in chunks. Keys are those of `keys.toml` and the ones that living environments hold. Deliberately not here: what a caller
+//! may do (`authorise.rs`).
 
-use super::identity::Connection;
+use super::authorise::Caller;
 use super::server::{BodyError, Intake};
 use crate::daemon::clock;
 use crate::daemon::credentials::Keys;
@@ -14,10 +15,8 @@ use hearth_api::arn::Home;
 use hearth_api::chunked;
 use hearth_api::claim::{Claim, Payload, check_payload};
 use hearth_api::error::{ApiError, ErrorCode};
-use hearth_api::permission::Permission;
 use hearth_api::primitives::EpochTime;
 use hearth_api::sigv4::{Head, UNSIGNED_PAYLOAD, payload_hash};
-use hearth_logic::policy::{Decision, Document, Principal, Request as Question};
 use hmac::{Hmac, Mac as _};
 use http::request::Parts;
 use sha2::Sha256;
@@ -36,15 +35,6 @@ pub(crate) struct Verifier {
     home: Home,
     issued: Keys,
     ring: RwLock<Arc<Keyring>>,
-}
-
-/// Who a request is from, proven.
-#[derive(Clone, Debug)]
-pub(crate) struct Caller {
-    arn: String,
-    /// What `aws:PrincipalArn` is: the role's ARN where a session of it signs.
-    principal: String,
-    policy: Arc<Document>,
 }
 
 /// A key, wherever it came from.
@@ -68,7 +58,7 @@ impl Verifier {
         Ok(count)
     }
 
-    /// Who signed a request, with its payload. `limit` bounds the payload in bytes; `too_much` says so to the client.
+    /// Who signed a request, with its payload. `limit` bounds the payload in bytes; `refusal` says to the client why it was not read.
     pub(crate) async fn prove(
         &self,
         parts: &Parts,
@@ -93,12 +83,7 @@ impl Verifier {
             Payload::Hash(said) => {
                 claim.verify(&head, &secret, &said)?;
                 let body = body.read(limit).await.map_err(refusal)?;
-                if body.len() < HASHED_AT_ONCE {
-                    check_payload(&said, &body)?;
-                } else if hash(&body).await? != said {
-                    // For its words.
-                    check_payload(&said, &[])?;
-                }
+                check_payload(&said, &hash(&body).await?)?;
                 Ok((caller, body))
             }
             Payload::Unsigned => {
@@ -126,8 +111,7 @@ impl Verifier {
     fn holder(&self, claim: &Claim) -> Result<Holder, ApiError> {
         let ring = Arc::clone(&self.ring.read().unwrap_or_else(PoisonError::into_inner));
         if let Some(key) = ring.key(&claim.access_key) {
-            let caller =
-                Caller { arn: key.arn.clone(), principal: key.arn.clone(), policy: Arc::clone(&key.policy) };
+            let caller = Caller::holder(key.arn.clone(), Arc::clone(&key.policy));
             return Ok(Holder { secret: key.secret.clone(), token: None, caller });
         }
         let Some(issued) = self.issued.find(&claim.access_key) else {
@@ -137,60 +121,8 @@ impl Verifier {
             let text = "The security token included in the request is expired";
             return Err(ApiError::new(ErrorCode::ExpiredTokenException, text));
         }
-        let policy = ring.role(&issued.role);
-        let caller = Caller { arn: issued.session_arn(), principal: issued.role.clone(), policy };
+        let caller = Caller::function(issued.session_arn(), issued.role.clone(), ring.role(&issued.role));
         Ok(Holder { secret: issued.secret.clone(), token: Some(issued.token.clone()), caller })
-    }
-
-    /// Whether a caller may do this.
-    pub(crate) fn authorise(
-        &self,
-        caller: &Caller,
-        permission: &Permission,
-        connection: &Connection,
-        parts: &Parts,
-    ) -> Result<(), ApiError> {
-        let context = |key: &str| self.context(key, caller, connection, parts);
-        let question = Question {
-            principal: Principal::Anonymous,
-            action: &permission.action,
-            resource: &permission.resource,
-            context: &context,
-        };
-        let because = match caller.policy.decide(&question) {
-            Decision::Allowed => return Ok(()),
-            Decision::Denied => "with an explicit deny in an identity-based policy".to_owned(),
-            Decision::Unmentioned => {
-                format!("because no identity-based policy allows the {} action", permission.action)
-            }
-        };
-        let text = format!(
-            "User: {} is not authorized to perform: {} on resource: {} {because}",
-            caller.arn, permission.action, permission.resource
-        );
-        Err(ApiError::new(ErrorCode::AccessDeniedException, text))
-    }
-
-    /// The value of a condition key; those are `keyring::CONTEXT_KEYS`.
-    fn context(&self, key: &str, caller: &Caller, connection: &Connection, parts: &Parts) -> Option<String> {
-        let principal: Vec<&str> = caller.principal.splitn(6, ':').collect();
-        match key {
-            "aws:principalarn" => Some(caller.principal.clone()),
-            "aws:principalaccount" => principal.get(4).map(|account| (*account).to_owned()),
-            "aws:requestedregion" => Some(self.home.region.clone()),
-            "aws:securetransport" => Some(connection.secure.to_string()),
-            "aws:sourceip" => connection.source.map(|address| address.to_string()),
-            "aws:useragent" => {
-                let agent = parts.headers.get(http::header::USER_AGENT)?;
-                agent.to_str().ok().map(str::to_owned)
-            }
-            // Users have one, sessions of roles have none.
-            "aws:username" => {
-                let name = principal.get(5)?.strip_prefix("user/")?;
-                name.rsplit('/').next().map(str::to_owned)
-            }
-            _ => None,
-        }
     }
 }
 
@@ -229,9 +161,10 @@ fn check_token(wanted: Option<&str>, given: Option<&str>) -> Result<(), ApiError
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::keyring::CONTEXT_KEYS;
+    use crate::http::authorise::{Circumstances, Kind, authorise};
     use crate::http::identity::Identity;
     use crate::http::server::Peer;
+    use hearth_api::permission::Permission;
     use hearth_api::sigv4::{PathStyle, Signing};
     use hearth_sandbox::SandboxId;
     use std::os::unix::fs::OpenOptionsExt as _;
@@ -297,9 +230,12 @@ mod tests {
         proven.map(|(caller, _)| caller).map_err(|error| error.code())
     }
 
-    async fn connection(address: &str) -> Connection {
-        let remote = Some(std::net::SocketAddr::new(address.parse().expect("is one"), 1));
-        Identity::Anyone.meet(Peer { remote, local: None, secure: false }).await
+    async fn allowed(caller: &Caller, action: &str, source: &str) -> Result<(), ApiError> {
+        let remote = Some(std::net::SocketAddr::new(source.parse().expect("is one"), 1));
+        let connection = Identity::Anyone.meet(Peer { remote, local: None, secure: false }).await;
+        let permission = Permission { action: action.to_owned(), resource: F.to_owned() };
+        let circumstances = Circumstances { region: "us-east-1", connection: &connection, agent: None };
+        authorise(caller, &permission, None, &circumstances)
     }
 
     #[tokio::test]
@@ -331,9 +267,9 @@ mod tests {
         let good = request(&keys.access_key, &keys.secret_key, Some(&keys.session_token), b"{}");
         let caller = proven(&verifier, &good, b"{}").await.expect("is proven");
         assert_eq!(caller.arn, "arn:aws:sts::000000000000:assumed-role/r/f");
-        let from = connection("127.0.0.1").await;
-        let invoke = Permission { action: "lambda:InvokeFunction".to_owned(), resource: F.to_owned() };
-        verifier.authorise(&caller, &invoke, &from, &good).expect("functions may invoke functions");
+        assert_eq!(caller.kind, Kind::Function);
+        allowed(&caller, "lambda:InvokeFunction", "127.0.0.1").await.expect("functions may invoke functions");
+        allowed(&caller, "lambda:DeleteFunction", "127.0.0.1").await.expect_err("and nothing else");
         let unknown = ErrorCode::UnrecognizedClientException;
         for token in [None, Some("other")] {
             let parts = request(&keys.access_key, &keys.secret_key, token, b"{}");
@@ -348,32 +284,23 @@ mod tests {
         let (verifier, _) = verifier("policy");
         let parts = request(ID, SECRET, None, b"");
         let caller = proven(&verifier, &parts, b"").await.expect("is proven");
-        let near = connection("10.1.2.3").await;
-        let permission = |action: &str| Permission { action: action.to_owned(), resource: F.to_owned() };
-        verifier.authorise(&caller, &permission("lambda:InvokeFunction"), &near, &parts).expect("is allowed");
-        let far = connection("192.0.2.1").await;
-        for (action, from) in [("lambda:InvokeFunction", &far), ("lambda:GetFunction", &near)] {
-            let error =
-                verifier.authorise(&caller, &permission(action), from, &parts).expect_err("is denied");
-            assert_eq!(error.code(), ErrorCode::AccessDeniedException);
-            let expected = format!(
-                "User: arn:aws:iam::000000000000:user/team/ci is not authorized to perform: {action} on resource: {F} because \
-                 no identity-based policy allows the {action} action"
-            );
-            assert_eq!(error.message(), Some(expected.as_str()));
-        }
+        allowed(&caller, "lambda:InvokeFunction", "10.1.2.3").await.expect("is allowed");
+        allowed(&caller, "lambda:InvokeFunction", "192.0.2.1").await.expect_err("from elsewhere");
+        allowed(&caller, "lambda:GetFunction", "10.1.2.3").await.expect_err("something else");
     }
 
     #[tokio::test]
-    async fn every_condition_key_that_policies_may_name_has_a_value() {
-        let (verifier, _) = verifier("context");
-        let mut parts = request(ID, SECRET, None, b"");
-        parts.headers.insert(http::header::USER_AGENT, http::HeaderValue::from_static("test"));
-        let caller = proven(&verifier, &parts, b"").await.expect("is proven");
-        let from = connection("10.1.2.3").await;
-        for key in CONTEXT_KEYS {
-            assert!(verifier.context(key, &caller, &from, &parts).is_some(), "{key}");
-        }
+    async fn a_large_body_is_not_taken_for_the_empty_one_that_was_signed() {
+        let (verifier, _) = verifier("large");
+        let empty = request(ID, SECRET, None, b"");
+        static LARGE: [u8; HASHED_AT_ONCE] = [b' '; HASHED_AT_ONCE];
+        let refusal = |_| ApiError::new(ErrorCode::RequestEntityTooLargeException, "");
+        let body = Intake::Here(Bytes::from_static(&LARGE));
+        let error = verifier.prove(&empty, body, LARGE.len(), refusal).await.expect_err("another body");
+        assert_eq!(error.code(), ErrorCode::InvalidSignatureException);
+        let right = request(ID, SECRET, None, &LARGE);
+        let body = Intake::Here(Bytes::from_static(&LARGE));
+        verifier.prove(&right, body, LARGE.len(), refusal).await.expect("its own body");
     }
 
     #[tokio::test]

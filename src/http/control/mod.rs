@@ -11,6 +11,7 @@ mod settings;
 mod tags;
 mod versions;
 
+use super::authorise::{Caller, Circumstances, Kind, authorise};
 use super::file;
 use super::guard::Guard;
 use super::identity::{Connection, Identity};
@@ -18,7 +19,7 @@ use super::invoke;
 use super::location::{self, Refused, Signer};
 use super::names::Target;
 use super::server::{Body, BodyError, Intake, full};
-use super::signed::{Caller, Verifier};
+use super::signed::Verifier;
 use crate::config::Config;
 use crate::daemon::credentials;
 use crate::daemon::fetch::Fetcher;
@@ -33,9 +34,10 @@ use hearth_api::permission::Permission;
 use hearth_api::reply::Reply;
 use hearth_api::router;
 use hearth_api::shapes::*;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Bytes of a request that carries a package: 50 MB in base64 and the rest of the document.
@@ -53,6 +55,8 @@ pub(crate) struct Control {
     fetcher: Fetcher,
     /// Who may use it.
     pub(crate) identity: Identity,
+    /// Whom nobody asks for a signature.
+    owner: Caller,
     guard: Guard,
     signer: Signer,
     /// `http://host:port` or `https://host:port` of this endpoint.
@@ -68,10 +72,9 @@ pub(crate) struct Context {
     pub(crate) environment: Option<String>,
 }
 
-/// A request that was signed, with what its policy is asked about beside it.
-struct Signed<'a> {
-    verifier: &'a Verifier,
-    caller: Caller,
+/// Who a request is from, and where.
+struct Asker<'a> {
+    caller: Cow<'a, Caller>,
     connection: &'a Connection,
 }
 
@@ -104,6 +107,7 @@ impl Control {
             "runtimes_absent": shared.functions.runtimes().absent(),
         });
         Self {
+            owner: Caller::owner(shared.functions.home()),
             shared,
             blobs,
             fetcher,
@@ -143,7 +147,9 @@ impl Control {
         let row = found.row;
         let request = request.map(Intake::Arriving);
         let admitted = match &self.identity {
-            Identity::Anyone | Identity::Local(_) => Ok((request, None)),
+            Identity::Anyone | Identity::Local(_) => {
+                Ok((request, Asker { caller: Cow::Borrowed(&self.owner), connection }))
+            }
             Identity::Signed(verifier) => self.admit(verifier, connection, &found, request).await,
         };
         let response = match admitted {
@@ -151,7 +157,7 @@ impl Control {
             Ok((request, _)) if row.operation == Operation::Invoke => {
                 invoke::handle(&self.shared, &found.labels, request).await
             }
-            Ok((request, signed)) => match self.answer(row, &found.labels, request, signed.as_ref()).await {
+            Ok((request, asker)) => match self.answer(row, &found.labels, request, &asker).await {
                 Ok(reply) => reply_response(reply, &request_id),
                 Err(error) => error_response(&error, &request_id),
             },
@@ -167,7 +173,7 @@ impl Control {
         connection: &'a Connection,
         found: &router::Match,
         request: Request<Intake>,
-    ) -> Result<(Request<Intake>, Option<Signed<'a>>), ApiError> {
+    ) -> Result<(Request<Intake>, Asker<'a>), ApiError> {
         let row = found.row;
         let (parts, body) = request.into_parts();
         let (limit, name) = match row.operation {
@@ -179,25 +185,31 @@ impl Control {
             return Err(refusal(BodyError::TooLarge));
         }
         let (caller, body) = verifier.prove(&parts, body, limit, refusal).await?;
-        let signed = Signed { verifier, caller, connection };
+        let asker = Asker { caller: Cow::Owned(caller), connection };
         if row.operation == Operation::Invoke {
             let headers = |name: &str| header(&parts.headers, name);
             let query = parts.uri.query().unwrap_or_default();
             let head = Head { labels: &found.labels, query, headers: &headers };
-            self.authorise(&signed, row, &codec::decode_head(row, &head)?, &parts)?;
+            self.authorise(&asker, row, &codec::decode_head(row, &head)?, &parts)?;
         }
-        Ok((Request::from_parts(parts, Intake::Here(body)), Some(signed)))
+        Ok((Request::from_parts(parts, Intake::Here(body)), asker))
     }
 
     fn authorise(
         &self,
-        signed: &Signed<'_>,
+        asker: &Asker<'_>,
         row: &Row,
         input: &serde_json::Value,
         parts: &http::request::Parts,
     ) -> Result<(), ApiError> {
-        let permission = Permission::of(row.operation, self.shared.functions.home(), input)?;
-        signed.verifier.authorise(&signed.caller, &permission, signed.connection, parts)
+        if asker.caller.kind == Kind::Owner {
+            // Nothing to ask, so that nothing needs to be named.
+            return Ok(());
+        }
+        let home = self.shared.functions.home();
+        let agent = header(&parts.headers, USER_AGENT.as_str());
+        let circumstances = Circumstances { region: &home.region, connection: asker.connection, agent };
+        authorise(&asker.caller, &Permission::of(row.operation, home, input)?, None, &circumstances)
     }
 
     /// Whether this daemon asks nobody who they are.
@@ -227,7 +239,7 @@ impl Control {
         row: &'static Row,
         labels: &router::Labels,
         request: Request<Intake>,
-        signed: Option<&Signed<'_>>,
+        asker: &Asker<'_>,
     ) -> Result<Reply, ApiError> {
         if !row.is_built() {
             return Err(ApiError::not_built(row.operation));
@@ -241,9 +253,7 @@ impl Control {
             codec::decode(row, &head, &body)?
         };
         drop(body);
-        if let Some(signed) = signed {
-            self.authorise(signed, row, &input, &parts)?;
-        }
+        self.authorise(asker, row, &input, &parts)?;
         let environment = input.pointer("/Environment/Variables").map(serde_json::Value::to_string);
         dispatch(self, Context { environment }, row.operation, input).await
     }
