@@ -70,7 +70,7 @@ impl Owned {
                 Payload::Unsigned => UNSIGNED_PAYLOAD.to_owned(),
                 Payload::Chunked(word) => word,
                 Payload::Hash(said) => {
-                    check_payload(&said, &self.body)?;
+                    check_payload(&said, &payload_hash(&self.body))?;
                     said
                 }
             };
