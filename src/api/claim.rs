@@ -7,8 +7,8 @@
 use crate::error::{ApiError, ErrorCode};
 use crate::primitives::{EpochTime, encode_base64};
 use crate::sigv4::{
-    ALGORITHM, Head, PRESIGNED_MAX_S, PathStyle, Scope, SigningKey, TERMINATOR,
-    UNSIGNED_PAYLOAD, basic_date, canonical_request, parse_basic_date, string_to_sign,
+    ALGORITHM, Head, PRESIGNED_MAX_S, PathStyle, Scope, SigningKey, TERMINATOR, UNSIGNED_PAYLOAD, basic_date,
+    canonical_request, parse_basic_date, string_to_sign,
 };
 use percent_encoding::percent_decode_str;
 use sha2::{Digest as _, Sha256};

@@ -20,6 +20,7 @@ mod invoke;
 mod keys;
 mod logs;
 mod pack;
+mod raw;
 mod run;
 mod serve;
 mod settings;
@@ -27,6 +28,7 @@ mod source;
 mod table;
 mod terminal;
 mod tls;
+mod value;
 mod wire;
 
 pub(crate) use run::main;

@@ -59,7 +59,7 @@ fn keys_and_config_agree() {
             "auth" => Some("\"none\""),
             "tls.cert" => Some("\"x\"\ntls.key = \"y\""),
             "tls.key" => Some("\"x\"\ntls.cert = \"y\""),
-            "network.range" => Some("\"10.0.0.0/8\""),
+            "network.range" => Some("\"10.0.0.0/16\""),
             "network.deny" | "network.allow" => Some("[\"192.0.2.0/24\"]"),
             "network.dns" => Some("[\"192.0.2.1\"]"),
             _ => None,

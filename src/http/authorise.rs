@@ -112,8 +112,10 @@ pub(crate) fn authorise(
             format!("because no identity-based policy allows the {action} action")
         }
     };
-    let text =
-        format!("User: {} is not authorized to perform: {action} on resource: {resource} {because}", caller.arn);
+    let text = format!(
+        "User: {} is not authorized to perform: {action} on resource: {resource} {because}",
+        caller.arn
+    );
     Err(ApiError::new(ErrorCode::AccessDeniedException, text))
 }
 
@@ -201,7 +203,10 @@ mod tests {
         let user = Caller::holder(USER.to_owned(), silent());
         assert_eq!(asked(&user, Some(&of_resource("Allow", USER))).await, Ok(()));
         for somebody_else in ["arn:aws:iam::000000000000:user/other", "000000000000", "111111111111"] {
-            assert!(asked(&user, Some(&of_resource("Allow", somebody_else))).await.is_err(), "{somebody_else}");
+            assert!(
+                asked(&user, Some(&of_resource("Allow", somebody_else))).await.is_err(),
+                "{somebody_else}"
+            );
         }
         let function = Caller::function(SESSION.to_owned(), ROLE.to_owned(), silent());
         for name in [SESSION, ROLE] {
