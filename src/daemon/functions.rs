@@ -5,6 +5,7 @@
 
 use super::revision::Revision;
 use super::scheduler::{Order, SchedulerHandle};
+use crate::runtimes::image::Image;
 use crate::runtimes::{Kind, Language, Runtimes, Served};
 use crate::store::{Change, CommitError, FunctionRecord, StateKind, Store, StoreError, UpdateKind};
 use hearth_api::arn::Home;
@@ -124,7 +125,10 @@ impl Functions {
             return Ok(revision);
         }
         let runtime = record.configuration.runtime.clone().unwrap_or_default();
-        let served = self.runtimes.get(&runtime).cloned().ok_or(Unavailable::Runtime(runtime))?;
+        let served = match record.is_image() {
+            true => Served::image(),
+            false => self.runtimes.get(&runtime).cloned().ok_or(Unavailable::Runtime(runtime))?,
+        };
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         let old = entries.get(&record.name).map(|entry| (entry.function, entry.revision.id));
         let function = old.map_or_else(|| FunctionId(self.next_id()), |(function, _)| function);
@@ -192,6 +196,9 @@ impl Functions {
             arn: self.arn(&record.name),
             revision_id: record.revision_id.clone(),
             code: record.code.digest,
+            image: record
+                .is_image()
+                .then(|| Image::of(settings.image_uri.as_deref(), settings.image_config.as_ref())),
             handler: settings.handler.clone().unwrap_or_default(),
             memory_mb: settings.memory_mb,
             tmp_mb: settings.ephemeral_mb,
@@ -216,7 +223,7 @@ fn runtime_version(runtime: &str, served: &Served) -> String {
     match served.kind {
         Kind::Interpreted(Language::Python, minor) => format!("python:3.{minor}.v{release}"),
         Kind::Interpreted(Language::Node, major) => format!("nodejs:{major}.v{release}"),
-        Kind::Provided => runtime.to_owned(),
+        Kind::Provided | Kind::Image => runtime.to_owned(),
     }
 }
 

@@ -10,4 +10,5 @@ pub(crate) mod invoke;
 mod json_check;
 pub(crate) mod location;
 mod names;
+pub(crate) mod roots;
 pub(crate) mod server;

@@ -13,12 +13,13 @@ pub mod net;
 mod netlink;
 pub mod plan;
 pub mod privileges;
+mod roots;
 pub mod seccomp;
 pub mod spec;
 mod sys;
 
 pub use channel::{Channel, ChannelError};
 pub use spec::{
-    Digest, Exit, ForkerConfig, InitReport, InitRequest, LaunchSpec, NatSpec, NetworkClass, RuntimeMount,
-    SandboxId,
+    Contents, Digest, Exit, ForkerConfig, InitReport, InitRequest, InnerUser, LaunchSpec, NatSpec,
+    NetworkClass, RuntimeMount, SandboxId, Tree,
 };

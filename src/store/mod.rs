@@ -13,8 +13,10 @@ mod index;
 mod layout;
 mod memory;
 mod package;
-mod record;
+pub(crate) mod record;
+mod root;
 mod sqlite;
+mod tar;
 mod tree;
 mod unpack;
 
@@ -30,4 +32,5 @@ pub(crate) use garbage::{GarbageError, collect_garbage};
 pub(crate) use incoming::Incoming;
 pub(crate) use layout::{Layout, RunInfo};
 pub(crate) use record::{Configuration, FunctionRecord, Logging, State, StateKind, UpdateKind, UpdateStatus};
-pub(crate) use unpack::Unpacker;
+pub(crate) use root::ROOT_BYTES_MAX;
+pub(crate) use unpack::{UnpackError, Unpacker};

@@ -6,6 +6,7 @@
 mod code;
 mod concurrency;
 mod functions;
+mod images;
 mod settings;
 mod tags;
 
@@ -14,6 +15,7 @@ use super::guard::Guard;
 use super::invoke;
 use super::location::{self, Refused, Signer};
 use super::names::Target;
+use super::roots::{self, Offers};
 use super::server::{Body, BodyError, full, read_body};
 use crate::config::Config;
 use crate::daemon::credentials;
@@ -33,6 +35,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 
 /// Bytes of a request that carries a package: 50 MB in base64 and the rest of the document.
 const PACKAGE_REQUEST_MAX: usize = 70_167_211;
@@ -49,6 +52,8 @@ pub(crate) struct Control {
     fetcher: Fetcher,
     guard: Guard,
     signer: Signer,
+    pub(super) offers: Arc<Offers>,
+    pub(super) uploads: Arc<Semaphore>,
     /// `http://host:port` of this endpoint.
     base: String,
     pub(super) account_concurrency: u32,
@@ -88,6 +93,8 @@ impl Control {
             fetcher,
             guard: Guard::new(&config.allowed_hosts),
             signer: Signer::new(random::bytes()),
+            offers: Arc::default(),
+            uploads: Arc::new(Semaphore::new(roots::UPLOADS_MAX)),
             base: format!("http://{listen}"),
             account_concurrency: config.limits.account_concurrency,
             unreserved_minimum: config.limits.unreserved_minimum,

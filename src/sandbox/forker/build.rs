@@ -9,7 +9,7 @@ use crate::channel::{Channel, ChannelError};
 use crate::mounts::Trees;
 use crate::plan::{Step, steps};
 use crate::seccomp::Filters;
-use crate::spec::{INNER_GID, INNER_UID, InitReport, InitRequest, NetworkClass};
+use crate::spec::{InitReport, InitRequest, InnerUser, NetworkClass};
 use crate::{net, sys};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{Resource, setrlimit};
@@ -30,6 +30,7 @@ pub(super) struct Build<'a> {
     pub(super) null: &'a OwnedFd,
     pub(super) tmp_mb: u32,
     pub(super) network: NetworkClass,
+    pub(super) user: InnerUser,
     pub(super) nofile: u32,
     pub(super) pids_max: u32,
 }
@@ -108,7 +109,7 @@ impl Build<'_> {
             }
             Step::UserNamespace => self.enter_user_namespace(channel)?,
             Step::Identity => {
-                let (gid, uid) = (Gid::from_raw(INNER_GID), Uid::from_raw(INNER_UID));
+                let (gid, uid) = (Gid::from_raw(self.user.gid), Uid::from_raw(self.user.uid));
                 setresgid(gid, gid, gid)?;
                 setresuid(uid, uid, uid)?;
             }
@@ -138,9 +139,9 @@ fn lower_memlock() -> nix::Result<()> {
 }
 
 /// Maps the one uid and gid that exist inside to the environment's own on the host. Done by the forker.
-pub(super) fn write_maps(pid: i32, host_uid: u32) -> std::io::Result<()> {
-    std::fs::write(format!("/proc/{pid}/gid_map"), format!("{INNER_GID} {host_uid} 1\n"))?;
-    std::fs::write(format!("/proc/{pid}/uid_map"), format!("{INNER_UID} {host_uid} 1\n"))
+pub(super) fn write_maps(pid: i32, user: InnerUser, host_uid: u32) -> std::io::Result<()> {
+    std::fs::write(format!("/proc/{pid}/gid_map"), format!("{} {host_uid} 1\n", user.gid))?;
+    std::fs::write(format!("/proc/{pid}/uid_map"), format!("{} {host_uid} 1\n", user.uid))
 }
 
 /// Reads a whole configuration file handed over as a descriptor, within a bound.
