@@ -19,6 +19,7 @@ mod host;
 mod invoke;
 mod logs;
 mod pack;
+mod rootfs;
 mod run;
 mod serve;
 mod settings;
