@@ -65,6 +65,7 @@ install_packages() {
     has unshare util-linux
     PATH=$PATH:/usr/sbin:/sbin has nft nftables
     has node nodejs
+    has busybox busybox-static
     if ! python3 -c 'import ensurepip, venv' >/dev/null 2>&1; then missing+=(python3-venv); fi
     if ! python3 -m pip --version >/dev/null 2>&1; then missing+=(python3-pip); fi
     if ! [ -e /etc/ssl/certs/ca-certificates.crt ]; then missing+=(ca-certificates); fi

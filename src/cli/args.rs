@@ -104,10 +104,22 @@ pub(crate) struct Deploy {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["path", "runtime", "handler", "object_version"])]
     pub(crate) rootfs: Option<PathBuf>,
     /// With --rootfs: the program and its first arguments, one word each; may be repeated
-    #[arg(long, value_name = "WORD", requires = "rootfs", conflicts_with = "path", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "WORD",
+        requires = "rootfs",
+        conflicts_with = "path",
+        allow_hyphen_values = true
+    )]
     pub(crate) entry_point: Vec<String>,
     /// With --rootfs: further arguments, one word each; may be repeated
-    #[arg(long, value_name = "WORD", requires = "rootfs", conflicts_with = "path", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "WORD",
+        requires = "rootfs",
+        conflicts_with = "path",
+        allow_hyphen_values = true
+    )]
     pub(crate) command: Vec<String>,
     /// With --rootfs: directory in which the program starts [when created: /]
     #[arg(long, value_name = "DIR", requires = "rootfs", conflicts_with = "path")]

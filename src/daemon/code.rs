@@ -1,6 +1,7 @@
 //! Makes sure that a function's code or root is unpacked before a sandbox is asked to mount it; each tree is made once however
 //! many environments start at the same time.
 
+use super::offers::Offers;
 use crate::store::{UnpackError, Unpacker};
 use hearth_sandbox::Tree;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +20,8 @@ pub(crate) struct Code {
     used: Arc<Mutex<BTreeMap<Tree, usize>>>,
     /// Code may have lost its last function.
     pub(crate) released: Notify,
+    /// Roots that no function has yet.
+    pub(crate) offers: Offers,
 }
 
 /// A tree that a sandbox has mounted; it stays on disk for as long as this lives.
@@ -42,7 +45,13 @@ impl Drop for Use {
 impl Code {
     /// Over the store's unpacker.
     pub(crate) fn new(unpacker: Arc<Unpacker>) -> Self {
-        Self { unpacker, known: Mutex::default(), used: Arc::default(), released: Notify::new() }
+        Self {
+            unpacker,
+            known: Mutex::default(),
+            used: Arc::default(),
+            released: Notify::new(),
+            offers: Offers::default(),
+        }
     }
 
     /// Keeps a tree on disk while a sandbox uses it.

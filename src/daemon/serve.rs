@@ -247,6 +247,7 @@ struct Keeper {
 impl Keeper {
     /// How many trees wait for their last environment.
     fn collect(self) -> Result<u64, crate::store::GarbageError> {
+        self.shared.code.offers.expire(clock::now());
         let in_use = self.shared.code.in_use();
         let collected = collect_garbage(&self.store, &self.blobs, &self.unpacker, &in_use)?;
         if collected.trees > 0 {

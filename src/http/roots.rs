@@ -13,54 +13,15 @@ use hearth_sandbox::{Digest, InnerUser, Tree};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body;
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 use tokio::sync::mpsc;
 
 /// Where the socket has them.
 pub(crate) const PREFIX: &str = "/rootfs/";
 /// Trees that arrive at the same time.
 pub(crate) const UPLOADS_MAX: usize = 2;
-/// Trees without a function that are kept at once; the one that came first goes first.
-const OFFERS_MAX: usize = 64;
-/// How long a tree is kept without a function.
-const OFFER_KEPT: Duration = Duration::from_secs(600);
 /// Pieces between the socket and the disk.
 const PIECES: usize = 8;
-
-/// Trees that no function names yet.
-#[derive(Default)]
-pub(crate) struct Offers(Mutex<Kept>);
-
-#[derive(Default)]
-struct Kept {
-    last: u64,
-    pins: BTreeMap<u64, Pin>,
-}
-
-impl Offers {
-    /// Keeps a tree for a while.
-    fn keep(self: &Arc<Self>, pin: Pin) {
-        let number = self.insert(pin);
-        let offers = Arc::clone(self);
-        tokio::spawn(async move {
-            tokio::time::sleep(OFFER_KEPT).await;
-            offers.0.lock().unwrap_or_else(PoisonError::into_inner).pins.remove(&number);
-        });
-    }
-
-    fn insert(&self, pin: Pin) -> u64 {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.last += 1;
-        let number = kept.last;
-        kept.pins.insert(number, pin);
-        if kept.pins.len() > OFFERS_MAX {
-            kept.pins.pop_first();
-        }
-        number
-    }
-}
 
 /// Why a tree is not taken.
 enum Refusal {
@@ -151,7 +112,7 @@ async fn offer(control: &Control, pin: Pin) -> Result<(), Refusal> {
     let tree = Tree::Root(pin.code().digest);
     match control.shared.code.try_root(tree).await? {
         Ok(()) => {
-            control.offers.keep(pin);
+            control.shared.code.offers.keep(pin);
             Ok(())
         }
         Err(error) => {
@@ -198,24 +159,4 @@ fn write(blobs: &Blobs, mut arriving: mpsc::Receiver<Bytes>) -> Result<Incoming,
         incoming.write(&piece)?;
     }
     Ok(incoming)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::tests::Fixture;
-
-    #[test]
-    fn the_first_offer_goes_when_there_are_too_many() {
-        let fixture = Fixture::new();
-        let offers = Offers::default();
-        let put = |number: usize| fixture.blobs.put(format!("{number}").as_bytes()).expect("puts");
-        let first = put(0).code().digest;
-        for number in 0..=OFFERS_MAX {
-            offers.insert(put(number));
-        }
-        let kept = offers.0.lock().expect("not poisoned");
-        assert_eq!(kept.pins.len(), OFFERS_MAX);
-        assert!(!kept.pins.values().any(|pin| pin.code().digest == first));
-    }
 }

@@ -91,6 +91,7 @@ impl Control {
         let _turn = self.shared.functions.gate(&target.name).await;
         self.commit(Change::Create(Box::new(record.clone())), &target).await?;
         drop(pin);
+        self.shared.code.offers.take_up(record.code.digest);
         self.settle_later(&record);
         Ok(self.describe(&record, &target, Detail::Full))
     }
@@ -209,6 +210,7 @@ impl Control {
         record.last_modified_ms = clock::wall().as_millis().max(record.last_modified_ms);
         record.last_update = UpdateStatus::because(UpdateKind::InProgress, CREATING, BEING_CREATED);
         self.commit(Change::Replace { expected: old, record: Box::new(record.clone()) }, target).await?;
+        self.shared.code.offers.take_up(record.code.digest);
         self.settle_later(&record);
         Ok(self.describe(&record, target, Detail::Full))
     }

@@ -15,7 +15,7 @@ use super::guard::Guard;
 use super::invoke;
 use super::location::{self, Refused, Signer};
 use super::names::Target;
-use super::roots::{self, Offers};
+use super::roots;
 use super::server::{Body, BodyError, full, read_body};
 use crate::config::Config;
 use crate::daemon::credentials;
@@ -52,8 +52,7 @@ pub(crate) struct Control {
     fetcher: Fetcher,
     guard: Guard,
     signer: Signer,
-    pub(super) offers: Arc<Offers>,
-    pub(super) uploads: Arc<Semaphore>,
+    pub(super) uploads: Semaphore,
     /// `http://host:port` of this endpoint.
     base: String,
     pub(super) account_concurrency: u32,
@@ -93,8 +92,7 @@ impl Control {
             fetcher,
             guard: Guard::new(&config.allowed_hosts),
             signer: Signer::new(random::bytes()),
-            offers: Arc::default(),
-            uploads: Arc::new(Semaphore::new(roots::UPLOADS_MAX)),
+            uploads: Semaphore::new(roots::UPLOADS_MAX),
             base: format!("http://{listen}"),
             account_concurrency: config.limits.account_concurrency,
             unreserved_minimum: config.limits.unreserved_minimum,

@@ -18,7 +18,9 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-const CORE_BYTES: u64 = 0;
+/// No cores. Not 0: to a program that `core_pattern` names, which runs as the host's root, a core of any process is still
+/// handed then; 1 is the kernel's own word against that (fs/coredump.c).
+const CORE_BYTES: u64 = 1;
 const LOCKED_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Everything the child needs; made by the forker before the fork.
