@@ -186,17 +186,23 @@ def odd_uri(daemon, tmp_path_factory):
     place = roots.shell_tree(tmp_path_factory.mktemp("roots") / "odd", {"srv/broken": b"\x7fELF nothing"})
     tar = roots.archive(*roots.directory_entries(place))
     assert roots.upload(daemon, tar)[0] == 200
-    return roots.uri_of(tar)
+    # A tree stays for as long as a function has it.
+    images = roots.Images(daemon)
+    images.create(roots.uri_of(tar), CONFIG)
+    yield roots.uri_of(tar)
+    images.delete_all()
 
 
 @pytest.mark.parametrize("what", BAD_STARTS)
-def test_a_start_that_fails_is_told_as_lambda_tells_it(what, images, odd_uri):
+def test_a_start_that_fails_is_told_as_lambda_tells_it(what, images, odd_uri, daemon):
     config, kind, text = BAD_STARTS[what]
-    result = images.create(odd_uri, config).invoke({})
+    function = images.create(odd_uri, config)
+    result = function.invoke({})
     assert result.json["errorType"] == f"Runtime.{kind}"
     assert text in result.json["errorMessage"]
-    assert f"IMAGE\tLaunch error: {text}" in result.log or "IMAGE\tLaunch error: fork/exec" in result.log
-    assert f"Entrypoint: [{config['EntryPoint'][0]}]" in result.log
+    logged = waiting.until(lambda: [line for line in daemon.cli("logs", function.name).stdout.splitlines() if "IMAGE" in line], "it is logged")
+    assert "IMAGE\tLaunch error: " in logged[0] and text in logged[0]
+    assert f"Entrypoint: [{config['EntryPoint'][0]}]" in logged[0]
 
 
 # --- the same isolation ---
@@ -342,7 +348,7 @@ def test_a_hostile_tree_is_refused_and_leaves_nothing(what, daemon):
 HARMLESS = {
     "devices": (
         [({"name": "disk", "type": tarfile.BLKTYPE, "devmajor": 8}, None), ({"name": "mem", "type": tarfile.CHRTYPE, "devmajor": 1, "devminor": 1}, None)],
-        "ls /disk /mem | wc -l",
+        "ls /disk /mem 2>/dev/null | wc -l",
         "0",
     ),
     "pipes": ([({"name": "pipe", "type": tarfile.FIFOTYPE}, None)], "ls /pipe 2>/dev/null | wc -l", "0"),
@@ -369,7 +375,7 @@ HARMLESS = {
     "names with line breaks": (
         [({"name": "srv/new\nline"}, b"x"), ({"name": "srv/-rf"}, b"x"), ({"name": "srv/\x1b[2J"}, b"x")],
         "ls -1 /srv | wc -l",
-        "5",
+        "4",
     ),
     "whiteouts": ([({"name": "srv/.wh.app"}, b""), ({"name": "srv/.wh..wh..opq"}, b"")], "ls -a /srv | grep -c wh", "2"),
     "second names": (

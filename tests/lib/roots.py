@@ -178,7 +178,7 @@ def directory_entries(place):
         elif path.is_dir():
             found.append(({"name": name, "type": tarfile.DIRTYPE}, None))
         else:
-            found.append(({"name": name}, path.read_bytes()))
+            found.append(({"name": name, "mode": path.stat().st_mode & 0o777}, path.read_bytes()))
     return found
 
 
