@@ -2,7 +2,7 @@
 # Runs every test of the repository; what they need is installed first if it is missing.
 #
 #   tests/run.sh            everything at its short counts
-#   tests/run.sh --long     leak and crash tests at their full counts
+#   tests/run.sh --long     leak and crash tests at their full counts, ten minutes for each fuzz target
 #
 # Needs root (sandboxes are made of namespaces, mounts and control groups) and a Rust toolchain; Debian 12 otherwise
 # bare. Ends with one line `N passed, N failed, N skipped`; the exit code is 0 only if nothing failed.
@@ -49,6 +49,8 @@ settle() { [ "$code" = 0 ] || [ "$1" -gt 0 ] || add 0 1 0; }
 
 sum() { grep -oE "$1" "$2" | grep -oE '[0-9]+' | awk '{ s += $1 } END { print s + 0 }'; }
 
+sum_lines() { grep -cE "$1" "$2" || true; }
+
 # --- what the tests need ---
 
 install_packages() {
@@ -66,6 +68,13 @@ install_packages() {
     PATH=$PATH:/usr/sbin:/sbin has nft nftables
     has node nodejs
     has busybox busybox-static
+    # The official client for Node.js is built from source.
+    has npm npm
+    has cmake cmake
+    has autoreconf autoconf
+    has aclocal automake
+    has libtoolize libtool
+    if ! [ -e /usr/include/node/node.h ]; then missing+=(libnode-dev); fi
     if ! python3 -c 'import ensurepip, venv' >/dev/null 2>&1; then missing+=(python3-venv); fi
     if ! python3 -m pip --version >/dev/null 2>&1; then missing+=(python3-pip); fi
     if ! [ -e /etc/ssl/certs/ca-certificates.crt ]; then missing+=(ca-certificates); fi
@@ -150,6 +159,12 @@ for file in "${files[@]}"; do
     add "$p" "$f" "$s"
     settle "$f"
 done
+
+# Seconds each, to see that they build and that the corpus passes; `--long` looks for more.
+section "fuzz targets" fuzz.log tests/fuzz/run.sh --seconds "$([ "$long" = 1 ] && echo 600 || echo 5)"
+bad=$(sum_lines '^fuzz .*: FAILED' "$results/fuzz.log")
+add "$(sum_lines '^fuzz .*: ok' "$results/fuzz.log")" "$bad" 0
+settle "$bad"
 
 require "cargo build --release" build.log cargo build --release --locked
 export HEARTH_BIN=$root/target/release/hearth

@@ -1,13 +1,17 @@
 //! The command line. `run.sh` passes most of it; by hand it is only needed to look into one row.
 
 use crate::error::Fault;
-use crate::rows::{ALL, Row};
+use crate::gauges::{self, Gauge};
+use crate::rows::{self, Row};
 use crate::world::Python;
 use std::path::PathBuf;
 
 /// Pairs of a row whose figures may be quoted.
 pub(crate) const PAIRS_DEFAULT: usize = 15;
 const PAIRS_MAX: usize = 10_000;
+/// Functions that are registered where very many are wanted.
+const FUNCTIONS_DEFAULT: usize = 10_000;
+const FUNCTIONS_MAX: usize = 1_000_000;
 
 /// What `--help` prints.
 pub(crate) const HELP: &str = "\
@@ -18,6 +22,7 @@ hearth-bench: interleaved pairs of Hearth and a comparator
   --out DIR               results.json, plots and logs [results]
   --rows C4,W1,…          only these rows [all]
   --pairs N               measured pairs per row, after 3 discarded ones [15]
+  --functions N           functions that M2 registers [10000]
   --config FILE           configuration of the daemon [defaults]
   --python FILE           interpreter for the Python rows, a real binary
   --python-packages DIR   where it finds the official runtime client
@@ -39,8 +44,12 @@ pub(crate) struct Options {
     pub(crate) out: PathBuf,
     /// Rows, in the suite's order.
     pub(crate) rows: Vec<&'static Row>,
+    /// Gauges, in the suite's order.
+    pub(crate) gauges: Vec<&'static Gauge>,
     /// Measured pairs.
     pub(crate) pairs: usize,
+    /// Functions to register.
+    pub(crate) functions: usize,
     /// The daemon's configuration file.
     pub(crate) config: Option<PathBuf>,
     /// For the Python rows.
@@ -75,8 +84,10 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Task, Fau
         hearth: None,
         programs: PathBuf::new(),
         out: "results".into(),
-        rows: ALL.to_vec(),
+        rows: rows::ALL.to_vec(),
+        gauges: gauges::ALL.to_vec(),
         pairs: PAIRS_DEFAULT,
+        functions: FUNCTIONS_DEFAULT,
         config: None,
         python: None,
         commit: "unknown".into(),
@@ -95,8 +106,9 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Task, Fau
             "--hearth" => options.hearth = Some(value()?.into()),
             "--programs" => options.programs = value()?.into(),
             "--out" => options.out = value()?.into(),
-            "--rows" => options.rows = rows(&value()?)?,
-            "--pairs" => options.pairs = pairs(&value()?)?,
+            "--rows" => (options.rows, options.gauges) = chosen(&value()?)?,
+            "--pairs" => options.pairs = count(&flag, &value()?, PAIRS_MAX)?,
+            "--functions" => options.functions = count(&flag, &value()?, FUNCTIONS_MAX)?,
             "--config" => options.config = Some(value()?.into()),
             "--python" => python.0 = Some(PathBuf::from(value()?)),
             "--python-packages" => python.1 = Some(PathBuf::from(value()?)),
@@ -115,23 +127,24 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Task, Fau
     Ok(Task::Run(Box::new(options)))
 }
 
-fn rows(list: &str) -> Result<Vec<&'static Row>, Fault> {
+fn chosen(list: &str) -> Result<(Vec<&'static Row>, Vec<&'static Gauge>), Fault> {
     let wanted: Vec<&str> = list.split(',').map(str::trim).filter(|id| !id.is_empty()).collect();
-    let known = |id: &str| ALL.iter().any(|row| row.id.eq_ignore_ascii_case(id));
-    if let Some(unknown) = wanted.iter().find(|id| !known(id)) {
-        let ids: Vec<&str> = ALL.iter().map(|row| row.id).collect();
-        return Err(Fault::Usage(format!("no row {unknown}; there are {}", ids.join(", "))));
+    let ids = || rows::ALL.iter().map(|row| row.id).chain(gauges::ALL.iter().map(|gauge| gauge.id));
+    if let Some(unknown) = wanted.iter().find(|id| !ids().any(|known| known.eq_ignore_ascii_case(id))) {
+        let known: Vec<&str> = ids().collect();
+        return Err(Fault::Usage(format!("no row {unknown}; there are {}", known.join(", "))));
     }
     if wanted.is_empty() {
         return Err(Fault::Usage("--rows needs at least one row".into()));
     }
-    let asked = |row: &&&Row| wanted.iter().any(|id| row.id.eq_ignore_ascii_case(id));
-    Ok(ALL.iter().filter(asked).copied().collect())
+    let asked = |id: &str| wanted.iter().any(|wanted| wanted.eq_ignore_ascii_case(id));
+    let rows = rows::ALL.iter().filter(|row| asked(row.id)).copied().collect();
+    Ok((rows, gauges::ALL.iter().filter(|gauge| asked(gauge.id)).copied().collect()))
 }
 
-fn pairs(text: &str) -> Result<usize, Fault> {
-    let count = text.parse().ok().filter(|count| (1..=PAIRS_MAX).contains(count));
-    count.ok_or_else(|| Fault::Usage(format!("--pairs is a number from 1 to {PAIRS_MAX}, not {text}")))
+fn count(flag: &str, text: &str, max: usize) -> Result<usize, Fault> {
+    let count = text.parse().ok().filter(|count| (1..=max).contains(count));
+    count.ok_or_else(|| Fault::Usage(format!("{flag} is a number from 1 to {max}, not {text}")))
 }
 
 #[cfg(test)]
@@ -151,6 +164,13 @@ mod tests {
         let options = run("--hearth h --rows w1,C4").expect("valid");
         assert_eq!(options.rows.iter().map(|row| row.id).collect::<Vec<_>>(), ["C4", "W1"]);
         assert_eq!(options.pairs, PAIRS_DEFAULT);
+    }
+
+    #[test]
+    fn rows_and_gauges_are_chosen_by_one_list() {
+        let options = run("--hearth h --rows m2 --functions 100000").expect("valid");
+        assert_eq!((options.rows.len(), options.gauges[0].id, options.functions), (0, "M2", 100_000));
+        assert!(run("--hearth h --rows W1").expect("valid").gauges.is_empty());
     }
 
     #[test]

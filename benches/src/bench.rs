@@ -9,8 +9,10 @@ mod control;
 mod cpu;
 mod daemon;
 mod error;
+mod gauges;
 mod http;
 mod machine;
+mod memory;
 mod pairs;
 mod plot;
 mod process;
@@ -25,7 +27,7 @@ use args::{Options, Task};
 use control::Control;
 use daemon::Daemon;
 use error::Fault;
-use report::{Finished, Outcome, Run};
+use report::{Finished, Outcome, Reading, Run};
 use rows::Row;
 use std::path::Path;
 use std::process::ExitCode;
@@ -47,6 +49,9 @@ fn main() -> ExitCode {
         Ok(Task::List) => {
             for row in rows::ALL {
                 println!("{}  {}\n    against {}", row.id, row.what, row.comparator);
+            }
+            for gauge in gauges::ALL {
+                println!("{}  {}\n    read off, against nothing", gauge.id, gauge.what);
             }
         }
         Ok(Task::Run(options)) => match run(&options) {
@@ -73,7 +78,7 @@ fn run(options: &Options) -> Result<bool, Fault> {
     let machine = machine::describe();
     let programs = Programs::find(&options.programs)?;
     let mut control = Control::new(programs.succeed.clone());
-    let daemon = match (&options.hearth, options.calibrate) {
+    let daemon = match (&options.hearth, options.calibrate || options.rows.is_empty()) {
         (Some(hearth), false) => Some(Daemon::start(hearth, &configuration(options)?, &options.out)?),
         _ => None,
     };
@@ -95,7 +100,7 @@ fn run(options: &Options) -> Result<bool, Fault> {
             break;
         }
     }
-    drop(world);
+    let readings = read_gauges(options, world)?;
     let run = Run {
         machine,
         commit: &options.commit,
@@ -103,8 +108,29 @@ fn run(options: &Options) -> Result<bool, Fault> {
         calibration: options.calibrate,
         control: control.since(0),
     };
-    publish(options, &run, &finished)?;
-    Ok(!finished.iter().any(|one| matches!(one.outcome, Outcome::Failed(_))))
+    publish(options, &run, &finished, &readings)?;
+    let failed = finished.iter().any(|one| matches!(one.outcome, Outcome::Failed(_)));
+    Ok(!failed && readings.iter().all(|one| one.figures.is_ok()))
+}
+
+/// Reads each gauge off a daemon of its own; the rows' is ended first.
+fn read_gauges(options: &Options, world: World) -> Result<Vec<Reading>, Fault> {
+    let World { daemon, programs, python, out } = world;
+    drop(daemon);
+    let Some(hearth) = options.hearth.as_ref().filter(|_| !options.calibrate) else { return Ok(Vec::new()) };
+    let mut readings = Vec::new();
+    for &gauge in &options.gauges {
+        if process::is_interrupted() {
+            break;
+        }
+        eprintln!("hearth-bench: {} …", gauge.id);
+        let daemon = Some(Daemon::start(hearth, &configuration(options)?, &out)?);
+        let mut world =
+            World { daemon, programs: programs.clone(), python: python.clone(), out: out.clone() };
+        let figures = (gauge.read)(&mut world, options.functions).map_err(|fault| fault.line());
+        readings.push(Reading { gauge, figures });
+    }
+    Ok(readings)
 }
 
 fn measure(row: &Row, world: &World, control: &mut Control, options: &Options) -> Outcome {
@@ -131,10 +157,15 @@ fn configuration(options: &Options) -> Result<String, Fault> {
     }))
 }
 
-fn publish(options: &Options, run: &Run<'_>, finished: &[Finished]) -> Result<(), Fault> {
-    let mut document = format!("{:#}", report::document(run, finished));
+fn publish(
+    options: &Options,
+    run: &Run<'_>,
+    finished: &[Finished],
+    readings: &[Reading],
+) -> Result<(), Fault> {
+    let mut document = format!("{:#}", report::document(run, finished, readings));
     document.push('\n');
-    let table = report::table(run, finished);
+    let table = report::table(run, finished) + &report::readings_table(readings);
     let path = options.out.join("results.json");
     write(&path, &document)?;
     if options.json {

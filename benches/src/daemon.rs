@@ -11,6 +11,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 const READY: &str = "hearth: listening on http://";
@@ -24,8 +25,10 @@ const ROLE: &str = "arn:aws:iam::000000000000:role/benchmark";
 pub(crate) struct Daemon {
     program: Program,
     address: SocketAddr,
+    hearth: PathBuf,
+    out: PathBuf,
     // Dropped after the program that uses it.
-    _state: Scratch,
+    state: Scratch,
 }
 
 /// A directory that goes away.
@@ -46,7 +49,9 @@ impl Daemon {
     /// # Errors
     /// When it does not say that it listens.
     pub(crate) fn start(hearth: &Path, config: &str, out: &Path) -> Result<Self, Fault> {
-        let scratch = std::env::temp_dir().join(format!("hearth-bench-{}", std::process::id()));
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let scratch = std::env::temp_dir().join(format!("hearth-bench-{}-{number}", std::process::id()));
         let file = |path: &Path| {
             let path = path.to_owned();
             move |source| Fault::File { path, source }
@@ -55,20 +60,19 @@ impl Daemon {
         let state = Scratch(scratch.clone());
         let config_path = scratch.join("hearth.toml");
         fs::write(&config_path, config).map_err(file(&config_path))?;
-        let mut command = Command::new(hearth);
-        command.arg("serve").arg("--config").arg(&config_path);
-        command.arg("--state-dir").arg(scratch.join("state"));
-        command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
-        // Settings from the caller's environment would measure something else than the configuration says.
-        for (name, _) in
-            std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"HEARTH_"))
-        {
-            command.env_remove(name);
-        }
-        let (program, line) = Program::start_and_hear("hearth", &mut command, &out.join("hearth.log"))?;
-        let address = line.strip_prefix(READY).and_then(|address| address.trim().parse().ok());
-        let address = address.ok_or(Fault::NotReady { program: "hearth", said: format!("{line:?}") })?;
-        Ok(Self { program, address, _state: state })
+        let (program, address) = launch(hearth, &state, out)?;
+        Ok(Self { program, address, hearth: hearth.to_owned(), out: out.to_owned(), state })
+    }
+
+    /// Ends it and starts it again over the same state, at another address.
+    ///
+    /// # Errors
+    /// When it does not say that it listens.
+    pub(crate) fn restart(self) -> Result<Self, Fault> {
+        let Self { program, hearth, out, state, .. } = self;
+        drop(program);
+        let (program, address) = launch(&hearth, &state, &out)?;
+        Ok(Self { program, address, hearth, out, state })
     }
 
     /// Where it listens.
@@ -91,20 +95,54 @@ impl Daemon {
             name: settings.name.to_owned(),
             connection: Connection::open(self.address)?,
         };
-        let body = json!({
-            "FunctionName": settings.name,
-            "Role": ROLE,
-            "Runtime": settings.runtime,
-            "Handler": settings.handler,
-            "Code": {"ZipFile": STANDARD.encode(settings.zip)},
-            "MemorySize": settings.memory_mb,
-            "Timeout": 60,
-            "Environment": {"Variables": settings.environment},
-        });
-        function.control("POST", FUNCTIONS, &body)?;
+        function.control("POST", FUNCTIONS, &settings.body())?;
         function.settled()?;
         Ok(function)
     }
+
+    /// A connection to it.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub(crate) fn connect(&self) -> Result<Connection, Fault> {
+        Connection::open(self.address)
+    }
+
+    /// Creates a function that lasts as long as the daemon, without waiting until it is active.
+    ///
+    /// # Errors
+    /// What the daemon answered.
+    pub(crate) fn register(&self, connection: &mut Connection, settings: &Settings<'_>) -> Result<(), Fault> {
+        let body = settings.body().to_string().into_bytes();
+        let answer = connection.call(&Request::new("POST", self.address, FUNCTIONS, &body))?;
+        match answer.status {
+            201 => Ok(()),
+            status => {
+                Err(Fault::Refused { call: "CreateFunction".into(), status, body: shorten(answer.body) })
+            }
+        }
+    }
+}
+
+fn launch(hearth: &Path, state: &Scratch, out: &Path) -> Result<(Program, SocketAddr), Fault> {
+    let scratch = &state.0;
+    let mut command = Command::new(hearth);
+    command.arg("serve").arg("--config").arg(scratch.join("hearth.toml"));
+    command.arg("--state-dir").arg(scratch.join("state"));
+    command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+    // Settings from the caller's environment would measure something else than the configuration says.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"HEARTH_")) {
+        command.env_remove(name);
+    }
+    let (program, line) = Program::start_and_hear("hearth", &mut command, &out.join("hearth.log"))?;
+    let address = line.strip_prefix(READY).and_then(|address| address.trim().parse().ok());
+    let address = address.ok_or(Fault::NotReady { program: "hearth", said: format!("{line:?}") })?;
+    Ok((program, address))
+}
+
+/// The path of a function's Invoke.
+pub(crate) fn invoke_path(name: &str) -> String {
+    format!("{FUNCTIONS}/{name}/invocations")
 }
 
 /// What a function is made of.
@@ -123,6 +161,21 @@ pub(crate) struct Settings<'a> {
     pub(crate) environment: Value,
 }
 
+impl Settings<'_> {
+    fn body(&self) -> Value {
+        json!({
+            "FunctionName": self.name,
+            "Role": ROLE,
+            "Runtime": self.runtime,
+            "Handler": self.handler,
+            "Code": {"ZipFile": STANDARD.encode(self.zip)},
+            "MemorySize": self.memory_mb,
+            "Timeout": 60,
+            "Environment": {"Variables": self.environment},
+        })
+    }
+}
+
 /// A function of the daemon, deleted when dropped, and a kept-alive connection to call it on.
 pub(crate) struct Function {
     address: SocketAddr,
@@ -133,7 +186,7 @@ pub(crate) struct Function {
 impl Function {
     /// The path of Invoke.
     pub(crate) fn invoke_path(&self) -> String {
-        format!("{FUNCTIONS}/{}/invocations", self.name)
+        invoke_path(&self.name)
     }
 
     /// The connection that the control calls went over, warm.

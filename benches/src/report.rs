@@ -2,6 +2,7 @@
 //! which of the row's two bounds its median meets; nothing fails for being slow.
 
 use crate::control::Verdict;
+use crate::gauges::{Figure, Gauge};
 use crate::pairs::{DISCARDED, Pair, Sample, Statistic, cpu_us_per_operation, ratio};
 use crate::rows::Row;
 use crate::stats::{Spread, median, percentile, sorted};
@@ -32,6 +33,14 @@ pub(crate) struct Finished {
     pub(crate) outcome: Outcome,
 }
 
+/// A gauge and what it said, or why it said nothing.
+pub(crate) struct Reading {
+    /// The gauge.
+    pub(crate) gauge: &'static Gauge,
+    /// Its figures.
+    pub(crate) figures: Result<Vec<Figure>, String>,
+}
+
 /// The figures of one run besides the rows.
 pub(crate) struct Run<'a> {
     /// See [`crate::machine`].
@@ -47,15 +56,70 @@ pub(crate) struct Run<'a> {
 }
 
 /// The document.
-pub(crate) fn document(run: &Run<'_>, finished: &[Finished]) -> Value {
+pub(crate) fn document(run: &Run<'_>, finished: &[Finished], readings: &[Reading]) -> Value {
     json!({
         "machine": run.machine,
         "commit": run.commit,
         "date": run.date,
         "calibration": run.calibration,
         "rows": finished.iter().map(row_document).collect::<Vec<_>>(),
+        "gauges": readings.iter().map(reading_document).collect::<Vec<_>>(),
         "control": control_document(&run.control),
     })
+}
+
+fn reading_document(reading: &Reading) -> Value {
+    let Reading { gauge, figures } = reading;
+    match figures {
+        Err(reason) => json!({"id": gauge.id, "what": gauge.what, "status": "failed", "reason": reason}),
+        Ok(figures) => {
+            let one = |figure: &Figure| {
+                json!({
+                    "what": figure.what,
+                    "bytes": round(figure.bytes),
+                    "must": figure.bounds.map(|bounds| bounds.must),
+                    "aim": figure.bounds.map(|bounds| bounds.aim),
+                    "meets": figure.meets(),
+                })
+            };
+            let figures: Vec<Value> = figures.iter().map(one).collect();
+            json!({"id": gauge.id, "what": gauge.what, "status": "measured", "figures": figures})
+        }
+    }
+}
+
+/// The figures of the gauges, a line each; nothing if there are none.
+pub(crate) fn readings_table(readings: &[Reading]) -> String {
+    let mut lines: Vec<Vec<String>> =
+        vec![["gauge", "reading", "must", "aim", "meets", ""].map(String::from).into()];
+    let mut notes = String::new();
+    for Reading { gauge, figures } in readings {
+        match figures {
+            Err(reason) => note(&mut notes, &format!("{}: FAILED: {reason}", gauge.id)),
+            Ok(figures) => lines.extend(figures.iter().map(|figure| {
+                let bound =
+                    |bytes: Option<f64>| bytes.map_or_else(String::new, |bytes| format!("≤ {}", size(bytes)));
+                vec![
+                    gauge.id.into(),
+                    size(figure.bytes),
+                    bound(figure.bounds.map(|bounds| bounds.must)),
+                    bound(figure.bounds.map(|bounds| bounds.aim)),
+                    figure.meets().unwrap_or_default().into(),
+                    figure.what.clone(),
+                ]
+            })),
+        }
+    }
+    if readings.is_empty() { notes } else { format!("\n{}{notes}", aligned(&lines)) }
+}
+
+/// Bytes in the unit in which they read best.
+fn size(bytes: f64) -> String {
+    match bytes {
+        bytes if bytes < 1024.0 => format!("{bytes:.0} B"),
+        bytes if bytes < 1024.0 * 1024.0 => format!("{:.1} KiB", bytes / 1024.0),
+        bytes => format!("{:.1} MiB", bytes / 1024.0 / 1024.0),
+    }
 }
 
 fn row_document(finished: &Finished) -> Value {
@@ -292,7 +356,7 @@ mod tests {
 
     #[test]
     fn the_document_has_the_ratio_and_both_sides() {
-        let document = document(&run(verdict(100.0, 100.0)), &[finished("C4", 200.0, 100.0)]);
+        let document = document(&run(verdict(100.0, 100.0)), &[finished("C4", 200.0, 100.0)], &[]);
         let row = &document["rows"][0];
         assert_eq!(row["ratio"], json!({"median": 2.0, "min": 2.0, "max": 2.0}));
         assert_eq!((&row["ours"]["p50_us"], &row["theirs"]["p50_us"]), (&json!(200.0), &json!(100.0)));
@@ -303,9 +367,25 @@ mod tests {
     fn a_row_that_did_not_run_has_a_reason_and_no_figures() {
         let row = ALL[0];
         let skipped = Finished { row, outcome: Outcome::Skipped("no Python".into()) };
-        let document = document(&run(verdict(1.0, 1.0)), &[skipped]);
+        let document = document(&run(verdict(1.0, 1.0)), &[skipped], &[]);
         assert_eq!(document["rows"][0]["reason"], "no Python");
         assert!(document["rows"][0].get("ratio").is_none());
+    }
+
+    #[test]
+    fn gauges_are_told_with_their_bounds() {
+        let bounds = Some(crate::gauges::Bounds { must: 2048.0, aim: 512.0 });
+        let figures = Ok(vec![Figure { what: "per function".into(), bytes: 1024.0, bounds }]);
+        let readings = [Reading { gauge: crate::gauges::ALL[0], figures }];
+        let document = document(&run(verdict(1.0, 1.0)), &[], &readings);
+        let figure = &document["gauges"][0]["figures"][0];
+        assert_eq!((&figure["bytes"], &figure["meets"]), (&json!(1024.0), &json!("must")));
+        let text = readings_table(&readings);
+        assert!(
+            text.contains("1.0 KiB") && text.contains("≤ 512 B") && text.contains("per function"),
+            "{text}"
+        );
+        assert_eq!(readings_table(&[]), "");
     }
 
     #[test]

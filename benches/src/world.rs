@@ -5,6 +5,7 @@ use crate::error::Fault;
 use std::path::{Path, PathBuf};
 
 /// The programs that the harness starts.
+#[derive(Clone)]
 pub(crate) struct Programs {
     /// The native function.
     pub(crate) bootstrap: PathBuf,
@@ -63,6 +64,16 @@ impl World {
     /// When there is none.
     pub(crate) fn daemon(&self) -> Result<&Daemon, Fault> {
         self.daemon.as_ref().ok_or_else(|| Fault::Unavailable("no daemon in a calibration run".into()))
+    }
+
+    /// Ends the daemon and starts it again over the same state: with an empty heap.
+    ///
+    /// # Errors
+    /// When there is none, or it does not start.
+    pub(crate) fn restart_daemon(&mut self) -> Result<&Daemon, Fault> {
+        let running = self.daemon.take();
+        let daemon = running.ok_or_else(|| Fault::Unavailable("no daemon to restart".into()))?;
+        Ok(self.daemon.insert(daemon.restart()?))
     }
 
     /// The Python to use.

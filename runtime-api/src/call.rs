@@ -41,7 +41,7 @@ pub enum Call {
         /// The type in the header, mapped.
         error_type: ErrorType,
     },
-    /// `GET /ping`.
+    /// `GET /ping`, below the version as everything else.
     Ping,
 }
 
@@ -69,10 +69,11 @@ impl Call {
 /// # Errors
 /// The complaint to answer with; none of them depends on the environment's state.
 pub fn classify(method: &Method, path: &str, headers: &HeaderMap) -> Result<Call, Complaint> {
-    if path == "/ping" {
+    let path = path.strip_prefix("/2018-06-01/").ok_or(Complaint::NotFound)?;
+    if path == "ping" {
         return only(Method::GET, method).map(|()| Call::Ping);
     }
-    let path = path.strip_prefix("/2018-06-01/runtime/").ok_or(Complaint::NotFound)?;
+    let path = path.strip_prefix("runtime/").ok_or(Complaint::NotFound)?;
     match path {
         "invocation/next" => return only(Method::GET, method).map(|()| Call::Next),
         "init/error" => {
@@ -98,7 +99,8 @@ pub fn classify(method: &Method, path: &str, headers: &HeaderMap) -> Result<Call
 }
 
 fn only(wanted: Method, method: &Method) -> Result<(), Complaint> {
-    if *method == wanted { Ok(()) } else { Err(Complaint::MethodNotAllowed) }
+    let allowed = if wanted == Method::GET { "GET" } else { "POST" };
+    if *method == wanted { Ok(()) } else { Err(Complaint::MethodNotAllowed { allowed }) }
 }
 
 fn error_type(headers: &HeaderMap) -> ErrorType {
@@ -133,7 +135,8 @@ mod tests {
         let id = ID.parse::<RequestId>().unwrap();
         let unknown = ErrorType::known("Runtime.Unknown");
         let table = [
-            (Method::GET, "/ping".to_owned(), Ok(Call::Ping)),
+            (Method::GET, "/2018-06-01/ping".to_owned(), Ok(Call::Ping)),
+            (Method::GET, "/ping".to_owned(), Err(Complaint::NotFound)),
             (Method::GET, "/2018-06-01/runtime/invocation/next".to_owned(), Ok(Call::Next)),
             (
                 Method::POST,
@@ -163,12 +166,12 @@ mod tests {
             (
                 Method::POST,
                 "/2018-06-01/runtime/invocation/next".to_owned(),
-                Err(Complaint::MethodNotAllowed),
+                Err(Complaint::MethodNotAllowed { allowed: "GET" }),
             ),
             (
                 Method::GET,
                 format!("/2018-06-01/runtime/invocation/{ID}/response"),
-                Err(Complaint::MethodNotAllowed),
+                Err(Complaint::MethodNotAllowed { allowed: "POST" }),
             ),
         ];
         for (method, path, expected) in table {

@@ -221,11 +221,10 @@ impl Outcome {
         }
     }
 
-    /// The bytes for the caller: what the function posted (`null` for an empty result), or the failure's document.
+    /// The bytes for the caller: what the function posted, be it empty, or the failure's document.
     #[must_use]
     pub fn into_payload(self, request_id: RequestId) -> Bytes {
         match self {
-            Self::Success { payload } if payload.is_empty() => Bytes::from_static(b"null"),
             Self::Success { payload } | Self::FunctionError { payload, .. } => payload,
             Self::Failed(failure) => Bytes::from(failure.document(request_id)),
         }

@@ -33,7 +33,7 @@ pub enum RuntimeState {
     InvocationResponse,
     /// It posts an error.
     InvocationErrorResponse,
-    /// It has posted.
+    /// It has posted, and not asked for the next event yet.
     ResponseSent,
     /// It has reported that it cannot start.
     InitError,
@@ -41,7 +41,11 @@ pub enum RuntimeState {
 
 impl fmt::Display for RuntimeState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
+        match self {
+            // The one name that the supervisor writes in another way than its fellows.
+            Self::ResponseSent => f.write_str("RuntimeResponseSentState"),
+            state => fmt::Debug::fmt(state, f),
+        }
     }
 }
 
@@ -72,7 +76,10 @@ pub enum Complaint {
     /// No such path.
     NotFound,
     /// The path exists for another method.
-    MethodNotAllowed,
+    MethodNotAllowed {
+        /// That method.
+        allowed: &'static str,
+    },
 }
 
 impl Complaint {
@@ -84,60 +91,43 @@ impl Complaint {
             Self::InvalidResponseMode | Self::Truncated => 400,
             Self::Transition { .. } => 403,
             Self::NotFound => 404,
-            Self::MethodNotAllowed => 405,
+            Self::MethodNotAllowed { .. } => 405,
             Self::InvokeTimeout => 410,
             Self::TooLarge => 413,
             Self::Internal => 500,
         }
     }
 
-    /// The `errorType` of the document.
+    /// The body: a JSON document `{"errorMessage": …, "errorType": …}` and a line end, plain text for a path that does
+    /// not exist, nothing for a wrong method. No text of the table needs escaping in JSON.
     #[must_use]
-    pub const fn error_type(self) -> &'static str {
-        match self {
-            Self::InvalidRequestId => "InvalidRequestID",
-            Self::InvalidInvocationId => "InvalidInvocationId",
-            Self::InvalidResponseMode => "InvalidFunctionResponseMode",
-            Self::Truncated => "TruncatedHTTPRequest",
-            Self::Transition { .. } => "InvalidStateTransition",
-            Self::InvokeTimeout => "InvokeTimeout",
-            Self::TooLarge => "RequestEntityTooLarge",
-            Self::Internal => "InternalServerError",
-            Self::NotFound => "NotFound",
-            Self::MethodNotAllowed => "MethodNotAllowed",
-        }
-    }
-
-    /// The `errorMessage` of the document.
-    #[must_use]
-    pub fn message(self) -> Cow<'static, str> {
-        Cow::Borrowed(match self {
-            Self::InvalidRequestId => "Invalid request ID",
-            Self::InvalidInvocationId => "Invalid invocation ID",
-            Self::InvalidResponseMode => "Invalid function response mode",
-            Self::Truncated => "Truncated HTTP request",
-            Self::InvokeTimeout => "Invoke timeout",
-            Self::Internal => "Internal Server Error",
-            Self::NotFound => "404 page not found",
-            Self::MethodNotAllowed => "405 method not allowed",
+    pub fn body(self) -> Cow<'static, str> {
+        let (error_type, message) = match self {
+            Self::InvalidRequestId => ("InvalidRequestID", "Invalid request ID"),
+            Self::InvalidInvocationId => ("InvalidInvocationId", "Invalid invocation ID"),
+            Self::InvalidResponseMode => ("InvalidFunctionResponseMode", "Invalid function response mode"),
+            Self::Truncated => ("TruncatedHTTPRequest", "Truncated HTTP request"),
+            Self::InvokeTimeout => ("InvokeTimeout", "Invoke timeout"),
+            Self::Internal => ("InternalServerError", "Internal Server Error"),
             Self::Transition { from, to } => {
-                return Cow::Owned(format!(
+                let text = format!(
                     "State transition from {from} to {to} failed for runtime. Error: State transition is not allowed"
-                ));
+                );
+                return document("InvalidStateTransition", &text);
             }
             Self::TooLarge => {
-                return Cow::Owned(format!(
-                    "Exceeded maximum allowed payload size ({RESPONSE_LIMIT} bytes)."
-                ));
+                let text = format!("Exceeded maximum allowed payload size ({RESPONSE_LIMIT} bytes).");
+                return document("RequestEntityTooLarge", &text);
             }
-        })
+            Self::NotFound => return Cow::Borrowed("404 page not found\n"),
+            Self::MethodNotAllowed { .. } => return Cow::Borrowed(""),
+        };
+        document(error_type, message)
     }
+}
 
-    /// The document `{"errorMessage": …, "errorType": …}`. No text of the table needs escaping in JSON.
-    #[must_use]
-    pub fn document(self) -> String {
-        format!(r#"{{"errorMessage":"{}","errorType":"{}"}}"#, self.message(), self.error_type())
-    }
+fn document(error_type: &str, message: &str) -> Cow<'static, str> {
+    Cow::Owned(format!("{{\"errorMessage\":\"{message}\",\"errorType\":\"{error_type}\"}}\n"))
 }
 
 #[cfg(test)]
@@ -176,9 +166,21 @@ mod tests {
             ),
         ];
         for (complaint, status, document) in table {
-            assert_eq!((complaint.status(), complaint.document().as_str()), (status, document));
+            assert_eq!((complaint.status(), &*complaint.body()), (status, &*format!("{document}\n")));
             let value: serde_json::Value = serde_json::from_str(document).unwrap();
-            assert_eq!(value["errorType"], complaint.error_type());
+            assert!(value["errorType"].is_string() && value["errorMessage"].is_string());
         }
+    }
+
+    #[test]
+    fn a_path_that_does_not_exist_and_a_wrong_method_have_no_document() {
+        assert_eq!(Complaint::NotFound.body(), "404 page not found\n");
+        assert_eq!(Complaint::MethodNotAllowed { allowed: "GET" }.body(), "");
+    }
+
+    #[test]
+    fn the_state_after_an_answer_is_named_as_the_supervisor_names_it() {
+        assert_eq!(RuntimeState::ResponseSent.to_string(), "RuntimeResponseSentState");
+        assert_eq!(RuntimeState::Running.to_string(), "Running");
     }
 }

@@ -13,7 +13,7 @@ use crate::intake::{self, Budget};
 use crate::reply::{Complaint, Reply};
 use crate::{CallId, RESPONSE_LIMIT};
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, EXPECT, HeaderValue};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, EXPECT, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -276,17 +276,34 @@ fn render(reply: Reply) -> Result<Response<Full<Bytes>>, Dropped> {
     }
 }
 
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
 fn refusal(complaint: Complaint) -> Response<Full<Bytes>> {
     const JSON: HeaderValue = HeaderValue::from_static("application/json");
-    let mut response = Response::new(Full::new(Bytes::from(complaint.document())));
+    const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+    let mut response = Response::new(Full::new(Bytes::from(complaint.body().into_owned())));
     *response.status_mut() =
         StatusCode::from_u16(complaint.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    let headers = response.headers_mut();
+    match complaint {
+        Complaint::NotFound => {
+            headers.insert(CONTENT_TYPE, TEXT);
+            headers.insert(X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
+        }
+        Complaint::MethodNotAllowed { allowed } => {
+            headers.insert(ALLOW, HeaderValue::from_static(allowed));
+        }
+        _ => {
+            headers.insert(CONTENT_TYPE, JSON);
+        }
+    }
     response
 }
 
 fn pong() -> Response<Full<Bytes>> {
-    Response::new(Full::new(Bytes::from_static(b"pong")))
+    let mut response = Response::new(Full::new(Bytes::from_static(b"pong")));
+    response.headers_mut().insert(CONTENT_TYPE, TEXT);
+    response
 }
 
 /// Marks the answer as the connection's last one.

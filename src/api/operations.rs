@@ -220,13 +220,13 @@ operations! {
     AddLayerVersionPermission add_layer_version_permission: POST "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy" 201, AddLayerVersionPermissionRequest -> AddLayerVersionPermissionResponse, NotBuilt;
     AddPermission add_permission: POST "/2015-03-31/functions/{FunctionName}/policy" 201, AddPermissionRequest -> AddPermissionResponse, NotBuilt;
     CheckpointDurableExecution checkpoint_durable_execution: POST "/2025-12-01/durable-executions/{DurableExecutionArn}/checkpoint" 200, CheckpointDurableExecutionRequest -> CheckpointDurableExecutionResponse, NotBuilt;
-    CreateAlias create_alias: POST "/2015-03-31/functions/{FunctionName}/aliases" 201, CreateAliasRequest -> AliasConfiguration, NotBuilt;
+    CreateAlias create_alias: POST "/2015-03-31/functions/{FunctionName}/aliases" 201, CreateAliasRequest -> AliasConfiguration, Built;
     CreateCapacityProvider create_capacity_provider: POST "/2025-11-30/capacity-providers" 202, CreateCapacityProviderRequest -> CreateCapacityProviderResponse, NotBuilt;
     CreateCodeSigningConfig create_code_signing_config: POST "/2020-04-22/code-signing-configs" 201, CreateCodeSigningConfigRequest -> CreateCodeSigningConfigResponse, NotBuilt;
     CreateEventSourceMapping create_event_source_mapping: POST "/2015-03-31/event-source-mappings" 202, CreateEventSourceMappingRequest -> EventSourceMappingConfiguration, NotBuilt;
     CreateFunction create_function: POST "/2015-03-31/functions" 201, CreateFunctionRequest -> FunctionConfiguration, Built;
     CreateFunctionUrlConfig create_function_url_config: POST "/2021-10-31/functions/{FunctionName}/url" 201, CreateFunctionUrlConfigRequest -> CreateFunctionUrlConfigResponse, NotBuilt;
-    DeleteAlias delete_alias: DELETE "/2015-03-31/functions/{FunctionName}/aliases/{Name}" 204, DeleteAliasRequest -> NoOutput, NotBuilt;
+    DeleteAlias delete_alias: DELETE "/2015-03-31/functions/{FunctionName}/aliases/{Name}" 204, DeleteAliasRequest -> NoOutput, Built;
     DeleteCapacityProvider delete_capacity_provider: DELETE "/2025-11-30/capacity-providers/{CapacityProviderName}" 202, DeleteCapacityProviderRequest -> DeleteCapacityProviderResponse, NotBuilt;
     DeleteCodeSigningConfig delete_code_signing_config: DELETE "/2020-04-22/code-signing-configs/{CodeSigningConfigArn}" 204, DeleteCodeSigningConfigRequest -> DeleteCodeSigningConfigResponse, NotBuilt;
     DeleteDurableExecution delete_durable_execution: DELETE "/2025-12-01/durable-executions/{DurableExecutionArn}" 202, DeleteDurableExecutionRequest -> DeleteDurableExecutionResponse, NotBuilt;
@@ -240,7 +240,7 @@ operations! {
     DeleteProvisionedConcurrencyConfig delete_provisioned_concurrency_config: DELETE "/2019-09-30/functions/{FunctionName}/provisioned-concurrency" 204, DeleteProvisionedConcurrencyConfigRequest -> NoOutput, NotBuilt;
     DeleteResourcePolicy delete_resource_policy: DELETE "/2026-07-09/resource-policy/{ResourceArn}" 204, DeleteResourcePolicyRequest -> NoOutput, NotBuilt;
     GetAccountSettings get_account_settings: GET "/2016-08-19/account-settings" 200, GetAccountSettingsRequest -> GetAccountSettingsResponse, Built;
-    GetAlias get_alias: GET "/2015-03-31/functions/{FunctionName}/aliases/{Name}" 200, GetAliasRequest -> AliasConfiguration, NotBuilt;
+    GetAlias get_alias: GET "/2015-03-31/functions/{FunctionName}/aliases/{Name}" 200, GetAliasRequest -> AliasConfiguration, Built;
     GetCapacityProvider get_capacity_provider: GET "/2025-11-30/capacity-providers/{CapacityProviderName}" 200, GetCapacityProviderRequest -> GetCapacityProviderResponse, NotBuilt;
     GetCodeSigningConfig get_code_signing_config: GET "/2020-04-22/code-signing-configs/{CodeSigningConfigArn}" 200, GetCodeSigningConfigRequest -> GetCodeSigningConfigResponse, NotBuilt;
     GetDurableExecution get_durable_execution: GET "/2025-12-01/durable-executions/{DurableExecutionArn}" 200, GetDurableExecutionRequest -> GetDurableExecutionResponse, NotBuilt;
@@ -265,7 +265,7 @@ operations! {
     Invoke invoke: POST "/2015-03-31/functions/{FunctionName}/invocations" 200, InvocationRequest -> InvocationResponse, Built;
     InvokeAsync invoke_async: POST "/2014-11-13/functions/{FunctionName}/invoke-async" 202, InvokeAsyncRequest -> InvokeAsyncResponse, NotBuilt;
     InvokeWithResponseStream invoke_with_response_stream: POST "/2021-11-15/functions/{FunctionName}/response-streaming-invocations" 200, InvokeWithResponseStreamRequest -> InvokeWithResponseStreamResponse, NotBuilt;
-    ListAliases list_aliases: GET "/2015-03-31/functions/{FunctionName}/aliases" 200, ListAliasesRequest -> ListAliasesResponse, NotBuilt;
+    ListAliases list_aliases: GET "/2015-03-31/functions/{FunctionName}/aliases" 200, ListAliasesRequest -> ListAliasesResponse, Built;
     ListCapacityProviders list_capacity_providers: GET "/2025-11-30/capacity-providers" 200, ListCapacityProvidersRequest -> ListCapacityProvidersResponse, NotBuilt;
     ListCodeSigningConfigs list_code_signing_configs: GET "/2020-04-22/code-signing-configs" 200, ListCodeSigningConfigsRequest -> ListCodeSigningConfigsResponse, NotBuilt;
     ListDurableExecutionsByFunction list_durable_executions_by_function: GET "/2025-12-01/functions/{FunctionName}/durable-executions" 200, ListDurableExecutionsByFunctionRequest -> ListDurableExecutionsByFunctionResponse, NotBuilt;
@@ -279,10 +279,10 @@ operations! {
     ListLayers list_layers: GET "/2018-10-31/layers" 200, ListLayersRequest -> ListLayersResponse, NotBuilt;
     ListProvisionedConcurrencyConfigs list_provisioned_concurrency_configs: GET "/2019-09-30/functions/{FunctionName}/provisioned-concurrency?List=ALL" 200, ListProvisionedConcurrencyConfigsRequest -> ListProvisionedConcurrencyConfigsResponse, NotBuilt;
     ListTags list_tags: GET "/2017-03-31/tags/{Resource}" 200, ListTagsRequest -> ListTagsResponse, Built;
-    ListVersionsByFunction list_versions_by_function: GET "/2015-03-31/functions/{FunctionName}/versions" 200, ListVersionsByFunctionRequest -> ListVersionsByFunctionResponse, NotBuilt;
+    ListVersionsByFunction list_versions_by_function: GET "/2015-03-31/functions/{FunctionName}/versions" 200, ListVersionsByFunctionRequest -> ListVersionsByFunctionResponse, Built;
     PauseDurableExecution pause_durable_execution: POST "/2025-12-01/durable-executions/{DurableExecutionArn}/pause" 202, PauseDurableExecutionRequest -> PauseDurableExecutionResponse, NotBuilt;
     PublishLayerVersion publish_layer_version: POST "/2018-10-31/layers/{LayerName}/versions" 201, PublishLayerVersionRequest -> PublishLayerVersionResponse, NotBuilt;
-    PublishVersion publish_version: POST "/2015-03-31/functions/{FunctionName}/versions" 201, PublishVersionRequest -> FunctionConfiguration, NotBuilt;
+    PublishVersion publish_version: POST "/2015-03-31/functions/{FunctionName}/versions" 201, PublishVersionRequest -> FunctionConfiguration, Built;
     PutFunctionCodeSigningConfig put_function_code_signing_config: PUT "/2020-06-30/functions/{FunctionName}/code-signing-config" 200, PutFunctionCodeSigningConfigRequest -> PutFunctionCodeSigningConfigResponse, NotBuilt;
     PutFunctionConcurrency put_function_concurrency: PUT "/2017-10-31/functions/{FunctionName}/concurrency" 200, PutFunctionConcurrencyRequest -> Concurrency, Built;
     PutFunctionEventInvokeConfig put_function_event_invoke_config: PUT "/2019-09-25/functions/{FunctionName}/event-invoke-config" 200, PutFunctionEventInvokeConfigRequest -> FunctionEventInvokeConfig, NotBuilt;
@@ -300,7 +300,7 @@ operations! {
     StopDurableExecution stop_durable_execution: POST "/2025-12-01/durable-executions/{DurableExecutionArn}/stop" 200, StopDurableExecutionRequest -> StopDurableExecutionResponse, NotBuilt;
     TagResource tag_resource: POST "/2017-03-31/tags/{Resource}" 204, TagResourceRequest -> NoOutput, Built;
     UntagResource untag_resource: DELETE "/2017-03-31/tags/{Resource}" 204, UntagResourceRequest -> NoOutput, Built;
-    UpdateAlias update_alias: PUT "/2015-03-31/functions/{FunctionName}/aliases/{Name}" 200, UpdateAliasRequest -> AliasConfiguration, NotBuilt;
+    UpdateAlias update_alias: PUT "/2015-03-31/functions/{FunctionName}/aliases/{Name}" 200, UpdateAliasRequest -> AliasConfiguration, Built;
     UpdateCapacityProvider update_capacity_provider: PUT "/2025-11-30/capacity-providers/{CapacityProviderName}" 202, UpdateCapacityProviderRequest -> UpdateCapacityProviderResponse, NotBuilt;
     UpdateCodeSigningConfig update_code_signing_config: PUT "/2020-04-22/code-signing-configs/{CodeSigningConfigArn}" 200, UpdateCodeSigningConfigRequest -> UpdateCodeSigningConfigResponse, NotBuilt;
     UpdateEventSourceMapping update_event_source_mapping: PUT "/2015-03-31/event-source-mappings/{UUID}" 202, UpdateEventSourceMappingRequest -> EventSourceMappingConfiguration, NotBuilt;

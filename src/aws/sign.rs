@@ -67,7 +67,8 @@ fn canonical(parts: &request::Parts) -> (String, String) {
         .flat_map(|query| query.split('&'))
         .map(|pair| if pair.contains('=') { pair.to_owned() } else { format!("{pair}=") })
         .collect();
-    query.sort();
+    // By name, then by value: as whole texts `a-=` would come before `a=`.
+    query.sort_by(|one, other| one.split_once('=').cmp(&other.split_once('=')));
     let request =
         format!("{}\n{}\n{}\n{lines}\n{names}\n{EMPTY}", parts.method, parts.uri.path(), query.join("&"));
     (names, request)
@@ -89,4 +90,16 @@ fn mac(key: &[u8], text: &str) -> Vec<u8> {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::canonical;
+
+    #[test]
+    fn a_query_is_signed_in_the_order_of_names_then_values() {
+        let request = http::Request::get("/b/k?a-=1&b&a=2&a=1").body(()).expect("a request");
+        let (_, canonical) = canonical(&request.into_parts().0);
+        assert_eq!(canonical.lines().nth(2), Some("a=1&a=2&a-=1&b="));
+    }
 }

@@ -1,27 +1,30 @@
 //! Functions as they can be invoked: what the store holds, turned into revisions and kept in memory once used.
 //!
-//! The one place that says which revision of a function serves now. A write goes through `change`, so that what is
-//! committed and what serves never disagree; the scheduler hears of every change.
+//! The one place that says which revision serves under a function's name, version or alias. A write goes through `commit`
+//! within the function's turn, and what follows from it for what serves is told here before the turn ends; the scheduler
+//! hears of every change. All versions of a function are one function to the scheduler: they share its reservation.
 
+use super::cached::{Cached, Entry, Latest, Route};
 use super::revision::Revision;
 use super::scheduler::{Order, SchedulerHandle};
 use crate::runtimes::image::Image;
 use crate::runtimes::{Kind, Language, Runtimes, Served};
-use crate::store::{Change, CommitError, FunctionRecord, StateKind, Store, StoreError, UpdateKind};
+use crate::store::{
+    Alias, Change, CommitError, FunctionRecord, StateKind, Store, StoreError, UpdateKind, Version,
+};
 use hearth_api::arn::Home;
 use hearth_logic::{FunctionId, RevisionId};
 use sha2::{Digest as _, Sha256};
-use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard};
 
 /// Writers of different functions rarely meet; those of one function always take turns.
 const GATES: usize = 64;
-/// Functions kept in memory. When it is passed, one that nothing runs of goes; it is read again when it is invoked.
-const CACHED_MAX: usize = 10_000;
+/// How often an alias is followed: it may lead elsewhere, and its old version be gone, before that is found.
+const FOLLOWED_MAX: usize = 3;
 
 /// Why a function cannot be invoked.
 #[derive(Debug)]
@@ -36,13 +39,6 @@ pub(crate) enum Unavailable {
     Store(StoreError),
 }
 
-struct Entry {
-    function: FunctionId,
-    revision: Arc<Revision>,
-    /// Its reservation holds whether it runs or not, so the scheduler must go on knowing it.
-    reserves: bool,
-}
-
 /// See the module.
 pub(crate) struct Functions {
     /// The catalog.
@@ -50,7 +46,7 @@ pub(crate) struct Functions {
     runtimes: Arc<Runtimes>,
     scheduler: SchedulerHandle,
     home: Home,
-    entries: RwLock<BTreeMap<String, Entry>>,
+    cached: RwLock<Cached>,
     gates: Vec<Mutex<()>>,
     last_id: AtomicU64,
 }
@@ -59,8 +55,8 @@ impl Functions {
     /// Over a store.
     pub(crate) fn new(store: Store, runtimes: Arc<Runtimes>, scheduler: SchedulerHandle, home: Home) -> Self {
         let gates = (0..GATES).map(|_| Mutex::new(())).collect();
-        let (entries, last_id) = (RwLock::default(), AtomicU64::new(0));
-        Self { store, runtimes, scheduler, home, entries, gates, last_id }
+        let (cached, last_id) = (RwLock::default(), AtomicU64::new(0));
+        Self { store, runtimes, scheduler, home, cached, gates, last_id }
     }
 
     /// The runtimes of this host.
@@ -79,24 +75,67 @@ impl Functions {
         format!("arn:{partition}:lambda:{region}:{account}:function:{name}")
     }
 
-    /// The revision that serves now.
-    pub(crate) async fn serving(&self, name: &str) -> Result<Arc<Revision>, Unavailable> {
-        if let Some(revision) = self.cached(name) {
+    /// The revision that an invocation of this function runs now, by version or alias. `draw` is uniform over `u64` and
+    /// asked for only where an alias has two versions to choose from.
+    pub(crate) async fn serving(
+        &self,
+        name: &str,
+        qualifier: Option<&str>,
+        draw: impl Fn() -> u64,
+    ) -> Result<Arc<Revision>, Unavailable> {
+        let alias = match qualifier.map(|text| (Version::parse(text), text)) {
+            None => return self.version(name, Version::Latest).await,
+            Some((Some(version), _)) => return self.version(name, version).await,
+            Some((None, alias)) => alias,
+        };
+        for _ in 1..FOLLOWED_MAX {
+            let version = self.route(name, alias).await?.pick(draw());
+            match self.version(name, version).await {
+                Err(Unavailable::Missing) => {}
+                found => return found,
+            }
+        }
+        let version = self.route(name, alias).await?.pick(draw());
+        self.version(name, version).await
+    }
+
+    async fn version(&self, name: &str, version: Version) -> Result<Arc<Revision>, Unavailable> {
+        if let Some(revision) = self.cached(name, version) {
             return Ok(revision);
         }
         let _turn = self.gate(name).await;
-        if let Some(revision) = self.cached(name) {
+        if let Some(revision) = self.cached(name, version) {
             return Ok(revision);
         }
-        let record =
-            self.store.function(name).await.map_err(Unavailable::Store)?.ok_or(Unavailable::Missing)?;
-        self.admit(&record)
+        let record = match version {
+            Version::Latest => self.store.function(name).await,
+            Version::Number(number) => {
+                self.store.version(name, number).await.map(|found| found.map(|it| it.record))
+            }
+        };
+        self.admit(&record.map_err(Unavailable::Store)?.ok_or(Unavailable::Missing)?)
     }
 
-    /// Writes one change; whoever writes to the same function waits. The caller derives `change` from what it read
-    /// under the same turn, see [`Functions::gate`].
-    pub(crate) async fn commit(&self, change: Change) -> Result<(), CommitError> {
-        self.store.commit(vec![change]).await
+    async fn route(&self, name: &str, alias: &str) -> Result<Route, Unavailable> {
+        if let Some(route) = self.read().get(name).and_then(|entry| entry.aliases.get(alias)) {
+            return Ok(*route);
+        }
+        let _turn = self.gate(name).await;
+        let stored = self.store.alias(name, alias).await.map_err(Unavailable::Store)?;
+        let route = Route::of(&stored.ok_or(Unavailable::Missing)?);
+        // Kept only with the function: who has not been invoked yet takes no memory.
+        let mut cached = self.write();
+        if cached.get(name).is_some() {
+            self.make_room(&mut cached, name);
+            cached.change(name, |entry| entry.aliases.insert(alias.to_owned(), route));
+        }
+        Ok(route)
+    }
+
+    /// Writes changes of one function, all or none; whoever writes to the same function waits. The caller derives them
+    /// from what it read under the same turn, see [`Functions::gate`].
+    pub(crate) async fn commit(&self, changes: Vec<Change>) -> Result<(), CommitError> {
+        self.store.commit(changes).await
     }
 
     /// The turn to write to this function.
@@ -108,20 +147,18 @@ impl Functions {
 
     /// A function was created or updated. One that was never invoked stays on disk alone: there may be very many.
     pub(crate) fn settled(&self, record: &FunctionRecord) -> Result<(), Unavailable> {
-        let known = self.cached(&record.name).is_some() || record.reserved_concurrency.is_some();
+        let known =
+            self.cached(&record.name, Version::Latest).is_some() || record.reserved_concurrency.is_some();
         if known { self.admit(record).map(drop) } else { Ok(()) }
     }
 
-    /// From now on this state of the function serves. Called after it is on disk, within the function's turn.
+    /// From now on this state of a version serves. Called after it is on disk, within the function's turn.
     pub(crate) fn admit(&self, record: &FunctionRecord) -> Result<Arc<Revision>, Unavailable> {
         if matches!(record.state.kind, StateKind::Pending | StateKind::Failed | StateKind::Inactive) {
             return Err(Unavailable::State(record.state.kind));
         }
-        if let Some(revision) = self.cached(&record.name)
-            && (revision.revision_id == record.revision_id
-                || record.last_update.kind == Some(UpdateKind::InProgress))
-        {
-            // Old code serves until the new one is active.
+        let version = Version::parse(&record.version).unwrap_or(Version::Latest);
+        if let Some(revision) = self.current(record, version) {
             return Ok(revision);
         }
         let runtime = record.configuration.runtime.clone().unwrap_or_default();
@@ -129,53 +166,116 @@ impl Functions {
             true => Served::image(),
             false => self.runtimes.get(&runtime).cloned().ok_or(Unavailable::Runtime(runtime))?,
         };
-        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
-        let old = entries.get(&record.name).map(|entry| (entry.function, entry.revision.id));
-        let function = old.map_or_else(|| FunctionId(self.next_id()), |(function, _)| function);
-        let revision = Arc::new(self.revision(record, served, function));
+        let mut cached = self.write();
+        self.make_room(&mut cached, &record.name);
+        cached.open(&record.name, || Entry::new(FunctionId(self.next_id())));
+        let admitted = cached.change(&record.name, |entry| {
+            let revision = Arc::new(self.revision(record, served, entry.function));
+            entry.reserves = record.reserved_concurrency.is_some();
+            let old = match version {
+                Version::Latest => {
+                    let stored = record.revision_id.clone();
+                    let latest = Latest { stored, revision: Arc::clone(&revision) };
+                    entry.latest.replace(latest).map(|old| old.revision)
+                }
+                Version::Number(number) => entry.versions.insert(number, Arc::clone(&revision)),
+            };
+            (entry.function, old.map(|old| old.id), revision)
+        });
+        // It was opened three lines above, under the same lock.
+        let (function, old, revision) = admitted.ok_or(Unavailable::Missing)?;
         self.scheduler.order(Order::Function { function, reserved: record.reserved_concurrency });
-        if let Some((_, old)) = old {
+        if let Some(old) = old {
             self.scheduler.order(Order::Retire(old));
         }
-        if entries.len() >= CACHED_MAX && old.is_none() {
-            self.make_room(&mut entries);
-        }
-        let reserves = record.reserved_concurrency.is_some();
-        entries.insert(record.name.clone(), Entry { function, revision: Arc::clone(&revision), reserves });
         Ok(revision)
+    }
+
+    /// The cached revision, if it is what this record says, or serves until that is ready.
+    fn current(&self, record: &FunctionRecord, version: Version) -> Option<Arc<Revision>> {
+        let cached = self.read();
+        let entry = cached.get(&record.name)?;
+        let stays = match version {
+            Version::Number(_) => true,
+            Version::Latest => {
+                let waits =
+                    matches!(record.last_update.kind, Some(UpdateKind::InProgress | UpdateKind::Failed));
+                waits || entry.latest.as_ref()?.stored == record.revision_id
+            }
+        };
+        entry.revision(version).filter(|_| stays).cloned()
+    }
+
+    /// `$LATEST` was published: it has another revision in the store and is the same to run.
+    pub(crate) fn published(&self, name: &str, before: &str, after: &str) {
+        self.write().change(name, |entry| {
+            if let Some(latest) = entry.latest.as_mut().filter(|latest| latest.stored == before) {
+                after.clone_into(&mut latest.stored);
+            }
+        });
     }
 
     /// Reserved concurrency changed.
     pub(crate) fn reserve(&self, name: &str, reserved: Option<u32>) {
-        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = entries.get_mut(name) {
+        self.write().change(name, |entry| {
             entry.reserves = reserved.is_some();
             self.scheduler.order(Order::Function { function: entry.function, reserved });
+        });
+    }
+
+    /// An alias leads elsewhere now.
+    pub(crate) fn reroute(&self, alias: &Alias) {
+        self.write().change(&alias.function, |entry| {
+            if let Some(route) = entry.aliases.get_mut(&alias.name) {
+                *route = Route::of(alias);
+            }
+        });
+    }
+
+    /// An alias was deleted.
+    pub(crate) fn forget_alias(&self, name: &str, alias: &str) {
+        self.write().change(name, |entry| entry.aliases.remove(alias));
+    }
+
+    /// A version was deleted.
+    pub(crate) fn forget_version(&self, name: &str, number: u64) {
+        let gone = self.write().change(name, |entry| entry.versions.remove(&number)).flatten();
+        if let Some(revision) = gone {
+            self.scheduler.order(Order::Retire(revision.id));
         }
     }
 
     /// The function was deleted.
     pub(crate) fn forget(&self, name: &str) {
-        let gone = self.entries.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        let gone = self.write().remove(name);
         if let Some(entry) = gone {
-            self.scheduler.order(Order::Retire(entry.revision.id));
-            self.scheduler.order(Order::FunctionGone(entry.function));
+            self.dismiss(&entry);
         }
     }
 
-    fn cached(&self, name: &str) -> Option<Arc<Revision>> {
-        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
-        entries.get(name).map(|entry| Arc::clone(&entry.revision))
+    fn dismiss(&self, entry: &Entry) {
+        for revision in entry.revisions() {
+            self.scheduler.order(Order::Retire(revision.id));
+        }
+        self.scheduler.order(Order::FunctionGone(entry.function));
     }
 
-    /// Drops one entry that nothing runs of: its revision is held by nobody else.
-    fn make_room(&self, entries: &mut BTreeMap<String, Entry>) {
-        let is_unused = |entry: &Entry| !entry.reserves && Arc::strong_count(&entry.revision) == 1;
-        let unused = entries.iter().find(|(_, entry)| is_unused(entry)).map(|(name, _)| name.clone());
-        if let Some(entry) = unused.and_then(|name| entries.remove(&name)) {
-            self.scheduler.order(Order::Retire(entry.revision.id));
-            self.scheduler.order(Order::FunctionGone(entry.function));
+    fn make_room(&self, cached: &mut Cached, but: &str) {
+        if let Some(entry) = cached.make_room(but) {
+            self.dismiss(&entry);
         }
+    }
+
+    fn cached(&self, name: &str, version: Version) -> Option<Arc<Revision>> {
+        self.read().get(name)?.revision(version).cloned()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Cached> {
+        self.cached.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Cached> {
+        self.cached.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn next_id(&self) -> u64 {
@@ -194,7 +294,6 @@ impl Functions {
             name: record.name.clone(),
             version: record.version.clone(),
             arn: self.arn(&record.name),
-            revision_id: record.revision_id.clone(),
             code: record.code.digest,
             image: record
                 .is_image()
@@ -237,4 +336,173 @@ pub(crate) fn runtime_version_arn(region: &str, runtime: &str, served: &Served) 
     }
     let hex: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     format!("arn:aws:lambda:{region}::runtime:{hex}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtimes::Missing;
+    use crate::store::VersionChange;
+    use crate::store::tests::{Fixture, record};
+    use std::collections::BTreeMap;
+    use tokio::sync::mpsc;
+
+    fn functions(fixture: &Fixture, cached_max: usize) -> (Functions, mpsc::Receiver<Order>) {
+        let runtimes = Arc::new(Runtimes::new(&[], &BTreeMap::new(), Missing::Refuse));
+        let (scheduler, inbox) = SchedulerHandle::new();
+        let home = Home::new("us-east-1".to_owned(), "000000000000".to_owned());
+        let mut functions = Functions::new(fixture.store.clone(), runtimes, scheduler, home);
+        functions.cached = RwLock::new(Cached::bounded(cached_max));
+        (functions, inbox)
+    }
+
+    fn native(name: &str, reserved: Option<u32>) -> FunctionRecord {
+        let mut record = record(name);
+        record.configuration.runtime = Some("provided.al2023".to_owned());
+        record.reserved_concurrency = reserved;
+        record
+    }
+
+    fn told(inbox: &mut mpsc::Receiver<Order>) -> Vec<String> {
+        let mut told = Vec::new();
+        while let Ok(order) = inbox.try_recv() {
+            told.push(match order {
+                Order::Function { function, reserved } => format!("function {} {reserved:?}", function.0),
+                Order::FunctionGone(function) => format!("gone {}", function.0),
+                Order::Retire(_) => "retire".to_owned(),
+                _ => "other".to_owned(),
+            });
+        }
+        told
+    }
+
+    #[tokio::test]
+    async fn a_function_that_was_never_invoked_is_not_kept_in_memory() {
+        let fixture = Fixture::new();
+        let (functions, mut inbox) = functions(&fixture, 10);
+        functions.settled(&native("a", None)).expect("settles");
+        assert!(functions.cached("a", Version::Latest).is_none() && told(&mut inbox).is_empty());
+        functions.settled(&native("b", Some(5))).expect("settles");
+        assert_eq!(told(&mut inbox), ["function 1 Some(5)"], "a reservation holds before the first call");
+        functions.admit(&native("c", None)).expect("admits");
+        let mut changed = native("c", None);
+        changed.revision_id = "c-2".to_owned();
+        functions.settled(&changed).expect("settles");
+        let stored = |name| functions.read().get(name)?.latest.as_ref().map(|latest| latest.stored.clone());
+        assert_eq!(stored("c").as_deref(), Some("c-2"));
+        // Publishing changes the stored revision, and nothing that runs.
+        let before = functions.cached("c", Version::Latest).expect("kept").id;
+        functions.published("c", "c-1", "other");
+        assert_eq!(stored("c").as_deref(), Some("c-2"), "of another revision");
+        functions.published("c", "c-2", "c-3");
+        changed.revision_id = "c-3".to_owned();
+        assert_eq!(functions.admit(&changed).expect("admits").id, before);
+    }
+
+    #[tokio::test]
+    async fn the_scheduler_hears_of_functions_that_leave_memory_and_reservations_stay() {
+        let fixture = Fixture::new();
+        let (functions, mut inbox) = functions(&fixture, 3);
+        functions.admit(&native("a-reserves", Some(7))).expect("admits");
+        let running = functions.admit(&native("b-runs", None)).expect("admits");
+        functions.admit(&native("c-idle", None)).expect("admits");
+        told(&mut inbox);
+        let gone = functions.cached("c-idle", Version::Latest).expect("there").function;
+        functions.admit(&native("d", None)).expect("admits");
+        let said = told(&mut inbox);
+        assert_eq!(said[..2], ["retire".to_owned(), format!("gone {}", gone.0)], "{said:?}");
+        let kept: Vec<bool> = ["a-reserves", "b-runs", "c-idle", "d"]
+            .map(|name| functions.cached(name, Version::Latest).is_some())
+            .into();
+        assert_eq!(kept, [true, true, false, true]);
+        // Its reservation gone, the first one may leave as well.
+        functions.reserve("a-reserves", None);
+        functions.admit(&native("e", None)).expect("admits");
+        assert!(functions.cached("a-reserves", Version::Latest).is_none());
+        drop(running);
+    }
+    fn numbered(name: &str, number: u64, reserved: Option<u32>) -> FunctionRecord {
+        let mut record = native(name, reserved);
+        record.version = number.to_string();
+        record
+    }
+
+    #[tokio::test]
+    async fn all_versions_are_one_function_to_the_scheduler_and_go_together() {
+        let fixture = Fixture::new();
+        let (functions, mut inbox) = functions(&fixture, 10);
+        let one = functions.admit(&numbered("f", 1, Some(3))).expect("admits");
+        let latest = functions.admit(&native("f", Some(3))).expect("admits");
+        assert!(one.function == latest.function && one.id != latest.id);
+        assert_eq!(told(&mut inbox), ["function 1 Some(3)", "function 1 Some(3)"]);
+        let mut settled = numbered("f", 1, Some(3));
+        settled.revision_id = "later".to_owned();
+        assert_eq!(functions.admit(&settled).expect("admits").id, one.id, "a version never changes");
+        functions.forget_version("f", 1);
+        functions.forget_version("f", 2);
+        assert_eq!(told(&mut inbox), ["retire"]);
+        functions.admit(&numbered("f", 3, Some(3))).expect("admits");
+        told(&mut inbox);
+        functions.forget("f");
+        assert_eq!(told(&mut inbox), ["retire", "retire", "gone 1"]);
+    }
+
+    #[tokio::test]
+    async fn what_was_before_serves_while_an_update_is_made_and_after_it_failed() {
+        let fixture = Fixture::new();
+        let (functions, _inbox) = functions(&fixture, 10);
+        let before = functions.admit(&native("f", None)).expect("admits").id;
+        let mut next = native("f", None);
+        next.revision_id = "f-2".to_owned();
+        for kind in [UpdateKind::InProgress, UpdateKind::Failed] {
+            next.last_update = crate::store::UpdateStatus::of(kind);
+            assert_eq!(functions.admit(&next).expect("admits").id, before);
+        }
+        next.last_update = crate::store::UpdateStatus::of(UpdateKind::Successful);
+        assert_ne!(functions.admit(&next).expect("admits").id, before);
+    }
+
+    #[tokio::test]
+    async fn an_alias_is_followed_from_the_disk_then_from_memory_and_where_it_was_moved() {
+        let fixture = Fixture::new();
+        let (functions, _inbox) = functions(&fixture, 10);
+        let store = &fixture.store;
+        let latest = native("f", None);
+        let mut alias = Alias {
+            function: "f".to_owned(),
+            name: "live".to_owned(),
+            version: Version::Number(1),
+            additional: Some((2, 0.5)),
+            description: String::new(),
+            revision_id: "a".to_owned(),
+        };
+        let published = |number: u64, expected: &str, after: &str| {
+            let (expected, revision_id) = (expected.to_owned(), after.to_owned());
+            let published =
+                Box::new(crate::store::Published::of(&latest, number, format!("v{number}"), None));
+            Change::Version(VersionChange::Publish { expected, revision_id, published })
+        };
+        let changes = vec![
+            Change::Create(Box::new(latest.clone())),
+            published(1, "f-1", "f-2"),
+            published(2, "f-2", "f-3"),
+            Change::Version(VersionChange::CreateAlias(Box::new(alias.clone()))),
+        ];
+        store.commit(changes).await.expect("commits");
+        let serving = async |draw: u64| match functions.serving("f", Some("live"), || draw).await {
+            Ok(revision) => revision.version.clone(),
+            Err(error) => format!("{error:?}"),
+        };
+        for _ in 0..3 {
+            assert_eq!([serving(u64::MAX).await, serving(0).await], ["1", "2"]);
+        }
+        assert!(functions.read().get("f").is_some_and(|entry| entry.aliases.contains_key("live")));
+        alias.additional = None;
+        functions.reroute(&alias);
+        assert_eq!([serving(u64::MAX).await, serving(0).await], ["1", "1"]);
+        functions.forget_alias("f", "live");
+        assert_eq!(serving(0).await, "2", "it is on disk still");
+        let missing = functions.serving("f", Some("other"), || 0).await;
+        assert!(matches!(missing, Err(Unavailable::Missing)));
+    }
 }

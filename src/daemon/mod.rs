@@ -2,6 +2,7 @@
 //!
 //! No policy here. Every queue is bounded, every task has an owner, nothing awaits inside `perform`.
 
+mod cached;
 pub(crate) mod clock;
 pub(crate) mod code;
 pub(crate) mod credentials;

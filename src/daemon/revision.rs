@@ -23,8 +23,6 @@ pub(crate) struct Revision {
     pub(crate) version: String,
     /// Unqualified ARN.
     pub(crate) arn: String,
-    /// What the store calls this state of the function.
-    pub(crate) revision_id: String,
     /// Hash of the code.
     pub(crate) code: Digest,
     /// How it starts if that code is a root of its own.

@@ -28,6 +28,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
 /// After the grace, destroying what is left takes this long at most.
@@ -223,9 +224,10 @@ async fn run(started: Started) -> Result<(), Problem> {
     serve_control(listen, Arc::clone(&control), stopped.clone())?;
     serve_admin(admin, &control, &health, stopped.clone())?;
     serve_socket(&layout.admin_socket(), &control, stopped)?;
+    let ends = Ends::catch()?;
     announce(&layout, local, admin_local)?;
     health.set(true);
-    let outcome = wait_for_end(forker_gone).await;
+    let outcome = wait_for_end(ends, forker_gone).await;
     health.set(false);
     drain(&scheduler, Duration::from_secs(config.drain_grace_s)).await;
     stop.send(true).ok();
@@ -346,9 +348,20 @@ fn announce(layout: &Layout, listen: SocketAddr, admin: SocketAddr) -> Result<()
     Ok(())
 }
 
-async fn wait_for_end(forker_gone: tokio::task::JoinHandle<()>) -> Result<(), Problem> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+/// The signals that end the daemon. Caught before anybody is told that it is ready: who reads the line may signal at once.
+struct Ends {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Ends {
+    fn catch() -> Result<Self, Problem> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+}
+
+async fn wait_for_end(ends: Ends, forker_gone: tokio::task::JoinHandle<()>) -> Result<(), Problem> {
+    let Ends { mut terminate, mut interrupt } = ends;
     tokio::select! {
         _ = terminate.recv() => tracing::info!("SIGTERM: draining"),
         _ = interrupt.recv() => tracing::info!("SIGINT: draining"),

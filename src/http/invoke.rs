@@ -131,11 +131,9 @@ fn not_built(what: &str) -> ApiError {
 }
 
 async fn resolve(shared: &Shared, target: &Target) -> Result<Arc<Revision>, ApiError> {
-    if target.qualifier.as_deref().is_some_and(|qualifier| qualifier != "$LATEST") {
-        // Versions and aliases are not built: none exists.
-        return Err(target.version_not_found(&shared.functions));
-    }
-    shared.functions.serving(&target.name).await.map_err(|unavailable| match unavailable {
+    let draw = || u64::from_ne_bytes(random::id());
+    let found = shared.functions.serving(&target.name, target.qualifier.as_deref(), draw).await;
+    found.map_err(|unavailable| match unavailable {
         Unavailable::Missing => target.version_not_found(&shared.functions),
         Unavailable::State(state) => ApiError::conflict(format!(
             "The operation cannot be performed at this time. The function is currently in the following state: {}",

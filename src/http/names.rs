@@ -1,6 +1,7 @@
 //! What a client calls a function: every form of its name, resolved to one function of this installation.
 
 use crate::daemon::functions::Functions;
+use crate::store::{FunctionRecord, Version};
 use hearth_api::arn::FunctionRef;
 use hearth_api::error::ApiError;
 
@@ -25,6 +26,16 @@ impl Target {
             name: name.as_str().to_owned(),
             qualifier: qualifier.map(|qualifier| qualifier.to_string()),
         })
+    }
+
+    /// The same function with the number of a published version as qualifier; as it is for `$LATEST`.
+    pub(crate) fn of_version(&self, record: &FunctionRecord) -> Self {
+        match Version::parse(&record.version) {
+            Some(Version::Number(number)) => {
+                Self { name: self.name.clone(), qualifier: Some(number.to_string()) }
+            }
+            Some(Version::Latest) | None => self.clone(),
+        }
     }
 
     /// ARN with the qualifier, if one was given.

@@ -1,7 +1,8 @@
 //! Decisions: functions of (state, time, event). No async, no I/O, no clock, no hash order.
 //!
-//! Who may run (`admission`), where it runs (`scheduler` over `fleet` and `pool`), and what it came to (`outcome`). `sim`
-//! runs the same decisions in virtual time. Nothing here knows of sockets, processes, payloads or files.
+//! Who may run (`admission`), which version (`routing`), where it runs (`scheduler` over `fleet` and `pool`), and what it
+//! came to (`outcome`). `sim` runs the same decisions in virtual time. Nothing here knows of sockets, processes, payloads
+//! or files.
 
 pub mod admission;
 mod exchange;
@@ -12,6 +13,7 @@ pub mod limits;
 pub mod machine;
 pub mod outcome;
 mod pool;
+pub mod routing;
 pub mod scheduler;
 pub mod sim;
 pub mod time;

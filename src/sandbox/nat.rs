@@ -18,8 +18,18 @@ use std::process::{Command, Stdio};
 
 const HOST_MAC: Mac = [0x02, b'h', b'e', b'a', b'r', 0x01];
 const SANDBOX_MAC: Mac = [0x02, b'h', b'e', b'a', b'r', 0x02];
-/// Where packets go that no function may send, whatever is configured: link-local (cloud metadata), multicast, reserved.
-const NEVER: [&str; 4] = ["0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4"];
+/// Where packets go that no function may send, whatever is configured: link-local and with it most clouds' metadata, the
+/// metadata services of Alibaba, Azure and Oracle, multicast, reserved.
+const NEVER: [&str; 8] = [
+    "0.0.0.0/8",
+    "100.100.100.200",
+    "127.0.0.0/8",
+    "168.63.129.16",
+    "169.254.0.0/16",
+    "192.0.0.192",
+    "224.0.0.0/4",
+    "240.0.0.0/4",
+];
 const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
 const SEARCH: &str = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin";
 
@@ -61,15 +71,18 @@ impl Plan {
         Ipv4Addr::from(u32::from(self.base) + 1)
     }
 
-    /// The address of a slot (from 1); none if the part has no more.
-    fn address(&self, slot: u32) -> Option<Ipv4Addr> {
-        let size = 1_u64 << (32 - self.prefix);
-        let offset = slot.checked_add(1)?;
-        (u64::from(offset) < size - 1).then(|| Ipv4Addr::from(u32::from(self.base) + offset))
+    /// How many sandboxes have an address: neither the first nor the last of the part, nor the gateway.
+    fn places(&self) -> u32 {
+        u32::try_from((1_u64 << (32 - self.prefix)) - 3).unwrap_or(u32::MAX)
     }
 
-    fn link(&self, slot: u32) -> String {
-        format!("h{}{slot:x}", self.tag)
+    /// The address of a place, from 0.
+    fn address(&self, place: u32) -> Ipv4Addr {
+        Ipv4Addr::from(u32::from(self.base) + 2 + place)
+    }
+
+    fn link(&self, place: u32) -> String {
+        format!("h{}{place:x}", self.tag)
     }
 
     fn table(&self) -> String {
@@ -98,7 +111,8 @@ impl Plan {
              \t\tip saddr != {own} drop\n\
              \t\tfib saddr . iif oif missing drop\n\
              \t\toifname {links} drop\n\
-             \t\tip daddr {{ {never}, {own} }} drop\n\
+             \t\tip daddr {own} drop\n\
+             \t\tip daddr {{ {never} }} drop\n\
              \t\tip daddr @allow accept\n\
              \t\tip daddr @deny reject with icmp admin-prohibited\n\
              \t\taccept\n\
@@ -137,10 +151,11 @@ pub(crate) struct Nat {
     own: File,
     /// The table as the kernel prints it after it was applied.
     applied: String,
+    /// Where the search for a free place begins: the kernel takes links down some time after their sandbox, so a place is
+    /// not used again before all others were.
+    next: u32,
     /// Hears of changes; polled by the forker's loop.
     pub(crate) watch: RulesetWatch,
-    /// Forwarding was off before.
-    forwarded: bool,
 }
 
 impl Nat {
@@ -148,24 +163,21 @@ impl Nat {
     pub(crate) fn set_up(instance: &str, spec: &NatSpec) -> Result<Self, Problem> {
         let plan = Plan::new(instance, spec)?;
         let watch = RulesetWatch::open()?;
-        let forwarded = turn_forwarding_on()?;
+        turn_forwarding_on()?;
         let applied = apply(&plan)?;
         watch.take();
         let own = File::open("/proc/self/ns/net")?;
-        Ok(Self { plan, netlink: Netlink::open()?, own, applied, watch, forwarded })
+        Ok(Self { plan, netlink: Netlink::open()?, own, applied, next: 0, watch })
     }
 
     /// Connects a sandbox under construction whose first process is `pid`.
-    pub(crate) fn connect(&self, slot: u32, pid: i32) -> Result<(), Problem> {
-        let address = self.plan.address(slot).ok_or("network.range has no more addresses")?;
+    pub(crate) fn connect(&mut self, pid: i32) -> Result<(), Problem> {
         let namespace = File::open(format!("/proc/{pid}/ns/net"))?;
-        let link = self.plan.link(slot);
-        let ours = End { name: &link, index: 0, mac: HOST_MAC };
-        let theirs = End { name: "eth0", index: 0, mac: SANDBOX_MAC };
+        let place = self.make_link(namespace.as_fd())?;
+        let (address, link) = (self.plan.address(place), self.plan.link(place));
         let named = |what: &str| format!("{what} of link {link}");
         let step =
             |what: &str, done: nix::Result<()>| done.map_err(|error| format!("{}: {error}", named(what)));
-        step("making", self.netlink.add_veth(&ours, &theirs, namespace.as_fd()))?;
         let index = number_of(&link)?;
         // Where IPv6 is off altogether there is no such file.
         fs::write(format!("/proc/sys/net/ipv6/conf/{link}/disable_ipv6"), "1").ok();
@@ -193,6 +205,24 @@ impl Nat {
         .map_err(|error| format!("inner end of link {link}: {error}").into())
     }
 
+    /// Makes a pair with its inner end in the namespace; the place whose name it has.
+    fn make_link(&mut self, namespace: BorrowedFd<'_>) -> Result<u32, Problem> {
+        let places = self.plan.places();
+        for _ in 0..places {
+            let place = self.next;
+            self.next = (place + 1) % places;
+            let link = self.plan.link(place);
+            let ours = End { name: &link, index: 0, mac: HOST_MAC };
+            let theirs = End { name: "eth0", index: 0, mac: SANDBOX_MAC };
+            match self.netlink.add_veth(&ours, &theirs, namespace) {
+                Ok(()) => return Ok(place),
+                Err(nix::Error::EEXIST) => {}
+                Err(error) => return Err(format!("making of link {link}: {error}").into()),
+            }
+        }
+        Err("all addresses of `network.range` are in use".into())
+    }
+
     /// Does something in a sandbox's network namespace and comes back.
     fn inside(&self, namespace: BorrowedFd<'_>, work: impl FnOnce() -> nix::Result<()>) -> nix::Result<()> {
         setns(namespace, CloneFlags::CLONE_NEWNET)?;
@@ -218,9 +248,6 @@ impl Nat {
     /// Takes the table away; links go with their sandboxes.
     pub(crate) fn remove(&self) {
         nft(&["delete", "table", "inet", &self.plan.table()], None).ok();
-        if self.forwarded {
-            fs::write(FORWARDING, "0").ok();
-        }
     }
 }
 
@@ -229,15 +256,14 @@ fn number_of(link: &str) -> nix::Result<i32> {
     i32::try_from(nix::net::if_::if_nametoindex(link)?).map_err(|_| nix::Error::EOVERFLOW)
 }
 
-/// True if it was off before.
-fn turn_forwarding_on() -> Result<bool, Problem> {
+/// It stays on afterwards: another daemon, or somebody else, may have come to rely on it.
+fn turn_forwarding_on() -> Result<(), Problem> {
     let reason =
         |error: io::Error| format!("{FORWARDING}: {error}; network class nat needs packets to be forwarded");
     if fs::read_to_string(FORWARDING).map_err(reason)?.trim() != "0" {
-        return Ok(false);
+        return Ok(());
     }
-    fs::write(FORWARDING, "1").map_err(reason)?;
-    Ok(true)
+    Ok(fs::write(FORWARDING, "1").map_err(reason)?)
 }
 
 fn apply(plan: &Plan) -> Result<String, Problem> {
@@ -290,9 +316,10 @@ mod tests {
             let (base, bits) = parse_range(range).expect("a range");
             let inside =
                 |address: Ipv4Addr| u32::from(address) >> (32 - bits) == u32::from(base) >> (32 - bits);
-            let last = plan.address(addresses).expect("room for the last one");
+            assert!(plan.places() + 1 >= addresses, "{range}: {plan:?}");
+            let last = plan.address(plan.places() - 1);
             assert!(inside(plan.gateway()) && inside(last), "{range}: {plan:?}");
-            assert_ne!(plan.address(1), Some(plan.gateway()));
+            assert_ne!(plan.address(0), plan.gateway());
         }
     }
 
@@ -310,9 +337,9 @@ mod tests {
     }
 
     #[test]
-    fn addresses_end_with_the_part() {
+    fn addresses_end_before_the_last_of_the_part() {
         let plan = plan("192.0.2.0/24", 250);
-        assert!(plan.address(253).is_some() && plan.address(254).is_none());
+        assert_eq!(plan.address(plan.places() - 1), Ipv4Addr::new(192, 0, 2, 254));
     }
 
     #[test]

@@ -4,9 +4,11 @@
 //! not overwrite. Engines only fetch, call it, and write. A commit is atomic: all of its changes or none. It does not
 //! make ids, read clocks or know quotas: callers bring them.
 
+use super::documents::{Document, DocumentChange, DocumentError, Family};
 use super::memory::MemoryStore;
 use super::record::FunctionRecord;
 use super::sqlite::SqliteStore;
+use super::versions::{Alias, Published, Version, VersionChange, VersionError};
 use hearth_sandbox::Digest;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -41,7 +43,7 @@ pub(crate) enum Change {
         /// What is to be stored.
         record: Box<FunctionRecord>,
     },
-    /// Forgets a function.
+    /// Forgets a function with its versions, aliases and documents. The number of its last version is remembered.
     Delete {
         /// Its name.
         name: String,
@@ -64,6 +66,10 @@ pub(crate) enum Change {
         /// Removed; absent keys are no error.
         remove: Vec<String>,
     },
+    /// Concerns versions or aliases; its rules are in `versions`.
+    Version(VersionChange),
+    /// Concerns a document; its rules are in `documents`.
+    Document(DocumentChange),
 }
 
 impl Change {
@@ -72,6 +78,8 @@ impl Change {
         match self {
             Self::Create(record) | Self::Replace { record, .. } => &record.name,
             Self::Delete { name } | Self::Reserve { name, .. } | Self::Tag { name, .. } => name,
+            Self::Version(change) => change.function(),
+            Self::Document(change) => change.function(),
         }
     }
 }
@@ -81,7 +89,7 @@ impl Change {
 pub(crate) struct Usage {
     /// How many functions.
     pub(crate) functions: u64,
-    /// Sizes of their code packages, bytes; a package used twice counts twice, as the service counts.
+    /// Sizes of the code packages of all versions and layers, bytes; a package used twice counts twice, as the service counts.
     pub(crate) code_bytes: u64,
     /// Sum of reserved concurrency.
     pub(crate) reserved: u64,
@@ -132,6 +140,12 @@ pub(crate) enum CommitError {
         /// How many it would have.
         count: usize,
     },
+    /// A change of versions or aliases does not fit what is stored.
+    #[error(transparent)]
+    Version(#[from] VersionError),
+    /// A change of a document does not fit what is stored.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
     /// The engine failed; the change is not acknowledged.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -186,7 +200,7 @@ pub(super) enum Effect {
     Remove,
 }
 
-/// The rules of a commit. `current` is the stored record; `reserved_by_others` sums the other functions' reservations.
+/// The rules of a commit but for versions and documents, which engines give to the `plan` of their module. `current` is the stored record; `reserved_by_others` sums the other functions' reservations.
 pub(super) fn decide(
     change: Change,
     current: Option<FunctionRecord>,
@@ -233,6 +247,7 @@ pub(super) fn decide(
                 _ => Ok(Effect::Put(Box::new(record))),
             }
         }
+        Change::Version(_) | Change::Document(_) => unreachable!("engines plan these by themselves"),
     }
 }
 
@@ -265,6 +280,98 @@ impl Store {
         }
     }
 
+    /// A published version, with tags and reservation of its function.
+    pub(crate) async fn version(&self, function: &str, number: u64) -> Result<Option<Published>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.version(function, number).await,
+            Self::Memory(store) => Ok(store.version(function, number)),
+        }
+    }
+
+    /// Published versions of a function after `after`, by number, `limit` (at most [`SCAN_MAX`]) of them.
+    pub(crate) async fn versions(
+        &self,
+        function: &str,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<FunctionRecord>, StoreError> {
+        let limit = limit.min(SCAN_MAX);
+        match self {
+            Self::Sqlite(store) => store.versions(function, after, limit).await,
+            Self::Memory(store) => Ok(store.versions(function, after, limit)),
+        }
+    }
+
+    /// All versions of all functions after a function's name and a number (0 is `$LATEST`), in that order, `limit` (at
+    /// most [`SCAN_MAX`]) of them.
+    pub(crate) async fn all_versions(
+        &self,
+        after: (&str, u64),
+        limit: usize,
+    ) -> Result<Vec<FunctionRecord>, StoreError> {
+        let limit = limit.min(SCAN_MAX);
+        match self {
+            Self::Sqlite(store) => store.all_versions(after, limit).await,
+            Self::Memory(store) => Ok(store.all_versions(after, limit)),
+        }
+    }
+
+    /// The number that a function's last published version got, whether that still exists or not; 0 for none.
+    pub(crate) async fn last_number(&self, function: &str) -> Result<u64, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.last_number(function).await,
+            Self::Memory(store) => Ok(store.last_number(function)),
+        }
+    }
+
+    /// An alias.
+    pub(crate) async fn alias(&self, function: &str, name: &str) -> Result<Option<Alias>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.alias(function, name).await,
+            Self::Memory(store) => Ok(store.alias(function, name)),
+        }
+    }
+
+    /// Aliases of a function whose names come after `after`, by name, `limit` (at most [`SCAN_MAX`]) of them; with `of`
+    /// only those that may run that version.
+    pub(crate) async fn aliases(
+        &self,
+        function: &str,
+        after: &str,
+        of: Option<Version>,
+        limit: usize,
+    ) -> Result<Vec<Alias>, StoreError> {
+        let limit = limit.min(SCAN_MAX);
+        match self {
+            Self::Sqlite(store) => store.aliases(function, after, of, limit).await,
+            Self::Memory(store) => Ok(store.aliases(function, after, of, limit)),
+        }
+    }
+
+    /// A document.
+    pub(crate) async fn document(&self, family: Family, key: &str) -> Result<Option<Document>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.document(family, key).await,
+            Self::Memory(store) => Ok(store.document(family, key)),
+        }
+    }
+
+    /// Documents of a family whose keys start with `prefix` and come after `after`, by key, `limit` (at most
+    /// [`SCAN_MAX`]) of them.
+    pub(crate) async fn documents(
+        &self,
+        family: Family,
+        prefix: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<Document>, StoreError> {
+        let limit = limit.min(SCAN_MAX);
+        match self {
+            Self::Sqlite(store) => store.documents(family, prefix, after, limit).await,
+            Self::Memory(store) => Ok(store.documents(family, prefix, after, limit)),
+        }
+    }
+
     /// Totals.
     pub(crate) async fn usage(&self) -> Result<Usage, StoreError> {
         match self {
@@ -282,7 +389,7 @@ impl Store {
         }
     }
 
-    /// Whether any function has this code package. Blocks on the disk.
+    /// Whether any version of any function, or any document, has this code package. Blocks on the disk.
     pub(crate) fn refers_to(&self, code: &Digest) -> Result<bool, StoreError> {
         match self {
             Self::Sqlite(store) => store.refers_to(code),

@@ -7,6 +7,7 @@
 mod archive;
 mod blobs;
 mod catalog;
+mod documents;
 mod garbage;
 mod incoming;
 mod index;
@@ -19,6 +20,7 @@ mod sqlite;
 mod tar;
 mod tree;
 mod unpack;
+mod versions;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -28,9 +30,12 @@ mod zips;
 pub(crate) use archive::{ArchiveError, UNZIPPED_MAX, validate};
 pub(crate) use blobs::{BlobError, Blobs, Pin};
 pub(crate) use catalog::{Change, CommitError, Store, StoreError};
+pub(crate) use documents::DocumentError;
+pub(crate) use documents::{Document, DocumentChange, Expect, Family};
 pub(crate) use garbage::{GarbageError, collect_garbage};
 pub(crate) use incoming::Incoming;
 pub(crate) use layout::{Layout, RunInfo};
 pub(crate) use record::{Configuration, FunctionRecord, Logging, State, StateKind, UpdateKind, UpdateStatus};
 pub(crate) use root::ROOT_BYTES_MAX;
 pub(crate) use unpack::{UnpackError, Unpacker};
+pub(crate) use versions::{Alias, Published, Version, VersionChange, VersionError};

@@ -1,4 +1,4 @@
-//! The catalog's data model: one function with its settings, as stored.
+//! The catalog's data model: one version of a function with its settings, as stored.
 //!
 //! Settings live in one JSON document, so that a new setting needs no migration; what is searched, compared or
 //! updated by itself has a column. The wire's shapes are another room's: this one outlives them on disk.
@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// One function's `$LATEST`: what the control API answers from.
+/// One version of a function, most often `$LATEST`: what the control API answers from.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct FunctionRecord {
     /// Unqualified name; the catalog's key, ordered by bytes.
     pub(crate) name: String,
-    /// `$LATEST` until versions are published.
+    /// `$LATEST` or the number of a published version.
     pub(crate) version: String,
     /// Changes with each write of code, settings or state; made by the caller.
     pub(crate) revision_id: String,

@@ -2,7 +2,10 @@
 //!
 //! The writer drains its bounded queue into one transaction per sync (group commit), so that many small commits cost
 //! one `fdatasync`; each commit has its own savepoint and its own answer, given after the sync. Readers see committed
-//! snapshots and never wait for the writer. No other file names an engine type.
+//! snapshots and never wait for the writer. Only `versions` below also names engine types: the same for versions, aliases and documents.
+
+mod documents;
+mod versions;
 
 use super::catalog::{Change, CommitError, Effect, StoreError, Usage, decide};
 use super::record::{Code, FunctionRecord};
@@ -24,7 +27,9 @@ const CACHE_KIB: i64 = 1_024;
 const BUSY_MS: u64 = 5_000;
 
 /// Schema changes in order; the index of the last one is the schema's version. Never edited, only appended to.
-const MIGRATIONS: [&str; 1] = ["CREATE TABLE functions (
+const MIGRATIONS: [&str; 3] = [FUNCTIONS, versions::SCHEMA, documents::SCHEMA];
+
+const FUNCTIONS: &str = "CREATE TABLE functions (
         name TEXT PRIMARY KEY NOT NULL,
         version TEXT NOT NULL,
         revision_id TEXT NOT NULL,
@@ -39,7 +44,7 @@ const MIGRATIONS: [&str; 1] = ["CREATE TABLE functions (
         configuration TEXT NOT NULL
     ) WITHOUT ROWID;
     CREATE INDEX functions_by_code ON functions (code_sha256);
-    CREATE INDEX functions_reserved ON functions (reserved) WHERE reserved IS NOT NULL;"];
+    CREATE INDEX functions_reserved ON functions (reserved) WHERE reserved IS NOT NULL;";
 
 const COLUMNS: &str = "name, version, revision_id, code_sha256, code_size, state, last_update, reserved, tags, \
                        created_ms, last_modified_ms, configuration";
@@ -94,8 +99,9 @@ impl SqliteStore {
 
     pub(super) async fn usage(&self) -> Result<Usage, StoreError> {
         self.read("sum up functions", |connection| {
-            let sql =
-                "SELECT count(*), coalesce(sum(code_size), 0), coalesce(sum(reserved), 0) FROM functions";
+            let sql = "SELECT count(*), coalesce(sum(code_size), 0) + \
+                       (SELECT coalesce(sum(code_size), 0) FROM versions) + \
+                       (SELECT coalesce(sum(code_size), 0) FROM documents WHERE code_sha256 IS NOT NULL), coalesce(sum(reserved), 0) FROM functions";
             connection.prepare_cached(sql)?.query_row([], |row| {
                 Ok(Usage {
                     functions: unsigned(row.get(0)?),
@@ -109,7 +115,9 @@ impl SqliteStore {
 
     pub(super) fn refers_to(&self, code: &Digest) -> Result<bool, StoreError> {
         self.readers.with("look for a code package", |connection| {
-            let sql = "SELECT EXISTS (SELECT 1 FROM functions WHERE code_sha256 = ?1)";
+            let sql = "SELECT EXISTS (SELECT 1 FROM functions WHERE code_sha256 = ?1) \
+                       OR EXISTS (SELECT 1 FROM versions WHERE code_sha256 = ?1) \
+                       OR EXISTS (SELECT 1 FROM documents WHERE code_sha256 = ?1)";
             connection.prepare_cached(sql)?.query_row([code.0.as_slice()], |row| row.get(0))
         })
     }
@@ -285,6 +293,11 @@ fn transact(
 }
 
 fn apply(connection: &Connection, change: Change) -> Result<(), CommitError> {
+    let change = match change {
+        Change::Version(change) => return versions::apply(connection, change),
+        Change::Document(change) => return documents::apply(connection, change),
+        change => change,
+    };
     let name = change.name().to_owned();
     let current = fetch(connection, &name).map_err(writing)??;
     let others = || {
@@ -293,11 +306,19 @@ fn apply(connection: &Connection, change: Change) -> Result<(), CommitError> {
         let sum = connection.prepare_cached(sql).and_then(|mut it| it.query_row([&name], |row| row.get(0)));
         sum.map(unsigned).map_err(writing)
     };
+    let is_new = current.is_none();
     match decide(change, current, others)? {
-        Effect::Put(record) => put(connection, &record)?,
+        Effect::Put(record) => {
+            put(connection, &record)?;
+            if is_new {
+                versions::revive(connection, &name).map_err(writing)?;
+            }
+        }
         Effect::Remove => {
             let sql = "DELETE FROM functions WHERE name = ?1";
             connection.prepare_cached(sql).and_then(|mut it| it.execute([&name])).map_err(writing)?;
+            versions::forget(connection, &name).map_err(writing)?;
+            documents::forget(connection, &name).map_err(writing)?;
         }
     }
     Ok(())

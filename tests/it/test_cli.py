@@ -185,7 +185,7 @@ def test_logs_follow(daemon, make):
         function.invoke("second")
         waiting.until(lambda: shows(b"line second\n"), "what happens next is shown", 15)
     finally:
-        follower.send_signal(signal.SIGINT)
+        follower.send_signal(signal.SIGTERM)
         follower.wait(10)
 
 

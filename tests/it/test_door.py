@@ -3,10 +3,11 @@
 import concurrent.futures
 import socket
 import time
+import urllib.request
 
 import pytest
 
-from lib import functions, wire
+from lib import functions, waiting, wire
 
 LIST = "/2015-03-31/functions"
 FOREIGN = "http://evil.example"
@@ -181,13 +182,12 @@ def test_a_client_that_hangs_up_does_not_stop_the_function(daemon, make):
         body = b'"slow"'
         head = f"POST {LIST}/{function.name}/invocations HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n"
         connection.sendall(head.encode() + body)
-        # Only once it occupies the one place has the invocation surely begun.
-        begun = time.monotonic()
-        while time.monotonic() - begun < 10:
-            try:
-                function.invoke("look", tail=False)
-            except function.client.exceptions.TooManyRequestsException:
-                break
+        # Hung up only once the invocation has surely begun.
+        def running():
+            with urllib.request.urlopen(f"{daemon.admin}/metrics", timeout=5) as answer:
+                return b"\nhearth_concurrent_executions 1\n" in answer.read()
+
+        waiting.until(running, "the invocation runs")
     patient = functions.Function(daemon.client(retries=8), function.name)
     assert patient.invoke("look").ok() is True
 

@@ -10,19 +10,26 @@ from lib import wire
 from lib.daemon import ACCOUNT, REGION
 
 BUILT = {
+    "CreateAlias",
     "CreateFunction",
+    "DeleteAlias",
     "DeleteFunction",
     "DeleteFunctionConcurrency",
     "GetAccountSettings",
+    "GetAlias",
     "GetFunction",
     "GetFunctionConcurrency",
     "GetFunctionConfiguration",
     "Invoke",
+    "ListAliases",
     "ListFunctions",
     "ListTags",
+    "ListVersionsByFunction",
+    "PublishVersion",
     "PutFunctionConcurrency",
     "TagResource",
     "UntagResource",
+    "UpdateAlias",
     "UpdateFunctionCode",
     "UpdateFunctionConfiguration",
 }

@@ -147,13 +147,8 @@ def test_the_daemons_unix_sockets_cannot_be_reached(attack, daemon):
     assert attack(attacks.UNIX_SOCKETS, [*names, *abstract[:50]], Timeout=60).ok() == []
 
 
-def test_the_world_cannot_be_reached_without_a_network(attack):
-    targets = [["1.1.1.1", 53], ["169.254.169.254", 80], ["8.8.8.8", 443], ["10.0.0.1", 80]]
-    assert attack(attacks.CONNECT, targets, Timeout=30).ok() == []
-
-
-def test_loopback_is_the_only_interface(attack):
-    assert attack(attacks.INTERFACES).ok() == ["lo"]
+def test_loopback_and_its_own_link_are_the_only_interfaces(attack):
+    assert sorted(attack(attacks.INTERFACES).ok()) == ["eth0", "lo"]
 
 
 def test_an_environment_hears_nothing_of_anothers_runtime_api(make):

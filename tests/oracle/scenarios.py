@@ -45,6 +45,9 @@ SCENARIOS = {
             }
         ),
     ),
+    "error_with_a_cause_over_its_limit": scenario(
+        NEXT, fail(headers={"Lambda-Runtime-Function-XRay-Error-Cause": '{"message":"%s"}' % ("x" * 70_000)})
+    ),
     "chunked_response": scenario(NEXT, respond(chunked=True)),
     "streamed_response": scenario(
         NEXT, respond(chunked=True, headers={"Lambda-Runtime-Function-Response-Mode": "streaming"})
@@ -53,6 +56,7 @@ SCENARIOS = {
     # --- bodies ---
     "response_that_is_no_json": scenario(NEXT, respond("plain text")),
     "response_that_is_empty": scenario(NEXT, respond("")),
+    "response_that_waits_for_continue": scenario(NEXT, respond(headers={"Expect": "100-continue"})),
     "response_without_a_length": scenario(NEXT, respond("", no_length=True)),
     "error_that_is_no_json": scenario(NEXT, fail("plain text")),
     "error_that_is_empty": scenario(NEXT, fail("")),
@@ -103,6 +107,7 @@ SCENARIOS = {
     "unknown_places": scenario(
         NEXT,
         {"call": "GET //ping"},
+        {"call": "GET //2018-06-01/ping"},
         {"call": "GET //"},
         {"call": "GET //2018-06-01"},
         {"call": "GET /unknown"},
@@ -122,7 +127,7 @@ SCENARIOS = {
         {"call": "PUT /invocation/{id}/response", "body": "{}"},
         {"call": "GET /invocation/{id}/error"},
         {"call": "GET /init/error"},
-        {"call": "POST //ping"},
+        {"call": "POST //2018-06-01/ping"},
         respond(),
     ),
     # --- ends ---

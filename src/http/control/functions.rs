@@ -11,23 +11,33 @@ use super::settings::{self, Detail, Given, Judge};
 use crate::daemon::functions::{Unavailable, runtime_version_arn};
 use crate::daemon::{clock, random};
 use crate::store::{
-    Change, CommitError, Configuration, FunctionRecord, State, StateKind, UpdateKind, UpdateStatus,
+    Change, CommitError, Configuration, DocumentError, FunctionRecord, State, StateKind, UpdateKind,
+    UpdateStatus,
 };
 use hearth_api::error::{ApiError, ErrorCode};
 use hearth_api::page;
 use hearth_api::shapes::*;
 use std::sync::Arc;
 
-const CREATING: &str = "Creating";
-const BEING_CREATED: &str = "The function is being created.";
-const STALE: &str = "The Revision Id provided does not match the latest Revision Id. Call the GetFunction/GetAlias API to retrieve the latest Revision Id";
+pub(super) const CREATING: &str = "Creating";
+pub(super) const BEING_CREATED: &str = "The function is being created.";
+pub(super) const STALE: &str = "The Revision Id provided does not match the latest Revision Id. Call the GetFunction/GetAlias API to retrieve the latest Revision Id";
+
+/// How an update is made.
+#[derive(Clone, Copy, Debug, Default)]
+struct Manner {
+    /// Check only.
+    dry_run: bool,
+    /// Publish a version of it.
+    publish: bool,
+}
 
 impl Control {
-    /// The stored function that a name means, or the error of a missing one.
+    /// The stored version that a name means, or the error of a missing one. Without a qualifier that is `$LATEST`; an
+    /// alias means its first version. Tags and reservation are the function's.
     pub(super) async fn record(&self, target: &Target) -> Result<FunctionRecord, ApiError> {
-        let found = self.shared.functions.store.function(&target.name).await.map_err(|e| self.internal(e))?;
-        let exists = target.qualifier.as_deref().is_none_or(|qualifier| qualifier == "$LATEST");
-        found.filter(|_| exists).ok_or_else(|| target.not_found(&self.shared.functions))
+        let found = self.find(target).await.map_err(|error| self.internal(error))?;
+        found.ok_or_else(|| target.not_found(&self.shared.functions))
     }
 
     pub(super) fn describe(
@@ -62,6 +72,7 @@ impl Control {
         let architectures = check_architectures(input.architectures.clone())?;
         let tags = input.tags.clone().unwrap_or_default();
         super::tags::check_count(tags.len())?;
+        let publish = input.publish == Some(true);
         let mut configuration = Configuration { package_type, ..Configuration::default() };
         if let Some(architectures) = architectures {
             configuration.architectures = architectures;
@@ -89,11 +100,10 @@ impl Control {
             configuration,
         };
         let _turn = self.shared.functions.gate(&target.name).await;
-        self.commit(Change::Create(Box::new(record.clone())), &target).await?;
+        let answer = self.write(Change::Create(Box::new(record.clone())), record, publish).await?;
         drop(pin);
-        self.shared.code.offers.take_up(record.code.digest);
-        self.settle_later(&record);
-        Ok(self.describe(&record, &target, Detail::Full))
+        // Only here a version is answered under the function's own ARN.
+        Ok(self.describe(&answer, &target, Detail::Full))
     }
 
     pub(super) async fn get(&self, input: GetFunctionRequest) -> Result<GetFunctionResponse, ApiError> {
@@ -125,6 +135,9 @@ impl Control {
     }
 
     pub(super) async fn list(&self, input: ListFunctionsRequest) -> Result<ListFunctionsResponse, ApiError> {
+        if input.function_version.is_some() || input.master_region.is_some() {
+            return self.list_all_versions(input).await;
+        }
         let request = page::Request::new(input.marker.as_deref(), input.max_items, page::MAX_FUNCTIONS)?;
         let store = &self.shared.functions.store;
         let records = store
@@ -132,10 +145,8 @@ impl Control {
             .await
             .map_err(|e| self.internal(e))?;
         let page = request.cut(records, |record| &record.name);
-        // With FunctionVersion=ALL every version is listed under its own ARN; `$LATEST` is the only one there is.
-        let qualifier = input.function_version.map(|_| "$LATEST".to_owned());
         let describe = |record: &FunctionRecord| {
-            let target = Target { name: record.name.clone(), qualifier: qualifier.clone() };
+            let target = Target { name: record.name.clone(), qualifier: None };
             self.describe(record, &target, Detail::Listed)
         };
         Ok(ListFunctionsResponse {
@@ -151,8 +162,8 @@ impl Control {
         let target = self.unqualified(input.function_name.as_deref())?;
         let is_image = self.record(&target).await?.is_image();
         images::check_update(&input, is_image)?;
-        if input.publish == Some(true) || input.publish_to.is_some() {
-            return Err(unbuilt("Publish"));
+        if input.publish_to.is_some() {
+            return Err(unbuilt("PublishTo"));
         }
         let architectures = check_architectures(input.architectures.take())?;
         let mut image = Configuration::default();
@@ -169,7 +180,8 @@ impl Control {
             }
             Ok(())
         };
-        self.update(&target, input.revision_id, input.dry_run == Some(true), change).await
+        let manner = Manner { dry_run: input.dry_run == Some(true), publish: input.publish == Some(true) };
+        self.update(&target, input.revision_id, manner, change).await
     }
 
     pub(super) async fn update_configuration(
@@ -182,7 +194,7 @@ impl Control {
         let revision = input.revision_id.clone();
         let given = given_on_update(input);
         let change = |record: &mut FunctionRecord| self.judge().apply(given, &mut record.configuration);
-        self.update(&target, revision, false, change).await
+        self.update(&target, revision, Manner::default(), change).await
     }
 
     /// One update: old code serves until the new one is ready, and nobody else updates meanwhile.
@@ -190,11 +202,11 @@ impl Control {
         &self,
         target: &Target,
         expected: Option<String>,
-        dry_run: bool,
+        manner: Manner,
         change: impl FnOnce(&mut FunctionRecord) -> Result<(), ApiError>,
     ) -> Result<FunctionConfiguration, ApiError> {
         // What serves now must be known before it is replaced on disk.
-        self.shared.functions.serving(&target.name).await.ok();
+        self.shared.functions.serving(&target.name, None, || 0).await.ok();
         let _turn = self.shared.functions.gate(&target.name).await;
         let mut record = self.record(target).await?;
         if expected.is_some_and(|expected| expected != record.revision_id) {
@@ -203,16 +215,32 @@ impl Control {
         self.refuse_busy(&record, target)?;
         let old = record.revision_id.clone();
         change(&mut record)?;
-        if dry_run {
+        if manner.dry_run {
             return Ok(self.describe(&record, target, Detail::Full));
         }
         record.revision_id = random::uuid();
         record.last_modified_ms = clock::wall().as_millis().max(record.last_modified_ms);
         record.last_update = UpdateStatus::because(UpdateKind::InProgress, CREATING, BEING_CREATED);
-        self.commit(Change::Replace { expected: old, record: Box::new(record.clone()) }, target).await?;
+        let change = Change::Replace { expected: old, record: Box::new(record.clone()) };
+        let answer = self.write(change, record, manner.publish).await?;
+        Ok(self.describe(&answer, &target.of_version(&answer), Detail::Full))
+    }
+
+    /// Commits a new state of `$LATEST` and has it made ready; with `publish` a version of it is made in the same commit
+    /// and is what is answered.
+    async fn write(
+        &self,
+        change: Change,
+        mut record: FunctionRecord,
+        publish: bool,
+    ) -> Result<FunctionRecord, ApiError> {
+        let target = Target { name: record.name.clone(), qualifier: None };
+        let mut changes = vec![change];
+        let version = if publish { self.add_version(&mut record, &mut changes).await? } else { None };
+        self.commit_all(changes, &target).await?;
         self.shared.code.offers.take_up(record.code.digest);
         self.settle_later(&record);
-        Ok(self.describe(&record, target, Detail::Full))
+        Ok(version.unwrap_or(record))
     }
 
     /// Updates are refused while another one, or the creation, is under way.
@@ -248,12 +276,10 @@ impl Control {
         if qualifier.is_some_and(is_alias) {
             return Err(ApiError::invalid_parameter("Deletion of aliases is not currently supported."));
         }
-        let whole = Target { name: target.name.clone(), qualifier: None };
+        if let Some(number) = qualifier {
+            return self.delete_version(&target, number).await;
+        }
         let _turn = self.shared.functions.gate(&target.name).await;
-        self.record(&target).await.map_err(|error| match error.status() {
-            404 => whole.not_found(&self.shared.functions),
-            _ => error,
-        })?;
         self.commit(Change::Delete { name: target.name.clone() }, &target).await?;
         self.shared.functions.forget(&target.name);
         self.shared.code.released.notify_one();
@@ -261,7 +287,11 @@ impl Control {
     }
 
     pub(super) async fn commit(&self, change: Change, target: &Target) -> Result<(), ApiError> {
-        self.shared.functions.commit(change).await.map_err(|error| match error {
+        self.commit_all(vec![change], target).await
+    }
+
+    pub(super) async fn commit_all(&self, changes: Vec<Change>, target: &Target) -> Result<(), ApiError> {
+        self.shared.functions.commit(changes).await.map_err(|error| match error {
             CommitError::Exists { .. } => exists(&target.name),
             CommitError::Missing { .. } => target.not_found(&self.shared.functions),
             CommitError::Stale { .. } => ApiError::new(ErrorCode::PreconditionFailedException, STALE),
@@ -271,6 +301,17 @@ impl Control {
             ))
             .without_type(),
             CommitError::TooManyTags { .. } => super::tags::too_many(),
+            CommitError::Version(error) => self.version_error(error, target),
+            // Families have words of their own; these are for what came in between.
+            CommitError::Document(DocumentError::Stale { .. }) => {
+                ApiError::new(ErrorCode::PreconditionFailedException, STALE)
+            }
+            CommitError::Document(DocumentError::Exists { .. }) => {
+                ApiError::conflict("The resource already exists.")
+            }
+            CommitError::Document(DocumentError::Missing { .. }) => {
+                ApiError::not_found("The resource you requested does not exist.")
+            }
             CommitError::Store(error) => self.internal(error),
         })
     }
@@ -292,8 +333,14 @@ impl Control {
                 return;
             }
             conclude(&mut record, creating, unpacked, &shared.functions);
-            let change = Change::Replace { expected: revision, record: Box::new(record.clone()) };
-            if let Err(error) = shared.functions.commit(change).await {
+            let mut changes = vec![Change::Replace { expected: revision, record: Box::new(record.clone()) }];
+            match super::versions::settled(&shared.functions, &record).await {
+                Ok(settled) => changes.extend(settled),
+                Err(error) => {
+                    return tracing::error!(function = %name, %error, "an update could not be finished");
+                }
+            }
+            if let Err(error) = shared.functions.commit(changes).await {
                 return tracing::error!(function = %name, %error, "an update could not be finished");
             }
             shared.code.released.notify_one();
@@ -406,7 +453,7 @@ macro_rules! given {
 
 fn given_on_create(input: CreateFunctionRequest) -> Given {
     let unbuilt = [
-        ("Publish", input.publish == Some(true) || input.publish_to.is_some()),
+        ("PublishTo", input.publish_to.is_some()),
         ("CodeSigningConfigArn", input.code_signing_config_arn.is_some()),
         ("CapacityProviderConfig", input.capacity_provider_config.is_some()),
         ("DurableConfig", input.durable_config.is_some()),

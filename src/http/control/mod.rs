@@ -1,14 +1,16 @@
 //! The control API: one request from the router to the answer, and the state all operations share.
 //!
-//! `functions`, `code`, `concurrency` and `tags` hold the operations, `settings` the semantic checks, `names` the forms of a
-//! function's name. Errors become answers here and nowhere else; what the operator must know is logged here, once.
+//! `functions`, `versions`, `aliases`, `code`, `concurrency` and `tags` hold the operations, `settings` the semantic checks,
+//! `names` the forms of a function's name. Errors become answers here and nowhere else; what the operator must know is logged here, once.
 
+mod aliases;
 mod code;
 mod concurrency;
 mod functions;
 mod images;
 mod settings;
 mod tags;
+mod versions;
 
 use super::file;
 use super::guard::Guard;
@@ -348,6 +350,54 @@ impl Service for Control {
         input: DeleteFunctionRequest,
     ) -> Result<DeleteFunctionResponse, ApiError> {
         self.delete(input).await
+    }
+
+    async fn publish_version(
+        &self,
+        _: Context,
+        input: PublishVersionRequest,
+    ) -> Result<FunctionConfiguration, ApiError> {
+        self.publish(input).await
+    }
+
+    async fn list_versions_by_function(
+        &self,
+        _: Context,
+        input: ListVersionsByFunctionRequest,
+    ) -> Result<ListVersionsByFunctionResponse, ApiError> {
+        self.list_versions(input).await
+    }
+
+    async fn create_alias(
+        &self,
+        _: Context,
+        input: CreateAliasRequest,
+    ) -> Result<AliasConfiguration, ApiError> {
+        self.make_alias(input).await
+    }
+
+    async fn get_alias(&self, _: Context, input: GetAliasRequest) -> Result<AliasConfiguration, ApiError> {
+        self.alias(input).await
+    }
+
+    async fn update_alias(
+        &self,
+        _: Context,
+        input: UpdateAliasRequest,
+    ) -> Result<AliasConfiguration, ApiError> {
+        self.change_alias(input).await
+    }
+
+    async fn delete_alias(&self, _: Context, input: DeleteAliasRequest) -> Result<NoOutput, ApiError> {
+        self.remove_alias(input).await
+    }
+
+    async fn list_aliases(
+        &self,
+        _: Context,
+        input: ListAliasesRequest,
+    ) -> Result<ListAliasesResponse, ApiError> {
+        self.aliases(input).await
     }
 
     async fn put_function_concurrency(

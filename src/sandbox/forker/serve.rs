@@ -405,8 +405,8 @@ impl Forker {
 
     /// Gives a sandbox that has just been forked its link, if it is to have one; without it there is no sandbox.
     fn connect(&mut self, slot: u32, pid: i32, kind: Kind) -> Result<(), Problem> {
-        let (Some(nat), NetworkClass::Nat) = (&self.nat, kind.network) else { return Ok(()) };
-        let connected = nat.connect(slot, pid);
+        let (Some(nat), NetworkClass::Nat) = (&mut self.nat, kind.network) else { return Ok(()) };
+        let connected = nat.connect(pid);
         if let (Err(_), Some(sandbox)) = (&connected, self.sandboxes.get_mut(&slot)) {
             sys::pidfd_kill(sandbox.pidfd.as_fd()).ok();
             sandbox.channel = None;

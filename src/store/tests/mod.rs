@@ -3,6 +3,8 @@
 mod archives;
 mod catalogs;
 mod crash;
+mod documents;
+mod versions;
 
 use super::blobs::digest_of;
 use super::record::Code;

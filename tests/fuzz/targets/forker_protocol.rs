@@ -69,7 +69,9 @@ where
                 assert_eq!(postcard::from_bytes::<T>(&bytes).expect("and read again"), message);
             }
             Ok(None) => panic!("there was a packet"),
-            Err(ChannelError::Closed) => assert!(packet.is_empty(), "only an empty packet looks like the end"),
+            Err(ChannelError::Closed) => {
+                assert!(packet.is_empty(), "only an empty packet looks like the end")
+            }
             Err(ChannelError::Malformed) => {}
             Err(ChannelError::Os(error)) => panic!("{error}"),
         }
