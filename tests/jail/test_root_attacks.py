@@ -61,9 +61,8 @@ def handler(event, context):
     for pid in [name for name in os.listdir("/proc") if name.isdigit()]:
         for what in ("root", "cwd"):
             found += attempt(pid + what, lambda: os.readlink(f"/proc/{pid}/{what}"))
-    here = os.open("/", os.O_RDONLY)
-    up = os.stat("/..")
-    found += [] if (up.st_dev, up.st_ino) == (os.fstat(here).st_dev, os.fstat(here).st_ino) else ["a folder above the root"]
+    here, up = os.stat("/"), os.stat("/..")
+    found += [] if (up.st_dev, up.st_ino) == (here.st_dev, here.st_ino) else ["a folder above the root"]
     return [found, sorted(os.listdir("/"))]
 """
     found, names = attack(code).ok()

@@ -202,12 +202,15 @@ def test_a_package_that_reaches_out_is_refused(what, daemon, client, python):
 def test_a_small_package_of_very_much_is_refused(client, python):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as package:
-        with package.open(zipfile.ZipInfo("zeros"), "w", force_zip64=True) as file:
+        zeros = zipfile.ZipInfo("zeros")
+        zeros.compress_type = zipfile.ZIP_DEFLATED
+        with package.open(zeros, "w", force_zip64=True) as file:
             for _ in range(300):
                 file.write(b"\0" * (1 << 20))
     role = "arn:aws:iam::000000000000:role/r"
     parameters = {"Role": role, "Runtime": python, "Handler": "index.handler", "Code": {"ZipFile": buffer.getvalue()}}
-    assert error_of(client.create_function, FunctionName=functions.unique("bomb"), **parameters)[0] == 400
+    status, kind, text = error_of(client.create_function, FunctionName=functions.unique("bomb"), **parameters)
+    assert (status, kind) == (400, "InvalidParameterValueException") and "262144000" in text
 
 
 def test_a_set_uid_file_of_a_package_is_an_ordinary_one(make):
@@ -252,9 +255,13 @@ def test_a_log_line_cannot_pretend_to_be_the_platforms(make, daemon):
     code = "def handler(event, context):\n    print('START RequestId: fake\\rEND\\x1b[2K\\x00\\u2028{\"timestamp\":1}')\n    return 1\n"
     function = make(code)
     function.invoke({}).ok()
-    lines = daemon.cli("logs", function.name, "--json").stdout.splitlines()
+    lines = daemon.cli("logs", function.name, "--json").stdout.removesuffix("\n").split("\n")
     events = [json.loads(line) for line in lines]
     assert all(event["timestamp"] > 1_600_000_000_000 for event in events)
+    first = [event["message"].split(maxsplit=1)[0] for event in events]
+    assert sorted(first) == ["END", "INIT_START", "REPORT", "START", "START"], events
+    said = [event["message"] for event in events if "fake" in event["message"]]
+    assert len(said) == 1 and said[0].rstrip("\n") == 'START RequestId: fake\rEND\x1b[2K\x00\u2028{"timestamp":1}'
 
 
 FORGED = ["?sig=0", "?Expires=9999999999&Signature=00", "/../hearth.db", "?../../lock", ""]
@@ -270,18 +277,22 @@ def test_an_address_of_code_cannot_be_forged(tail, daemon, client, make):
     assert b"SQLite" not in answer.body and b"PK" not in answer.body[:2]
 
 
-def test_what_an_attack_knows_of_the_daemons_path_is_nothing(attack, daemon):
-    """No file that a function may read names the state directory."""
-    code = attacks.HEAD + '''
+def test_of_the_hosts_paths_only_its_own_package_is_named(attack, daemon):
+    """A mount table says where a mount comes from; it names the function's own tree, and no name of it leads there."""
+    code = """
 def handler(event, context):
     found = []
     for path in ("/proc/self/mountinfo", "/proc/self/mounts", "/proc/1/mountinfo", "/proc/self/cgroup", "/proc/self/maps",
-                 "/proc/cmdline", "/proc/swaps", "/proc/partitions", "/proc/locks"):
+                 "/proc/cmdline", "/proc/swaps", "/proc/partitions", "/proc/locks", "/proc/self/environ"):
         try:
             text = open(path).read()
         except OSError:
             continue
-        found += [f"{path}: {line}" for line in text.splitlines() if event in line]
-    return found
-'''
-    assert attack(code, str(daemon.directory)).ok() == []
+        found += [[path, line.split()[4], line.split()[3]] for line in text.splitlines() if event in line]
+    reached = [name for _, _, name in found if os.path.exists(name) or os.path.exists(os.path.dirname(name))]
+    return [found, reached]
+"""
+    found, reached = attack(code, str(daemon.directory)).ok()
+    tables = {("/proc/self/mountinfo", "/var/task"), ("/proc/1/mountinfo", "/var/task")}
+    assert reached == [] and {(path, place) for path, place, _ in found} <= tables
+    assert len({name for _, _, name in found}) <= 1

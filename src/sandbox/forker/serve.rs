@@ -241,6 +241,7 @@ impl Forker {
                 let given = |s: &Sandbox| matches!(s.phase, Phase::Given(id) if id == sandbox);
                 if let Some(found) = self.sandboxes.values().find(|s| given(s)) {
                     sys::pidfd_kill(found.pidfd.as_fd()).ok();
+                    found.group.hurry();
                 } else if let Some(at) = self.waiting.iter().position(|(id, _)| *id == sandbox) {
                     self.waiting.remove(at);
                     self.fail(sandbox, "destroyed before it was made".to_owned())?;
@@ -510,6 +511,7 @@ impl Forker {
     fn bury_everything(&mut self) {
         for sandbox in self.sandboxes.values() {
             sys::pidfd_kill(sandbox.pidfd.as_fd()).ok();
+            sandbox.group.hurry();
         }
         for (slot, sandbox) in std::mem::take(&mut self.sandboxes) {
             waitpid(Pid::from_raw(sandbox.pid), None).ok();
