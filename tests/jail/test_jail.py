@@ -264,6 +264,10 @@ FORBIDDEN = {
     "fanotify_mark": [301, 0, 0, 0, 0, 0],
     "nfsservctl": [180, 0, 0, 0],
     "migrate_pages": [256, 0, 0, 0, 0],
+    # The same calls by the numbers of the x32 ABI.
+    "mount by x32": [0x40000000 + 165, "none", "/tmp", "tmpfs", 0, 0],
+    "ptrace by x32": [0x40000000 + 521, 16, 1, 0, 0],
+    "unshare by x32": [0x40000000 + 272, 0x10000000],
     "iopl": [172, 3],
     "ioperm": [173, 0, 1, 1],
     "modify_ldt": [154, 0, 0, 0],

@@ -115,6 +115,32 @@ def handler(event, context):
     assert attack(code).ok() == [[], False, [1, 1]]
 
 
+def test_orphans_are_buried_as_they_die(attack):
+    """More of them than there may be processes, one after the other: pid 1 takes each in and lets none pile up."""
+    code = """
+def handler(event, context):
+    for _ in range(2000):
+        child = os.fork()
+        if child == 0:
+            if os.fork() == 0:
+                os._exit(0)
+            os._exit(0)
+        os.waitpid(child, 0)
+    return "through"
+"""
+    assert attack(code, MemorySize=1769, Timeout=120).ok() == "through"
+
+
+def test_a_line_without_an_end_is_cut_into_pieces_on_its_way(make, daemon):
+    code = "import os\ndef handler(event, context):\n    for _ in range(512):\n        os.write(1, b'x' * (1 << 17))\n    return 1\n"
+    function = make(code, Timeout=60, MemorySize=512)
+    with Lowest() as memory:
+        assert function.invoke({}).ok() == 1
+    assert memory.taken < TAKEN_MAX_MB
+    lines = daemon.cli("logs", function.name, "--json").stdout.split("\n")
+    assert len(lines) > 100 and max(len(line) for line in lines) < 2 << 20
+
+
 # --- memory that is not a process's own ---
 
 

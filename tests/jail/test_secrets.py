@@ -79,6 +79,25 @@ def test_keys_of_another_function_are_nowhere(attack, victim):
     assert attack(SEARCH, keys["AWS_SECRET_ACCESS_KEY"], Timeout=120, MemorySize=1769).ok() == []
 
 
+LISTEN_ABSTRACT = """
+HELD = []
+def handler(event, context):
+    one = socket.socket(socket.AF_UNIX)
+    one.bind("\\0" + event)
+    one.listen()
+    HELD.append(one)
+"""
+
+
+def test_an_abstract_socket_of_another_environment_is_not_there(attack, make):
+    mark = "mark" + uuid.uuid4().hex
+    listening = make(attacks.HEAD + LISTEN_ABSTRACT)
+    listening.invoke(mark).ok()
+    assert attack(attacks.UNIX_SOCKETS, ["@" + mark]).ok() == []
+    taken = listening.invoke(mark)
+    assert taken.json["errorType"] == "OSError", "it was there all the time"
+
+
 DOOR = '''
 import http.client, json
 def handler(event, context):
