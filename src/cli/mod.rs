@@ -19,6 +19,7 @@ mod host;
 mod invoke;
 mod logs;
 mod pack;
+mod raw;
 mod rootfs;
 mod run;
 mod serve;
@@ -26,6 +27,7 @@ mod settings;
 mod source;
 mod table;
 mod terminal;
+mod value;
 mod wire;
 
 pub(crate) use run::main;

@@ -549,6 +549,23 @@ def test_a_deleted_function_leaves_neither_tree_nor_archive(images, tmp_path, da
     waiting.until(lambda: not archive.exists(), "its archive is gone", within_s=60)
 
 
+def test_a_version_keeps_its_tree_until_it_is_deleted(images, tmp_path, daemon, client):
+    place = roots.shell_tree(tmp_path / "tree", {"srv/version": "one" + os.urandom(8).hex()})
+    function = images.deploy(place, *APP, "--user", "ana")
+    first = function.configuration()["CodeSha256"]
+    number = client.publish_version(FunctionName=function.name)["Version"]
+    roots.write(place / "srv" / "version", "two")
+    daemon.cli("deploy", "--rootfs", place, "--name", function.name)
+    assert roots.shell(function, "cat /srv/version") == "two"
+    published = functions.Function(client, f"{function.name}:{number}")
+    assert roots.shell(published, "head -c 3 /srv/version; id -un") == "oneana\n"
+    again = client.publish_version(FunctionName=function.name)
+    assert again["Version"] != number and again["PackageType"] == "Image"
+    client.delete_function(FunctionName=function.name, Qualifier=number)
+    waiting.until(lambda: f"{first}.root" not in unpacked(daemon), "the version's tree is gone", within_s=60)
+    assert roots.shell(function, "cat /srv/version") == "two"
+
+
 def test_functions_survive_a_restart_and_unused_roots_do_not(start_daemon, tmp_path):
     daemon = start_daemon()
     images = roots.Images(daemon)
