@@ -32,7 +32,7 @@ pub(crate) enum Verb {
     Serve(Serve),
     /// Create or update a function from a directory, a file or a zip
     #[command(after_help = help::DEPLOY)]
-    Deploy(Deploy),
+    Deploy(Box<Deploy>),
     /// Run a function and print its answer
     #[command(after_help = help::INVOKE)]
     Invoke(Invoke),

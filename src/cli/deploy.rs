@@ -247,7 +247,7 @@ mod tests {
     fn deploy(flags: &str) -> args::Deploy {
         let line = format!("hearth deploy src --name f{}{flags}", if flags.is_empty() { "" } else { " " });
         match CommandLine::try_parse_from(line.split(' ')).expect("parses").verb {
-            Verb::Deploy(deploy) => deploy,
+            Verb::Deploy(deploy) => *deploy,
             other => panic!("{other:?}"),
         }
     }
