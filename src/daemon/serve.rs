@@ -286,6 +286,11 @@ impl Keeper {
             }
             let keeper = self.clone();
             pause = COLLECT_EVERY;
+            let logs = self.shared.logs.clone();
+            let swept = tokio::task::spawn_blocking(move || logs.sweep()).await;
+            if let Err(error) = swept.map_err(std::io::Error::other).flatten() {
+                tracing::warn!(%error, "old log files could not be removed");
+            }
             match tokio::task::spawn_blocking(move || keeper.collect()).await {
                 Ok(Ok(0)) => {}
                 Ok(Ok(_)) => pause = COLLECT_AGAIN,

@@ -9,6 +9,7 @@ pub(crate) mod guard;
 pub(crate) mod invoke;
 mod json_check;
 pub(crate) mod location;
+mod logs;
 mod names;
 pub(crate) mod roots;
 pub(crate) mod server;

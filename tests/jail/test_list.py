@@ -9,7 +9,7 @@ OTHER = {"core_pattern"}
 
 
 def test_every_attack_in_the_list_is_there():
-    places = [*HERE.glob("test_*.py"), HERE.parent / "it" / "test_rootfs.py"]
+    places = [*HERE.glob("test_*.py"), *(HERE.parent / "it" / name for name in ("test_rootfs.py", "test_network.py"))]
     sources = "".join(path.read_text() for path in places)
     there = set(re.findall(r"^def test_(\w+)", sources, re.M))
     attacks = (HERE / "README.md").read_text().split("What must be contained", 1)[1]
