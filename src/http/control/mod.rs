@@ -7,6 +7,7 @@ mod aliases;
 mod code;
 mod concurrency;
 mod functions;
+mod images;
 mod settings;
 mod tags;
 mod versions;
@@ -19,6 +20,7 @@ use super::invoke;
 use super::location::{self, Refused, Signer};
 use super::logs;
 use super::names::Target;
+use super::roots;
 use super::server::{Body, BodyError, Intake, full};
 use super::signed::Verifier;
 use crate::config::Config;
@@ -40,6 +42,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use std::borrow::Cow;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 
 /// Bytes of a request that carries a package: 50 MB in base64 and the rest of the document.
 const PACKAGE_REQUEST_MAX: usize = 70_167_211;
@@ -60,6 +63,7 @@ pub(crate) struct Control {
     owner: Caller,
     guard: Guard,
     signer: Signer,
+    pub(super) uploads: Semaphore,
     /// `http://host:port` or `https://host:port` of this endpoint.
     base: String,
     pub(super) account_concurrency: u32,
@@ -115,6 +119,7 @@ impl Control {
             identity,
             guard: Guard::new(&config.allowed_hosts),
             signer: Signer::new(random::bytes()),
+            uploads: Semaphore::new(roots::UPLOADS_MAX),
             base,
             account_concurrency: config.limits.account_concurrency,
             unreserved_minimum: config.limits.unreserved_minimum,
