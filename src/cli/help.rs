@@ -18,6 +18,7 @@ Exit codes:
 
 Client verbs find the daemon by --endpoint or HEARTH_ENDPOINT, else by run.json in the state directory \
 (--state-dir, HEARTH_STATE_DIR, /var/lib/hearth), else, if no directory was named, at http://127.0.0.1:3001. \
+Requests are signed if AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or a profile of the aws CLI hold keys. \
 Colours appear on terminals only, and never with NO_COLOR set.";
 
 /// `hearth serve --help`.
@@ -33,6 +34,17 @@ Examples:
 
 Exit codes: 0 after a signal, 1 if it could not start or had to stop, 2 for a wrong command line.";
 
+/// `hearth keys new --help`.
+pub(super) const KEYS_NEW: &str = "\
+Adds an entry to the file and prints two lines for a shell; the secret is shown this once. The file is made with mode \
+600; the daemon refuses one that others can read. A policy is an IAM policy document in JSON.
+
+Examples:
+  hearth keys new --arn arn:aws:iam::000000000000:user/ci
+  eval \"$(hearth keys new --arn arn:aws:iam::000000000000:user/ci --policy ci.json)\"
+
+Exit codes: 0 added, 1 failed, 2 for a wrong command line.";
+
 /// `hearth deploy --help`.
 pub(super) const DEPLOY: &str = "\
 Creates the function if there is none of that name; else changes what is given and leaves the rest. Code and settings \
@@ -40,10 +52,16 @@ that are the same already are not sent again. Directories are zipped reproducibl
 and links inside kept; .git and __pycache__ are left out. A single file named bootstrap is made executable. An object \
 s3://BUCKET/KEY is fetched by the daemon, from the store and with the credentials that it is configured with.
 
+With --rootfs the function's whole file system is the given tree, read-only, with /tmp, /proc and a few devices of its \
+own; its program speaks the Runtime API. The tree goes to a daemon on this machine through its admin socket (root, or \
+the daemon's group), at most 10 GiB; owners, devices and set-uid bits are not kept, and what a link leads to is looked up \
+in the tree. Entry point, command and working directory are laid over those that the function has.
+
 Examples:
   hearth deploy ./app --name hello --runtime python3.12 --handler app.handler
   hearth deploy bootstrap --name native --runtime provided.al2023
   hearth deploy build.zip --name hello --memory 512 --timeout 30 --env STAGE=test
+  hearth deploy --rootfs ./tree --name own --entry-point /usr/bin/app --workdir /srv --user app
   hearth deploy s3://builds/hello.zip --name hello
 
 Exit codes: 0 deployed (or unchanged), 1 refused or failed, 2 for a wrong command line.";

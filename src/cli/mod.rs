@@ -17,15 +17,18 @@ mod functions;
 mod help;
 mod host;
 mod invoke;
+mod keys;
 mod logs;
 mod pack;
 mod raw;
+mod rootfs;
 mod run;
 mod serve;
 mod settings;
 mod source;
 mod table;
 mod terminal;
+mod tls;
 mod value;
 mod wire;
 

@@ -2,7 +2,9 @@
 //!
 //! A connection serves one request: a command line has few. Knows nothing of operations.
 
+use super::endpoint::Endpoint;
 use super::terminal::Progress;
+use super::tls;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Limited};
@@ -16,6 +18,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::mpsc;
 
 /// How long a connection may take to stand.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -44,18 +47,23 @@ pub(super) enum WireError {
     Late(Duration),
 }
 
-/// Sends a request to an address and reads the whole answer, within `patience`.
+/// Sends a request to an endpoint and reads the whole answer, within `patience`.
 pub(super) async fn exchange(
-    host: &str,
-    port: u16,
+    endpoint: &Endpoint,
     request: Request<Upload>,
     patience: Duration,
 ) -> Result<Answer, WireError> {
-    let stream = connected(TcpStream::connect((host, port))).await?;
+    let stream = connected(TcpStream::connect((endpoint.host.as_str(), endpoint.port))).await?;
     // Small requests should not wait for the acknowledgement of earlier ones.
     stream.set_nodelay(true).ok();
     let whole = async {
-        let (parts, body) = send(stream, request).await?.into_parts();
+        let answer = match &endpoint.tls {
+            None => send(stream, request).await?,
+            Some(trust) => {
+                send(connected(tls::secured(stream, &endpoint.host, trust)).await?, request).await?
+            }
+        };
+        let (parts, body) = answer.into_parts();
         let body = Limited::new(body, ANSWER_MAX).collect().await.map_err(WireError::Answer)?;
         Ok(Response::from_parts(parts, body.to_bytes()))
     };
@@ -73,6 +81,21 @@ pub(super) async fn open_socket(
         .map_err(|_| WireError::Late(CONNECT_MAX))?
 }
 
+/// Sends a request to a socket and reads the whole answer, within `patience`.
+pub(super) async fn exchange_on_socket(
+    path: &Path,
+    request: Request<Stream>,
+    patience: Duration,
+) -> Result<Answer, WireError> {
+    let stream = connected(UnixStream::connect(path)).await?;
+    let whole = async {
+        let (parts, body) = send(stream, request).await?.into_parts();
+        let body = Limited::new(body, ANSWER_MAX).collect().await.map_err(WireError::Answer)?;
+        Ok(Response::from_parts(parts, body.to_bytes()))
+    };
+    tokio::time::timeout(patience, whole).await.map_err(|_| WireError::Late(patience))?
+}
+
 async fn connected<S>(connecting: impl Future<Output = io::Result<S>>) -> Result<S, WireError> {
     let late = |_| {
         io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {} s", CONNECT_MAX.as_secs()))
@@ -80,9 +103,10 @@ async fn connected<S>(connecting: impl Future<Output = io::Result<S>>) -> Result
     tokio::time::timeout(CONNECT_MAX, connecting).await.map_err(late).flatten().map_err(WireError::Connect)
 }
 
-async fn send<S>(stream: S, request: Request<Upload>) -> Result<Response<Incoming>, WireError>
+async fn send<S, B>(stream: S, request: Request<B>) -> Result<Response<Incoming>, WireError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
 {
     let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream));
     let (mut sender, connection) = handshake.await.map_err(WireError::Exchange)?;
@@ -141,8 +165,52 @@ impl Body for Upload {
     }
 }
 
+/// A body that somebody else writes while it is sent.
+#[derive(Debug)]
+pub(super) struct Stream {
+    arriving: mpsc::Receiver<Bytes>,
+    left: u64,
+}
+
+impl Stream {
+    /// So many bytes; a writer that ends before them breaks the exchange off.
+    pub(super) fn new(arriving: mpsc::Receiver<Bytes>, size: u64) -> Self {
+        Self { arriving, left: size }
+    }
+
+    /// No bytes.
+    pub(super) fn empty() -> Self {
+        Self::new(mpsc::channel(1).1, 0)
+    }
+}
+
+impl Body for Stream {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.arriving.poll_recv(context).map(|piece| {
+            let piece = piece?;
+            self.left = self.left.saturating_sub(piece.len() as u64);
+            Some(Ok(Frame::data(piece)))
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::endpoint::Source;
     use super::*;
 
     #[test]
@@ -163,7 +231,15 @@ mod tests {
         let port = listener.local_addr().expect("has an address").port();
         drop(listener);
         let request = Request::new(Upload::empty());
-        let result = runtime.block_on(exchange("127.0.0.1", port, request, CONNECT_MAX));
+        let endpoint = Endpoint {
+            authority: format!("127.0.0.1:{port}"),
+            host: "127.0.0.1".to_owned(),
+            port,
+            source: Source::Given,
+            tls: None,
+            region: None,
+        };
+        let result = runtime.block_on(exchange(&endpoint, request, CONNECT_MAX));
         assert!(matches!(result, Err(WireError::Connect(_))), "{result:?}");
         let request = Request::new(Upload::empty());
         let result = runtime.block_on(open_socket(Path::new("/nonexistent/admin.sock"), request));

@@ -2,6 +2,7 @@
 //!
 //! No policy here. Every queue is bounded, every task has an owner, nothing awaits inside `perform`.
 
+mod access;
 mod application_log;
 mod cached;
 pub(crate) mod clock;
@@ -14,8 +15,10 @@ mod farewell;
 pub(crate) mod fetch;
 pub(crate) mod functions;
 pub(crate) mod invoke;
+pub(crate) mod keyring;
 pub(crate) mod logs;
 pub(crate) mod metrics;
+pub(crate) mod offers;
 mod output;
 pub(crate) mod random;
 pub(crate) mod revision;

@@ -1,7 +1,11 @@
 //! Administration: health and metrics on an address, logs and host report on the socket in the state directory.
+//!
+//! Whoever reaches the address may know whether the daemon is well. Metrics name functions: unless nobody is asked for
+//! anything here, they are for this machine only, like the socket, which its mode protects.
 
 use super::control::Control;
-use super::server::{Body, full};
+use super::roots;
+use super::server::{Body, Peer, full};
 use crate::daemon::invoke::Shared;
 use crate::daemon::logs::LogEvent;
 use bytes::Bytes;
@@ -32,18 +36,23 @@ impl Health {
     }
 }
 
-fn text(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Body> {
+pub(super) fn text(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Body> {
     let mut response = Response::new(full(body));
     *response.status_mut() = status;
     response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
     response
 }
 
-const PLAIN: &str = "text/plain; charset=utf-8";
-const JSON: &str = "application/json";
+pub(super) const PLAIN: &str = "text/plain; charset=utf-8";
+pub(super) const JSON: &str = "application/json";
 
 /// `/healthz` and `/metrics`.
-pub(crate) fn public(control: &Control, health: &Health, request: &Request<Incoming>) -> Response<Body> {
+pub(crate) fn public(
+    control: &Control,
+    health: &Health,
+    peer: Peer,
+    request: &Request<Incoming>,
+) -> Response<Body> {
     if let Some(why) = control.refuses(request.headers()) {
         return text(StatusCode::FORBIDDEN, PLAIN, format!("{why}\n"));
     }
@@ -55,6 +64,11 @@ pub(crate) fn public(control: &Control, health: &Health, request: &Request<Incom
         (&Method::GET | &Method::HEAD, "/healthz") => {
             text(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "draining\n")
         }
+        (&Method::GET, "/metrics") if !control.tells_everyone() && !is_local(peer) => {
+            let why =
+                "metrics are for callers on this machine, at its loopback address, unless auth = \"none\"\n";
+            text(StatusCode::FORBIDDEN, PLAIN, why)
+        }
         (&Method::GET, "/metrics") => {
             let dropped = shared.logs.dropped().saturating_sub(shared.metrics.log_events_dropped.get());
             shared.metrics.log_events_dropped.inc_by(dropped);
@@ -64,14 +78,20 @@ pub(crate) fn public(control: &Control, health: &Health, request: &Request<Incom
     }
 }
 
-/// What the socket serves: `GET /logs?group=…&since_ms=…&limit=…&follow=1`, `GET /doctor`.
+fn is_local(peer: Peer) -> bool {
+    peer.remote.is_some_and(|address| address.ip().to_canonical().is_loopback())
+}
+
+/// What the socket serves: `GET /logs?group=…&since_ms=…&limit=…&follow=1`, `GET /doctor`, `GET` and `PUT`
+/// `/rootfs/<hash>`.
 pub(crate) async fn private(control: Arc<Control>, request: Request<Incoming>) -> Response<Body> {
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/logs") => {
             logs(Arc::clone(&control.shared), request.uri().query().unwrap_or_default()).await
         }
         (&Method::GET, "/doctor") => text(StatusCode::OK, JSON, control.report().to_string()),
-        _ => text(StatusCode::NOT_FOUND, PLAIN, "the admin socket serves /logs and /doctor\n"),
+        (_, path) if path.starts_with(roots::PREFIX) => roots::handle(control, request).await,
+        _ => text(StatusCode::NOT_FOUND, PLAIN, "the admin socket serves /logs, /doctor and /rootfs\n"),
     }
 }
 
