@@ -218,7 +218,7 @@ macro_rules! operations {
 
 operations! {
     AddLayerVersionPermission add_layer_version_permission: POST "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy" 201, AddLayerVersionPermissionRequest -> AddLayerVersionPermissionResponse, NotBuilt;
-    AddPermission add_permission: POST "/2015-03-31/functions/{FunctionName}/policy" 201, AddPermissionRequest -> AddPermissionResponse, NotBuilt;
+    AddPermission add_permission: POST "/2015-03-31/functions/{FunctionName}/policy" 201, AddPermissionRequest -> AddPermissionResponse, Built;
     CheckpointDurableExecution checkpoint_durable_execution: POST "/2025-12-01/durable-executions/{DurableExecutionArn}/checkpoint" 200, CheckpointDurableExecutionRequest -> CheckpointDurableExecutionResponse, NotBuilt;
     CreateAlias create_alias: POST "/2015-03-31/functions/{FunctionName}/aliases" 201, CreateAliasRequest -> AliasConfiguration, Built;
     CreateCapacityProvider create_capacity_provider: POST "/2025-11-30/capacity-providers" 202, CreateCapacityProviderRequest -> CreateCapacityProviderResponse, NotBuilt;
@@ -238,7 +238,7 @@ operations! {
     DeleteFunctionUrlConfig delete_function_url_config: DELETE "/2021-10-31/functions/{FunctionName}/url" 204, DeleteFunctionUrlConfigRequest -> NoOutput, NotBuilt;
     DeleteLayerVersion delete_layer_version: DELETE "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}" 204, DeleteLayerVersionRequest -> NoOutput, NotBuilt;
     DeleteProvisionedConcurrencyConfig delete_provisioned_concurrency_config: DELETE "/2019-09-30/functions/{FunctionName}/provisioned-concurrency" 204, DeleteProvisionedConcurrencyConfigRequest -> NoOutput, NotBuilt;
-    DeleteResourcePolicy delete_resource_policy: DELETE "/2026-07-09/resource-policy/{ResourceArn}" 204, DeleteResourcePolicyRequest -> NoOutput, NotBuilt;
+    DeleteResourcePolicy delete_resource_policy: DELETE "/2026-07-09/resource-policy/{ResourceArn}" 204, DeleteResourcePolicyRequest -> NoOutput, Built;
     GetAccountSettings get_account_settings: GET "/2016-08-19/account-settings" 200, GetAccountSettingsRequest -> GetAccountSettingsResponse, Built;
     GetAlias get_alias: GET "/2015-03-31/functions/{FunctionName}/aliases/{Name}" 200, GetAliasRequest -> AliasConfiguration, Built;
     GetCapacityProvider get_capacity_provider: GET "/2025-11-30/capacity-providers/{CapacityProviderName}" 200, GetCapacityProviderRequest -> GetCapacityProviderResponse, NotBuilt;
@@ -258,9 +258,9 @@ operations! {
     GetLayerVersion get_layer_version: GET "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}" 200, GetLayerVersionRequest -> GetLayerVersionResponse, NotBuilt;
     GetLayerVersionByArn get_layer_version_by_arn: GET "/2018-10-31/layers?find=LayerVersion" 200, GetLayerVersionByArnRequest -> GetLayerVersionResponse, NotBuilt;
     GetLayerVersionPolicy get_layer_version_policy: GET "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy" 200, GetLayerVersionPolicyRequest -> GetLayerVersionPolicyResponse, NotBuilt;
-    GetPolicy get_policy: GET "/2015-03-31/functions/{FunctionName}/policy" 200, GetPolicyRequest -> GetPolicyResponse, NotBuilt;
+    GetPolicy get_policy: GET "/2015-03-31/functions/{FunctionName}/policy" 200, GetPolicyRequest -> GetPolicyResponse, Built;
     GetProvisionedConcurrencyConfig get_provisioned_concurrency_config: GET "/2019-09-30/functions/{FunctionName}/provisioned-concurrency" 200, GetProvisionedConcurrencyConfigRequest -> GetProvisionedConcurrencyConfigResponse, NotBuilt;
-    GetResourcePolicy get_resource_policy: GET "/2026-07-09/resource-policy/{ResourceArn}" 200, GetResourcePolicyRequest -> GetResourcePolicyResponse, NotBuilt;
+    GetResourcePolicy get_resource_policy: GET "/2026-07-09/resource-policy/{ResourceArn}" 200, GetResourcePolicyRequest -> GetResourcePolicyResponse, Built;
     GetRuntimeManagementConfig get_runtime_management_config: GET "/2021-07-20/functions/{FunctionName}/runtime-management-config" 200, GetRuntimeManagementConfigRequest -> GetRuntimeManagementConfigResponse, NotBuilt;
     Invoke invoke: POST "/2015-03-31/functions/{FunctionName}/invocations" 200, InvocationRequest -> InvocationResponse, Built;
     InvokeAsync invoke_async: POST "/2014-11-13/functions/{FunctionName}/invoke-async" 202, InvokeAsyncRequest -> InvokeAsyncResponse, NotBuilt;
@@ -289,10 +289,10 @@ operations! {
     PutFunctionRecursionConfig put_function_recursion_config: PUT "/2024-08-31/functions/{FunctionName}/recursion-config" 200, PutFunctionRecursionConfigRequest -> PutFunctionRecursionConfigResponse, NotBuilt;
     PutFunctionScalingConfig put_function_scaling_config: PUT "/2025-11-30/functions/{FunctionName}/function-scaling-config" 202, PutFunctionScalingConfigRequest -> PutFunctionScalingConfigResponse, NotBuilt;
     PutProvisionedConcurrencyConfig put_provisioned_concurrency_config: PUT "/2019-09-30/functions/{FunctionName}/provisioned-concurrency" 202, PutProvisionedConcurrencyConfigRequest -> PutProvisionedConcurrencyConfigResponse, NotBuilt;
-    PutResourcePolicy put_resource_policy: PUT "/2026-07-09/resource-policy/{ResourceArn}" 200, PutResourcePolicyRequest -> PutResourcePolicyResponse, NotBuilt;
+    PutResourcePolicy put_resource_policy: PUT "/2026-07-09/resource-policy/{ResourceArn}" 200, PutResourcePolicyRequest -> PutResourcePolicyResponse, Built;
     PutRuntimeManagementConfig put_runtime_management_config: PUT "/2021-07-20/functions/{FunctionName}/runtime-management-config" 200, PutRuntimeManagementConfigRequest -> PutRuntimeManagementConfigResponse, NotBuilt;
     RemoveLayerVersionPermission remove_layer_version_permission: DELETE "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy/{StatementId}" 204, RemoveLayerVersionPermissionRequest -> NoOutput, NotBuilt;
-    RemovePermission remove_permission: DELETE "/2015-03-31/functions/{FunctionName}/policy/{StatementId}" 204, RemovePermissionRequest -> NoOutput, NotBuilt;
+    RemovePermission remove_permission: DELETE "/2015-03-31/functions/{FunctionName}/policy/{StatementId}" 204, RemovePermissionRequest -> NoOutput, Built;
     ResumeDurableExecution resume_durable_execution: POST "/2025-12-01/durable-executions/{DurableExecutionArn}/resume" 202, ResumeDurableExecutionRequest -> ResumeDurableExecutionResponse, NotBuilt;
     SendDurableExecutionCallbackFailure send_durable_execution_callback_failure: POST "/2025-12-01/durable-execution-callbacks/{CallbackId}/fail" 200, SendDurableExecutionCallbackFailureRequest -> SendDurableExecutionCallbackFailureResponse, NotBuilt;
     SendDurableExecutionCallbackHeartbeat send_durable_execution_callback_heartbeat: POST "/2025-12-01/durable-execution-callbacks/{CallbackId}/heartbeat" 200, SendDurableExecutionCallbackHeartbeatRequest -> SendDurableExecutionCallbackHeartbeatResponse, NotBuilt;

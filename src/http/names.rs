@@ -47,6 +47,11 @@ impl Target {
         }
     }
 
+    /// Key of what is remembered about exactly this: composite, as keys of documents are.
+    pub(crate) fn document_key(&self) -> String {
+        format!("{}\n{}", self.name, self.qualifier.as_deref().unwrap_or_default())
+    }
+
     /// 404 with the ARN as given.
     pub(crate) fn not_found(&self, functions: &Functions) -> ApiError {
         ApiError::not_found(format!("Function not found: {}", self.arn(functions)))

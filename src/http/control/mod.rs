@@ -7,6 +7,7 @@ mod aliases;
 mod code;
 mod concurrency;
 mod functions;
+pub(crate) mod policies;
 mod settings;
 mod tags;
 mod versions;
@@ -437,5 +438,49 @@ impl Service for Control {
 
     async fn untag_resource(&self, _: Context, input: UntagResourceRequest) -> Result<NoOutput, ApiError> {
         self.untag(input).await
+    }
+
+    async fn add_permission(
+        &self,
+        _: Context,
+        input: AddPermissionRequest,
+    ) -> Result<AddPermissionResponse, ApiError> {
+        self.grant(input).await
+    }
+
+    async fn remove_permission(
+        &self,
+        _: Context,
+        input: RemovePermissionRequest,
+    ) -> Result<NoOutput, ApiError> {
+        self.revoke(input).await
+    }
+
+    async fn get_policy(&self, _: Context, input: GetPolicyRequest) -> Result<GetPolicyResponse, ApiError> {
+        self.policy(input).await
+    }
+
+    async fn put_resource_policy(
+        &self,
+        _: Context,
+        input: PutResourcePolicyRequest,
+    ) -> Result<PutResourcePolicyResponse, ApiError> {
+        self.put_policy(input).await
+    }
+
+    async fn get_resource_policy(
+        &self,
+        _: Context,
+        input: GetResourcePolicyRequest,
+    ) -> Result<GetResourcePolicyResponse, ApiError> {
+        self.whole_policy(input).await
+    }
+
+    async fn delete_resource_policy(
+        &self,
+        _: Context,
+        input: DeleteResourcePolicyRequest,
+    ) -> Result<NoOutput, ApiError> {
+        self.remove_policy(input).await
     }
 }

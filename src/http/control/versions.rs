@@ -7,6 +7,7 @@
 use super::super::names::Target;
 use super::Control;
 use super::functions::{STALE, unbuilt};
+use super::policies::followers;
 use super::settings::Detail;
 use crate::daemon::functions::Functions;
 use crate::daemon::random;
@@ -179,7 +180,10 @@ impl Control {
         self.record(&whole).await?;
         if let Some(Version::Number(number)) = Version::parse(number) {
             let change = VersionChange::Remove { function: target.name.clone(), number };
-            self.commit(Change::Version(change), &whole).await?;
+            let named = Target { name: target.name.clone(), qualifier: Some(number.to_string()) };
+            let mut changes = vec![Change::Version(change)];
+            changes.extend(followers(&named));
+            self.commit_all(changes, &whole).await?;
             self.shared.functions.forget_version(&target.name, number);
         }
         Ok(DeleteFunctionResponse { status_code: Some(204) })
