@@ -26,7 +26,7 @@ use hyper::body::{Body as _, Incoming};
 use std::sync::Arc;
 
 /// Bytes of a synchronous payload.
-const PAYLOAD_MAX: usize = 6_291_456;
+pub(super) const PAYLOAD_MAX: usize = 6_291_456;
 /// Bytes of a client context in base64.
 const CLIENT_CONTEXT_MAX: usize = 3583;
 const RETRY_AFTER_S: u32 = 1;
@@ -34,7 +34,7 @@ const RETRY_AFTER_S: u32 = 1;
 const EXECUTED_VERSION: HeaderName = HeaderName::from_static("x-amz-executed-version");
 const FUNCTION_ERROR: HeaderName = HeaderName::from_static("x-amz-function-error");
 const LOG_RESULT: HeaderName = HeaderName::from_static("x-amz-log-result");
-const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
+pub(super) const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
 const REMAPPED_LENGTH: HeaderName = HeaderName::from_static("x-amzn-remapped-content-length");
 
 enum Kind {
@@ -181,7 +181,7 @@ fn success(answer: Answer, version: &str, trace_id: &str, id: RequestId) -> Resp
     response
 }
 
-fn refused(refusal: Refusal) -> ApiError {
+pub(super) fn refused(refusal: Refusal) -> ApiError {
     match refusal {
         Refusal::Limit(Reason::ShuttingDown) => ApiError::new(
             ErrorCode::ServiceException,

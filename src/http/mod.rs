@@ -11,3 +11,4 @@ mod json_check;
 pub(crate) mod location;
 mod names;
 pub(crate) mod server;
+pub(crate) mod url;

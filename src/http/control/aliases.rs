@@ -6,7 +6,6 @@
 use super::super::names::Target;
 use super::Control;
 use super::functions::STALE;
-use super::policies::followers;
 use crate::daemon::random;
 use crate::store::{Alias, Change, FunctionRecord, Version, VersionChange};
 use hearth_api::error::{ApiError, ErrorCode};
@@ -84,7 +83,7 @@ impl Control {
         let change = VersionChange::RemoveAlias { function: target.name.clone(), alias: alias.clone() };
         let named = Target { name: target.name.clone(), qualifier: Some(alias.clone()) };
         let mut changes = vec![Change::Version(change)];
-        changes.extend(followers(&named));
+        changes.extend(self.followers(&named));
         self.commit_all(changes, &target).await?;
         self.shared.functions.forget_alias(&target.name, &alias);
         Ok(NoOutput::default())

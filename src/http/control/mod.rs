@@ -10,6 +10,7 @@ mod functions;
 pub(crate) mod policies;
 mod settings;
 mod tags;
+mod urls;
 mod versions;
 
 use super::file;
@@ -18,7 +19,8 @@ use super::invoke;
 use super::location::{self, Refused, Signer};
 use super::names::Target;
 use super::server::{Body, BodyError, full, read_body};
-use crate::config::Config;
+use super::url::{Client, Door, Places};
+use crate::config::{Auth, Config};
 use crate::daemon::credentials;
 use crate::daemon::fetch::Fetcher;
 use crate::daemon::invoke::Shared;
@@ -54,6 +56,10 @@ pub(crate) struct Control {
     signer: Signer,
     /// `http://host:port` of this endpoint.
     base: String,
+    /// Where functions' URLs are.
+    pub(super) places: Places,
+    /// Whether callers of URLs need a policy that lets them in.
+    pub(super) asks_who: bool,
     pub(super) account_concurrency: u32,
     pub(super) unreserved_minimum: u32,
     report: serde_json::Value,
@@ -91,6 +97,8 @@ impl Control {
             fetcher,
             guard: Guard::new(&config.allowed_hosts),
             signer: Signer::new(random::bytes()),
+            places: Places::new(config, &format!("http://{listen}")),
+            asks_who: config.auth != Auth::None,
             base: format!("http://{listen}"),
             account_concurrency: config.limits.account_concurrency,
             unreserved_minimum: config.limits.unreserved_minimum,
@@ -105,6 +113,9 @@ impl Control {
 
     /// Answers one request.
     pub(crate) async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+        if let Some(door) = Door::of(request.uri(), request.headers()) {
+            return self.serve_url(&door, Client::new(None, false), request).await;
+        }
         let request_id = random::uuid();
         if let Some(why) = self.refuses(request.headers()) {
             let error = ApiError::new(ErrorCode::AccessDeniedException, why);
@@ -482,5 +493,45 @@ impl Service for Control {
         input: DeleteResourcePolicyRequest,
     ) -> Result<NoOutput, ApiError> {
         self.remove_policy(input).await
+    }
+
+    async fn create_function_url_config(
+        &self,
+        _: Context,
+        input: CreateFunctionUrlConfigRequest,
+    ) -> Result<CreateFunctionUrlConfigResponse, ApiError> {
+        self.make_url(input).await
+    }
+
+    async fn get_function_url_config(
+        &self,
+        _: Context,
+        input: GetFunctionUrlConfigRequest,
+    ) -> Result<GetFunctionUrlConfigResponse, ApiError> {
+        self.url(input).await
+    }
+
+    async fn update_function_url_config(
+        &self,
+        _: Context,
+        input: UpdateFunctionUrlConfigRequest,
+    ) -> Result<UpdateFunctionUrlConfigResponse, ApiError> {
+        self.change_url(input).await
+    }
+
+    async fn delete_function_url_config(
+        &self,
+        _: Context,
+        input: DeleteFunctionUrlConfigRequest,
+    ) -> Result<NoOutput, ApiError> {
+        self.remove_url(input).await
+    }
+
+    async fn list_function_url_configs(
+        &self,
+        _: Context,
+        input: ListFunctionUrlConfigsRequest,
+    ) -> Result<ListFunctionUrlConfigsResponse, ApiError> {
+        self.urls(input).await
     }
 }

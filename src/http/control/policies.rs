@@ -140,6 +140,19 @@ impl Control {
         Ok(NoOutput::default())
     }
 
+    /// What goes with a version or alias when that is deleted.
+    pub(super) fn followers(&self, target: &Target) -> Vec<Change> {
+        let (family, key, expect) = (Family::Policy, target.document_key(), Expect::Anything);
+        let mut changes = vec![Change::Document(DocumentChange::Remove { family, key, expect })];
+        changes.extend(self.url_removal(target));
+        changes
+    }
+
+    /// The policy of exactly this function, version or alias, as it was written.
+    pub(crate) async fn policy_text(&self, target: &Target) -> Result<Option<String>, ApiError> {
+        Ok(self.kept(target).await?.map(|kept| kept.text))
+    }
+
     /// Whose policy is meant: `$LATEST` and no qualifier are one.
     fn policy_target(&self, name: Option<&str>, qualifier: Option<&str>) -> Result<Target, ApiError> {
         let target = self.target(name, qualifier)?;
@@ -205,14 +218,6 @@ impl Control {
         let change = DocumentChange::Remove { family, key, expect: Expect::Revision(kept.revision) };
         self.commit(Change::Document(change), target).await
     }
-}
-
-/// What goes with a version or alias when that is deleted.
-pub(super) fn followers(target: &Target) -> [Change; 2] {
-    [Family::Policy, Family::FunctionUrl].map(|family| {
-        let (key, expect) = (target.document_key(), Expect::Anything);
-        Change::Document(DocumentChange::Remove { family, key, expect })
-    })
 }
 
 /// A client may say which policy it means to change; a policy that is not there has no revision.

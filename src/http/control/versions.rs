@@ -7,7 +7,6 @@
 use super::super::names::Target;
 use super::Control;
 use super::functions::{STALE, unbuilt};
-use super::policies::followers;
 use super::settings::Detail;
 use crate::daemon::functions::Functions;
 use crate::daemon::random;
@@ -182,7 +181,7 @@ impl Control {
             let change = VersionChange::Remove { function: target.name.clone(), number };
             let named = Target { name: target.name.clone(), qualifier: Some(number.to_string()) };
             let mut changes = vec![Change::Version(change)];
-            changes.extend(followers(&named));
+            changes.extend(self.followers(&named));
             self.commit_all(changes, &whole).await?;
             self.shared.functions.forget_version(&target.name, number);
         }

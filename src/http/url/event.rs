@@ -149,21 +149,23 @@ pub(super) fn event(
 /// The path as the service shows it: decoded once, but for a slash, which would be another path.
 fn decoded_path(path: &str) -> String {
     let mut decoded = Vec::with_capacity(path.len());
-    let mut rest = path;
-    while let Some(at) = rest.find('%') {
-        let slash = rest.get(at..at + 3).is_some_and(|escape| escape.eq_ignore_ascii_case("%2f"));
-        let (before, after) = rest.split_at(at + if slash { 3 } else { 1 });
-        if slash {
-            decoded.extend(percent_decode_str(&before[..at]));
-            decoded.extend_from_slice(&before.as_bytes()[at..]);
-            rest = after;
-            continue;
+    let mut rest = path.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let escaped = (*first == b'%').then(|| after.get(..2)).flatten().and_then(|digits| {
+            let digits = std::str::from_utf8(digits).ok().filter(|it| it.bytes().all(|byte| byte.is_ascii_hexdigit()));
+            u8::from_str_radix(digits?, 16).ok()
+        });
+        match escaped.filter(|byte| *byte != b'/') {
+            Some(byte) => {
+                decoded.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                decoded.push(*first);
+                rest = after;
+            }
         }
-        let end = rest[at..].char_indices().nth(3).map_or(rest.len(), |(end, _)| at + end);
-        decoded.extend(percent_decode_str(&rest[..end]));
-        rest = &rest[end..];
     }
-    decoded.extend_from_slice(rest.as_bytes());
     String::from_utf8_lossy(&decoded).into_owned()
 }
 
