@@ -328,7 +328,8 @@ class Replay:
             return [self.value(below) for below in value]
         if isinstance(value, str):
             if value == NEXT_PAGE:
-                return self.given[-1].get("NextMarker", value)
+                markers = [answer["NextMarker"] for answer in self.given if answer and answer.get("NextMarker")]
+                return markers[-1] if markers else value
             # What this run was given comes before what the recorded one was.
             value = self.bindings.fill(value)
             for key, known in self.values.items():
