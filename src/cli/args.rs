@@ -51,9 +51,15 @@ pub(crate) enum Verb {
     /// Say what this host offers, what is missing and how to get it
     #[command(after_help = help::DOCTOR)]
     Doctor(Doctor),
-    /// About the API that the daemon serves
+    /// Call any operation of the API by its name, as the aws CLI does, or print the table of them
     #[command(subcommand, arg_required_else_help = true)]
     Api(Api),
+    /// Print what a shell needs to complete this command line
+    #[command(after_help = help::COMPLETION)]
+    Completion {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
     /// About the daemon's configuration
     #[command(subcommand, arg_required_else_help = true)]
     Config(Config),

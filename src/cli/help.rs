@@ -118,6 +118,14 @@ Examples:
 
 Exit codes: 0 printed, 2 for a wrong command line.";
 
+/// `hearth completion --help`.
+pub(super) const COMPLETION: &str = "\
+Examples:
+  hearth completion bash > /etc/bash_completion.d/hearth
+  hearth completion zsh > /usr/share/zsh/vendor-completions/_hearth
+
+Exit codes: 0 printed, 2 for a wrong command line.";
+
 /// `hearth config print --help`.
 pub(super) const CONFIG_PRINT: &str = "\
 Examples:

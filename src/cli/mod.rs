@@ -19,12 +19,14 @@ mod host;
 mod invoke;
 mod logs;
 mod pack;
+mod raw;
 mod run;
 mod serve;
 mod settings;
 mod source;
 mod table;
 mod terminal;
+mod value;
 mod wire;
 
 pub(crate) use run::main;

@@ -3,9 +3,9 @@
 use super::args::{CommandLine, Verb};
 use super::failure::Failure;
 use super::terminal::{self, Paint};
-use super::{api, deploy, doctor, functions, invoke, logs, serve, settings};
+use super::{api, deploy, doctor, functions, invoke, logs, raw, serve, settings};
 use crate::config::Config;
-use clap::Parser;
+use clap::{FromArgMatches, Parser};
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
@@ -15,8 +15,7 @@ pub(crate) type Daemon = fn(Config) -> Result<(), Box<dyn std::error::Error>>;
 /// Runs the verb that this process was started with; `serve` hands over to `daemon`.
 pub(crate) fn main(daemon: Daemon) -> ExitCode {
     // Wrong command lines end here, with exit code 2; `--help` and `--version` with 0.
-    let line = CommandLine::parse();
-    match run(&line.verb, daemon) {
+    match parse_and_run(daemon) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if let Some(sentence) = failure.sentence() {
@@ -26,6 +25,19 @@ pub(crate) fn main(daemon: Daemon) -> ExitCode {
             failure.exit_code().into()
         }
     }
+}
+
+fn parse_and_run(daemon: Daemon) -> Result<(), Failure> {
+    // The operations are ninety more verbs, which the others need not wait for.
+    if std::env::args_os().nth(1).is_some_and(|verb| verb == "api" || verb == "completion") {
+        let matches = raw::command().get_matches();
+        if let Some((operation, options)) = raw::called(&matches) {
+            return raw::run(operation, options);
+        }
+        let line = CommandLine::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        return run(&line.verb, daemon);
+    }
+    run(&CommandLine::parse().verb, daemon)
 }
 
 fn run(verb: &Verb, daemon: Daemon) -> Result<(), Failure> {
@@ -39,6 +51,7 @@ fn run(verb: &Verb, daemon: Daemon) -> Result<(), Failure> {
         Verb::Logs(args) => logs::run(args),
         Verb::Doctor(args) => doctor::run(args),
         Verb::Api(args) => api::run(args),
+        Verb::Completion { shell } => api::completion(*shell),
         Verb::Config(args) => settings::run(args),
     }
 }
