@@ -347,7 +347,11 @@ fn values(config: &Config, origins: &Origins) -> Vec<Problem> {
         wrong("account_id", &config.account_id, "twelve digits");
     }
     if !is_domain(&config.url_domain) {
-        wrong("url_domain", &config.url_domain, "a domain in lower case without a port, for example \"lambda.example\"");
+        wrong(
+            "url_domain",
+            &config.url_domain,
+            "a domain in lower case without a port, for example \"lambda.example\"",
+        );
     }
     if !is_region(&config.region) {
         wrong("region", &config.region, "shaped like a region, for example \"us-east-1\"");
@@ -376,7 +380,8 @@ fn values(config: &Config, origins: &Origins) -> Vec<Problem> {
 /// Labels of a host name, as they are written in URLs.
 fn is_domain(text: &str) -> bool {
     let fits = |label: &str| {
-        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        !label.is_empty()
+            && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
     };
     text.len() <= DOMAIN_MAX && text.split('.').all(fits)
 }

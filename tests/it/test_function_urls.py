@@ -362,7 +362,7 @@ def test_without_a_configuration_cors_is_the_functions_business(url):
 
 
 def test_urls_survive_a_crash(start_daemon, python):
-    daemon = start_daemon(config='listen = "127.0.0.1:0"\n')
+    daemon = start_daemon()
     maker = functions.Maker(daemon, python, "arn:aws:iam::000000000000:role/r")
     url = Url(daemon, maker(SERVER))
     daemon.kill()

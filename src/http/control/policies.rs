@@ -194,12 +194,15 @@ impl Control {
     }
 
     /// Writes a policy in place of the one that was read; gives its revision.
-    async fn keep_policy(&self, target: &Target, text: String, before: Option<Kept>) -> Result<String, ApiError> {
+    async fn keep_policy(
+        &self,
+        target: &Target,
+        text: String,
+        before: Option<Kept>,
+    ) -> Result<String, ApiError> {
         if text.len() > POLICY_MAX {
-            let text = format!(
-                "The final policy size ({}) is bigger than the limit ({POLICY_MAX}).",
-                text.len()
-            );
+            let text =
+                format!("The final policy size ({}) is bigger than the limit ({POLICY_MAX}).", text.len());
             return Err(ApiError::new(ErrorCode::PolicyLengthExceededException, text));
         }
         let revision = random::uuid();
@@ -357,15 +360,18 @@ mod tests {
             ("*", json!("*")),
             ("alexa-appkit.amazon.com", json!({ "Service": "alexa-appkit.amazon.com" })),
             ("123456789012", json!({ "AWS": "arn:aws:iam::123456789012:root" })),
-            (
-                "arn:aws:iam::123456789012:role/a/b",
-                json!({ "AWS": "arn:aws:iam::123456789012:role/a/b" }),
-            ),
+            ("arn:aws:iam::123456789012:role/a/b", json!({ "AWS": "arn:aws:iam::123456789012:role/a/b" })),
         ] {
             assert_eq!(principal(text).expect("is one"), written);
         }
-        for text in ["invalid.nonaws.com", "", ".amazonaws.com", "12345678901", "arn:aws:s3:::b", "arn:aws:iam::1:root"]
-        {
+        for text in [
+            "invalid.nonaws.com",
+            "",
+            ".amazonaws.com",
+            "12345678901",
+            "arn:aws:s3:::b",
+            "arn:aws:iam::1:root",
+        ] {
             assert!(principal(text).is_err(), "{text}");
         }
     }
@@ -380,7 +386,9 @@ mod tests {
         let everybody = r#""Principal":"*","#;
         assert!(understood(&document(everybody, "")).is_ok());
         assert!(understood(&document("", "")).is_err(), "nobody is named");
-        assert!(understood(&document(everybody, r#","Condition":{"StringEquals":{"aws:Moon":"full"}}"#)).is_err());
+        assert!(
+            understood(&document(everybody, r#","Condition":{"StringEquals":{"aws:Moon":"full"}}"#)).is_err()
+        );
         assert!(understood("[]").is_err() && understood("{").is_err());
     }
 

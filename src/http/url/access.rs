@@ -112,7 +112,9 @@ mod tests {
     fn open(statements: &[String]) -> bool {
         let text = format!(r#"{{"Version":"2012-10-17","Statement":[{}]}}"#, statements.join(","));
         let policy = policies::understood(&text).expect("is a policy");
-        lets_everybody_in(&policy, ARN, &|key| (key == "lambda:functionurlauthtype").then(|| "NONE".to_owned()))
+        lets_everybody_in(&policy, ARN, &|key| {
+            (key == "lambda:functionurlauthtype").then(|| "NONE".to_owned())
+        })
     }
 
     #[test]

@@ -38,7 +38,9 @@ pub(super) fn answer(payload: &[u8]) -> Option<Response<Body>> {
 pub(super) fn failure() -> Response<Body> {
     let mut response = plain(b"Internal Server Error".to_vec());
     *response.status_mut() = StatusCode::BAD_GATEWAY;
-    response.headers_mut().insert("x-amzn-errortype", HeaderValue::from_static("InternalServerErrorException"));
+    response
+        .headers_mut()
+        .insert("x-amzn-errortype", HeaderValue::from_static("InternalServerErrorException"));
     response
 }
 
@@ -124,10 +126,14 @@ mod tests {
         .await
         .expect("is sent");
         assert_eq!((status, body.as_slice()), (201, b"hi".as_slice()));
-        assert_eq!((&headers["content-type"], &headers["x-n"]), (&"text/plain".parse().expect("v"), &"5".parse().expect("v")));
+        assert_eq!(
+            (&headers["content-type"], &headers["x-n"]),
+            (&"text/plain".parse().expect("v"), &"5".parse().expect("v"))
+        );
         assert_eq!(headers.get_all(SET_COOKIE).iter().count(), 2);
         assert!(!headers.contains_key("content-length"));
-        let (status, headers, body) = parts(r#"{"statusCode": "418", "body": "teapot"}"#).await.expect("is sent");
+        let (status, headers, body) =
+            parts(r#"{"statusCode": "418", "body": "teapot"}"#).await.expect("is sent");
         assert_eq!((status, body.as_slice()), (418, b"teapot".as_slice()));
         assert_eq!(headers["content-type"], "application/json");
         assert_eq!(parts(r#"{"statusCode": 204}"#).await.expect("is sent").2, b"");
@@ -135,12 +141,9 @@ mod tests {
 
     #[tokio::test]
     async fn any_other_json_is_the_body_of_a_200() {
-        for (payload, shown) in [
-            (r#"{"a": 1}"#, r#"{"a": 1}"#),
-            (r#""hello""#, "hello"),
-            ("null", "null"),
-            ("[1, 2]", "[1, 2]"),
-        ] {
+        for (payload, shown) in
+            [(r#"{"a": 1}"#, r#"{"a": 1}"#), (r#""hello""#, "hello"), ("null", "null"), ("[1, 2]", "[1, 2]")]
+        {
             let (status, headers, body) = parts(payload).await.expect("is sent");
             assert_eq!((status, body.as_slice()), (200, shown.as_bytes()));
             assert_eq!(headers["content-type"], "application/json");

@@ -152,7 +152,8 @@ fn decoded_path(path: &str) -> String {
     let mut rest = path.as_bytes();
     while let Some((first, after)) = rest.split_first() {
         let escaped = (*first == b'%').then(|| after.get(..2)).flatten().and_then(|digits| {
-            let digits = std::str::from_utf8(digits).ok().filter(|it| it.bytes().all(|byte| byte.is_ascii_hexdigit()));
+            let digits =
+                std::str::from_utf8(digits).ok().filter(|it| it.bytes().all(|byte| byte.is_ascii_hexdigit()));
             u8::from_str_radix(digits?, 16).ok()
         });
         match escaped.filter(|byte| *byte != b'/') {
@@ -275,7 +276,10 @@ mod tests {
     }
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value"))).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")))
+            .collect()
     }
 
     fn made(origin: &Origin<'_>, headers: &HeaderMap, body: &[u8]) -> Value {
@@ -340,7 +344,9 @@ mod tests {
             let event = made(&origin("/", ""), &headers(&[("content-type", kind)]), body);
             (event["body"].as_str().expect("has one").to_owned(), event["isBase64Encoded"] == true)
         };
-        for kind in ["text/plain", "application/problem+json; charset=utf-8", "APPLICATION/XML", "image/svg+xml"] {
+        for kind in
+            ["text/plain", "application/problem+json; charset=utf-8", "APPLICATION/XML", "image/svg+xml"]
+        {
             assert_eq!(body_of(kind, b"hello"), ("hello".to_owned(), false), "{kind}");
         }
         for kind in ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "image/png"] {

@@ -188,7 +188,9 @@ fn unavailable(why: Unavailable) -> Failure {
     match why {
         Unavailable::Missing => Failure::Unknown,
         Unavailable::State(state) => Failure::Gateway(format!("the function is {}", state.name())),
-        Unavailable::Runtime(runtime) => Failure::Gateway(format!("the runtime {runtime} is not on this host")),
+        Unavailable::Runtime(runtime) => {
+            Failure::Gateway(format!("the runtime {runtime} is not on this host"))
+        }
         Unavailable::Store(error) => Failure::Gateway(error.to_string()),
     }
 }

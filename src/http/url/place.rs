@@ -76,7 +76,8 @@ impl Places {
 
 /// The id of a function's or alias's URL.
 pub(crate) fn id_of(home: &Home, target: &Target) -> String {
-    let text = [&home.partition, &home.region, &home.account, &target.document_key()].map(String::as_str).join("\n");
+    let text =
+        [&home.partition, &home.region, &home.account, &target.document_key()].map(String::as_str).join("\n");
     let digest = Sha256::digest(text.as_bytes());
     let digits = digest.iter().map(|byte| char::from(DIGITS[usize::from(*byte) % DIGITS.len()]));
     digits.take(ID_LENGTH).collect()
@@ -138,7 +139,10 @@ mod tests {
     fn an_id_has_the_services_form_and_is_the_same_every_time() {
         let home = Home::new("us-east-1", "000000000000");
         let id = id_of(&home, &target(None));
-        assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()), "{id}");
+        assert!(
+            id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()),
+            "{id}"
+        );
         assert_eq!(id, id_of(&home, &target(None)));
         assert_ne!(id, id_of(&home, &target(Some("live"))));
         assert_ne!(id, id_of(&Home::new("us-east-1", "111111111111"), &target(None)));
@@ -149,9 +153,15 @@ mod tests {
         for host in ["abc.lambda-url.us-east-1.localhost:3001", "ABC.lambda-url.us-east-1.on.aws"] {
             let found = door("/x/y", host).expect("is one");
             assert_eq!((found.id.as_str(), found.path_of("/x/y")), ("abc", "/x/y"));
-            assert!(found.domain.is_some_and(|domain| domain.starts_with("abc.lambda-url.") && !domain.contains(':')));
+            assert!(
+                found
+                    .domain
+                    .is_some_and(|domain| domain.starts_with("abc.lambda-url.") && !domain.contains(':'))
+            );
         }
-        for (path, seen) in [("/lambda-url/abc", "/"), ("/lambda-url/abc/", "/"), ("/lambda-url/abc//x/y", "//x/y")] {
+        for (path, seen) in
+            [("/lambda-url/abc", "/"), ("/lambda-url/abc/", "/"), ("/lambda-url/abc//x/y", "//x/y")]
+        {
             let found = door(path, "127.0.0.1:3001").expect("is one");
             assert_eq!((found.id.as_str(), found.path_of(path)), ("abc", seen));
         }
