@@ -66,6 +66,7 @@ install_packages() {
     has losetup mount
     has unshare util-linux
     PATH=$PATH:/usr/sbin:/sbin has nft nftables
+    PATH=$PATH:/usr/sbin:/sbin has sysctl procps
     has node nodejs
     # The official client for Node.js is built from source.
     has npm npm

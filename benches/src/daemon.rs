@@ -134,6 +134,8 @@ fn launch(hearth: &Path, state: &Scratch, out: &Path) -> Result<(Program, Socket
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"HEARTH_")) {
         command.env_remove(name);
     }
+    // The host's own key is its owner's.
+    command.env("HEARTH_KEY_FILE", scratch.join("key"));
     let (program, line) = Program::start_and_hear("hearth", &mut command, &out.join("hearth.log"))?;
     let address = line.strip_prefix(READY).and_then(|address| address.trim().parse().ok());
     let address = address.ok_or(Fault::NotReady { program: "hearth", said: format!("{line:?}") })?;

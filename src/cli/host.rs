@@ -4,11 +4,12 @@
 
 use crate::runtimes::discover;
 use crate::runtimes::{Interpreter, Missing, Runtimes};
-use hearth_sandbox::{cgroup, privileges};
+use hearth_sandbox::{cgroup, firewall, nat, privileges};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Oldest kernel that has every call that sandboxes are made with (`mount_setattr`).
 const KERNEL_MIN: (u32, u32) = (5, 12);
@@ -88,7 +89,11 @@ pub(super) fn look() -> Vec<Finding> {
         seccomp(&actions),
         loop_devices(Path::new("/dev/loop-control")),
         mkfs(&programs("mkfs.ext4")),
-        firewall(&programs("nft"), &fs::read_to_string("/proc/net/ip_tables_names").unwrap_or_default()),
+        network(
+            &nat::obstacles(),
+            &firewall_chains(),
+            &fs::read_to_string("/proc/net/ip_tables_names").unwrap_or_default(),
+        ),
         open_files(&fs::read_to_string("/proc/self/limits").unwrap_or_default()),
     ]
 }
@@ -116,26 +121,6 @@ pub(super) fn languages_remedy(absent: &[&str]) -> Option<String> {
          any other place is named in the configuration: [runtimes.\"{example}\"] interpreter = \"/path\"",
         packages.join(" ")
     ))
-}
-
-/// Functions with a network need `nft`; another firewall that drops what is forwarded would still stop them.
-fn firewall(nft: &[PathBuf], others: &str) -> Finding {
-    const NAME: &str = "network";
-    match nft.first() {
-        None => Finding::wrong(
-            NAME,
-            Verdict::Missing,
-            "no nft program, which gives functions a network",
-            "apt-get install nftables; or go without: network.class = \"none\"",
-        ),
-        Some(_) if others.lines().any(|table| table == "filter") => Finding::wrong(
-            NAME,
-            Verdict::Limited,
-            "nft is there, and so are iptables rules of others, which may drop what is forwarded",
-            "if functions reach nothing, let forwarded packets of `network.range` pass there",
-        ),
-        Some(path) => Finding::fine(NAME, format!("{}", path.display())),
-    }
 }
 
 fn privileges_found(missing: &[&str]) -> Finding {
@@ -230,6 +215,47 @@ fn mkfs(found: &[PathBuf]) -> Finding {
     }
 }
 
+/// All chains of the host's firewall with their hooks and policies; empty for those who may not see them.
+fn firewall_chains() -> String {
+    let Some(nft) = firewall::program() else { return String::new() };
+    let output = Command::new(nft).args(["list", "chains"]).output();
+    output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
+}
+
+/// `legacy` are the tables of the older iptables, whose chains `nft` does not see.
+fn network(obstacles: &[String], chains: &str, legacy: &str) -> Finding {
+    const NAME: &str = "network class nat";
+    if !obstacles.is_empty() {
+        let remedy = "apt-get install nftables, sysctl -w net.ipv4.ip_forward=1; or set network.class = \"none\": functions have loopback only then";
+        return Finding::wrong(NAME, Verdict::Missing, obstacles.join("; "), remedy);
+    }
+    let closed = closed_to_forwarding(chains);
+    let detail = if !closed.is_empty() {
+        format!("drops forwarded packets that it does not know: {}", closed.join(", "))
+    } else if legacy.lines().any(|table| table == "filter") {
+        "there are rules of legacy iptables, which may drop forwarded packets".to_owned()
+    } else {
+        return Finding::fine(NAME, "nft, forwarding");
+    };
+    let remedy = "if functions reach nothing outside, let `network.range` through, for example (Docker: in the chain DOCKER-USER): \
+                  iptables -I FORWARD -s 100.121.0.0/16 -j ACCEPT; \
+                  iptables -I FORWARD -d 100.121.0.0/16 -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT";
+    Finding::wrong(NAME, Verdict::Limited, detail, remedy)
+}
+
+/// Tables of other programs with a chain at the forward hook whose policy is to drop.
+fn closed_to_forwarding(chains: &str) -> Vec<String> {
+    let mut table = "";
+    let mut found = Vec::new();
+    for line in chains.lines().map(str::trim) {
+        table = line.strip_prefix("table ").map_or(table, |it| it.trim_end_matches(" {"));
+        if line.contains("hook forward") && line.contains("policy drop") {
+            found.push(format!("table {table}"));
+        }
+    }
+    found
+}
+
 fn open_files(limits: &str) -> Finding {
     const NAME: &str = "open files";
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
@@ -284,6 +310,7 @@ mod tests {
             seccomp("kill_process allow"),
             loop_devices(Path::new("/nonexistent/loop-control")),
             mkfs(&[]),
+            network(&["there is no nft".to_owned()], "", ""),
         ];
         for finding in findings {
             assert_eq!(finding.verdict, Verdict::Missing, "{}", finding.name);
@@ -299,6 +326,7 @@ mod tests {
             seccomp("kill_process trap errno allow\n"),
             loop_devices(Path::new("/dev/null")),
             mkfs(&programs("sh")),
+            network(&[], "", "nat\n"),
         ];
         for finding in findings {
             assert_eq!(
@@ -309,6 +337,20 @@ mod tests {
                 finding.detail
             );
         }
+    }
+
+    #[test]
+    fn a_firewall_that_drops_what_it_does_not_know_is_named() {
+        let chains = "table inet hearth_1 {\n\tchain crossing {\n\t\ttype filter hook forward priority filter - 5; policy accept;\n\t}\n}\n\
+                      table ip filter {\n\tchain FORWARD {\n\t\ttype filter hook forward priority filter; policy drop;\n\t}\n\
+                      \tchain INPUT {\n\t\ttype filter hook input priority filter; policy drop;\n\t}\n}\n";
+        let finding = network(&[], chains, "");
+        assert_eq!(finding.verdict, Verdict::Limited);
+        assert!(finding.detail.ends_with("know: table ip filter"), "{}", finding.detail);
+        assert!(finding.remedy.is_some_and(|remedy| remedy.contains("DOCKER-USER")));
+        let finding = network(&[], "", "nat\nfilter\n");
+        assert_eq!(finding.verdict, Verdict::Limited);
+        assert!(finding.detail.contains("legacy iptables"), "{}", finding.detail);
     }
 
     #[test]

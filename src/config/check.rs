@@ -1,7 +1,7 @@
 //! Turns merged settings into a [`Config`], and refuses values that do not go together.
 
 use super::merge::{ConfigError, Merge, Origin, Origins, Problem, Value};
-use super::network::Network;
+use super::network::{self, Network};
 use crate::aws::endpoint::Endpoint;
 use crate::aws::s3::Addressing;
 use hearth_logic::SchedulerLimits;
@@ -22,6 +22,8 @@ pub(crate) struct Config {
     pub(crate) admin_listen: SocketAddr,
     /// The state directory.
     pub(crate) state_dir: PathBuf,
+    /// The key of secrets at rest, where one is named.
+    pub(crate) key_file: Option<PathBuf>,
     /// Region in ARNs.
     pub(crate) region: String,
     /// Account in ARNs, twelve digits.
@@ -202,7 +204,7 @@ fn host_memory_mb() -> Option<u64> {
 
 /// Reads typed values out of merged settings. The merge has checked kinds and bounds, and every key read here has a
 /// default or is read as optional; `keys_and_config_agree` proves both.
-pub(super) struct Reader<'a>(&'a Origins);
+pub(super) struct Reader<'a>(pub(super) &'a Origins);
 
 impl Reader<'_> {
     fn value(&self, key: &str) -> Option<&Value> {
@@ -263,7 +265,7 @@ pub(super) fn finish(merge: Merge) -> Result<(Config, Origins), ConfigError> {
     let Merge { origins, mut problems } = merge;
     let config = build(&Reader(&origins));
     problems.extend(values(&config, &origins));
-    problems.extend(config.network.problems(&origins));
+    problems.extend(network::problems(&origins));
     problems.extend(together(&config, &origins));
     match problems.is_empty() {
         true => Ok((config, origins)),
@@ -276,6 +278,7 @@ fn build(it: &Reader<'_>) -> Config {
         listen: it.address("listen"),
         admin_listen: it.address("admin_listen"),
         state_dir: it.text("state_dir").into(),
+        key_file: it.optional_text("key_file").map(PathBuf::from),
         region: it.text("region"),
         account_id: it.text("account_id"),
         auth: if it.text("auth") == "none" { Auth::None } else { Auth::Loopback },
@@ -304,7 +307,7 @@ fn build(it: &Reader<'_>) -> Config {
             pids_max: it.small("sandbox.pids_max"),
             nofile: it.small("sandbox.nofile"),
         },
-        network: Network::read(it, it.0),
+        network: network::read(it),
         logs: Logs {
             max_file_mb: it.number("logs.max_file_mb"),
             keep_files: it.small("logs.keep_files"),

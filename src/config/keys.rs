@@ -74,6 +74,14 @@ pub(super) const KEYS: [Key; 39] = [
         "",
         "Functions, code and logs. One daemon per directory.",
     ),
+    key(
+        "key_file",
+        Path,
+        Unset("hearth-key in $CREDENTIALS_DIRECTORY, else /etc/hearth/key"),
+        "",
+        "Key that environment variables are sealed with in the state directory: 32 bytes or 64 hexadecimal digits, read before \
+         privileges are given up. Made if it is not there and nothing was sealed yet.",
+    ),
     key("region", Text, Words("us-east-1"), "", "Region in ARNs and in the functions' environment."),
     key("account_id", Text, Words("000000000000"), "", "Account in ARNs: twelve digits."),
     key(
@@ -218,31 +226,39 @@ pub(super) const KEYS: [Key; 39] = [
         Choice(&["nat", "none"]),
         Words("nat"),
         "",
-        "What functions may reach. \"nat\": what this machine reaches, but neither the machine itself nor its link-local \
-         network (cloud metadata) nor other functions. \"none\": nothing but the function's own door to the daemon.",
+        "What functions reach unless they have a class of their own. \"nat\": the outside, through this machine's \
+         address, but neither this machine nor other environments nor cloud metadata. \"none\": loopback only.",
     ),
     key(
         "network.range",
         Text,
-        Words("100.64.0.0/10"),
+        Words("100.121.0.0/16"),
         "",
-        "IPv4 addresses for functions with a network. A daemon takes a part of it; nothing else may use the range.",
+        "Addresses of environments. Never leaves this machine; every daemon on it takes a free part. Functions cannot \
+         reach other machines of this range.",
     ),
     key(
         "network.deny",
         List,
         Empty,
         "",
-        "IPv4 addresses and ranges that functions may not reach, for example \"10.0.0.0/8\". Private ranges are \
-         reachable unless they are listed.",
+        "IPv4 ranges that functions cannot reach, such as [\"10.0.0.0/8\", \"172.16.0.0/12\", \"192.168.0.0/16\"]. \
+         Private networks are reachable unless they are listed.",
     ),
-    key("network.allow", List, Empty, "", "Exceptions from `network.deny`."),
+    key(
+        "network.allow",
+        List,
+        Empty,
+        "",
+        "IPv4 ranges that functions reach although they are denied. Never opens this machine, other environments, \
+         169.254.0.0/16 or cloud metadata.",
+    ),
     key(
         "network.dns",
         List,
         Empty,
         "",
-        "Addresses of the resolvers that functions' name queries are passed on to. None: those of /etc/resolv.conf.",
+        "Resolvers that answer functions, three at most; empty for those of this machine's /etc/resolv.conf.",
     ),
     key(
         "functions.*.network",

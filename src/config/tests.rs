@@ -57,7 +57,7 @@ fn keys_and_config_agree() {
             "sandbox.uid_base" => Some("100000"),
             "sandbox.uid_count" => Some("70000"),
             "auth" => Some("\"none\""),
-            "network.range" => Some("\"10.0.0.0/8\""),
+            "network.range" => Some("\"10.0.0.0/16\""),
             "network.deny" | "network.allow" => Some("[\"192.0.2.0/24\"]"),
             "network.dns" => Some("[\"192.0.2.1\"]"),
             _ => None,

@@ -34,6 +34,8 @@ pub(crate) enum Unavailable {
     State(StateKind),
     /// Its runtime is not on this host (any more).
     Runtime(String),
+    /// Its environment variables cannot be opened.
+    Sealed,
     /// The store failed.
     Store(StoreError),
 }
@@ -155,6 +157,9 @@ impl Functions {
     pub(crate) fn admit(&self, record: &FunctionRecord) -> Result<Arc<Revision>, Unavailable> {
         if matches!(record.state.kind, StateKind::Pending | StateKind::Failed | StateKind::Inactive) {
             return Err(Unavailable::State(record.state.kind));
+        }
+        if record.configuration.sealed_environment.is_some() {
+            return Err(Unavailable::Sealed);
         }
         let version = Version::parse(&record.version).unwrap_or(Version::Latest);
         if let Some(revision) = self.current(record, version) {

@@ -17,7 +17,6 @@ use bytes::Bytes;
 use hearth_logic::InvocationId;
 use hearth_logic::admission::Reason;
 use hearth_runtime_api::RequestId;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::oneshot;
@@ -41,7 +40,7 @@ pub(crate) struct Shared {
     /// Which function may reach what.
     pub(crate) network: Network,
     /// Who is asked for names.
-    pub(crate) resolvers: Arc<[SocketAddr]>,
+    pub(crate) resolvers: Arc<super::dns::Resolvers>,
     /// Whether control groups have v2's form.
     pub(crate) pure_v2: bool,
     /// The last invocation number handed out.

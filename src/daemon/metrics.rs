@@ -31,6 +31,8 @@ pub(crate) struct Metrics {
     pub(crate) concurrent: IntGauge,
     /// Log events that were not stored.
     pub(crate) log_events_dropped: IntCounter,
+    /// Times another program changed the firewall rules of network class `nat`.
+    pub(crate) firewall_changes: IntCounter,
     /// Sandboxes that could not be made.
     pub(crate) launch_failures: IntCounter,
 }
@@ -102,6 +104,10 @@ impl Metrics {
             log_events_dropped: counter(
                 "hearth_log_events_dropped_total",
                 "Log events that were not stored.",
+            )?,
+            firewall_changes: counter(
+                "hearth_firewall_changes_total",
+                "Times another program changed the firewall rules of network class nat.",
             )?,
             launch_failures: counter("hearth_launch_failures_total", "Sandboxes that could not be made.")?,
             registry,

@@ -9,6 +9,7 @@ use hearth_sandbox::spec::{
     DNS_FDS, ForkerReply, ForkerRequest, InitReport, InitRequest, LAUNCH_FDS, LaunchSpec,
 };
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use prometheus::IntCounter;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
@@ -76,13 +77,16 @@ pub(crate) struct Sandboxes {
 }
 
 impl Sandboxes {
-    /// Starts the task; the second value completes when the forker is gone.
+    /// Starts the task; the second value completes when the forker is gone. `firewall_changes` counts how often another
+    /// program changed the rules of class `nat`.
     pub(crate) fn start(
         channel: Channel<ForkerRequest, ForkerReply>,
+        firewall_changes: IntCounter,
     ) -> io::Result<(Self, tokio::task::JoinHandle<()>)> {
         let channel = non_blocking(channel)?;
         let (commands, inbox) = mpsc::channel(REQUESTS_MAX);
-        let task = Task { channel: watched(channel)?, launching: BTreeMap::new(), living: BTreeMap::new() };
+        let (launching, living) = (BTreeMap::new(), BTreeMap::new());
+        let task = Task { channel: watched(channel)?, launching, living, firewall_changes };
         Ok((Self { commands }, tokio::spawn(task.run(inbox))))
     }
 
@@ -123,6 +127,7 @@ struct Task {
     channel: AsyncFd<ForkerChannel>,
     launching: BTreeMap<SandboxId, oneshot::Sender<Result<Launched, String>>>,
     living: BTreeMap<SandboxId, oneshot::Sender<()>>,
+    firewall_changes: IntCounter,
 }
 
 impl Task {
@@ -174,10 +179,18 @@ impl Task {
 
     fn hear(&mut self, reply: ForkerReply, fds: Vec<OwnedFd>) {
         match reply {
-            ForkerReply::FirewallMended => {
-                tracing::warn!(
-                    "the firewall rules of the sandboxes had been changed from outside and were put back"
-                );
+            ForkerReply::FirewallChanged { failure } => {
+                self.firewall_changes.inc();
+                match failure {
+                    None => tracing::warn!(
+                        "the firewall rules of the sandboxes had been changed from outside and were put back"
+                    ),
+                    Some(error) => tracing::error!(
+                        %error,
+                        "the firewall rules of the sandboxes were changed from outside and cannot be put back; until \
+                         they can, functions reach nothing"
+                    ),
+                }
             }
             ForkerReply::Welcome { .. } => tracing::warn!("the forker greeted twice"),
             ForkerReply::Launched { sandbox } => {
@@ -210,7 +223,8 @@ fn unpack(mut fds: Vec<OwnedFd>, gone: oneshot::Receiver<()>) -> io::Result<Laun
             let (udp, tcp) = (UdpSocket::from_std(udp.into())?, TcpListener::from_std(tcp.into())?);
             Some(Names { udp, tcp })
         }
-        Err(_) => None,
+        Err(none) if none.is_empty() => None,
+        Err(_) => return Err(io::Error::other("a launch came with the wrong descriptors")),
     };
     let fds: [OwnedFd; LAUNCH_FDS.len()] =
         fds.try_into().map_err(|_| io::Error::other("a launch came with the wrong descriptors"))?;

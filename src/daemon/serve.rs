@@ -5,6 +5,7 @@
 
 use super::code::Code;
 use super::credentials::Keys;
+use super::dns::Resolvers;
 use super::fetch::Fetcher;
 use super::functions::Functions;
 use super::invoke::Shared;
@@ -17,14 +18,14 @@ use crate::aws::surroundings::Surroundings;
 use crate::config::{Auth, Config};
 use crate::http::{self, admin::Health, control::Control, server};
 use crate::runtimes::{Interpreter, Language, Missing, Runtimes, discover};
-use crate::store::{Blobs, Layout, RunInfo, Store, Unpacker, collect_garbage};
+use crate::store::{Blobs, Layout, RunInfo, Sealer, Store, Unpacker, collect_garbage};
 use hearth_api::arn::Home;
 use hearth_sandbox::forker::client::Forker;
-use hearth_sandbox::{ForkerConfig, NatSpec, privileges};
+use hearth_sandbox::{ForkerConfig, NatSpec, nat, privileges};
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -50,9 +51,13 @@ pub(crate) fn serve(config: Config) -> Result<(), Problem> {
     let runtimes = Arc::new(find_runtimes(&config)?);
     let surroundings = Surroundings::of_this_process();
     tracing::info!(runtimes = ?runtimes.names(), absent = ?runtimes.absent(), "runtimes");
+    let sealer = Sealer::of_state_directory(layout.root(), &key_file(&config), random::bytes)?;
     let open_files = privileges::raise_open_files();
     let forker = Forker::start(&forker_config(&config, &layout, &runtimes, open_files), Some(layout.lock()))?;
     tracing::info!(cgroups = %forker.cgroups, pid = forker.child.id(), "forker");
+    if let Some(nat) = &forker.nat {
+        tracing::info!(%nat, "network class nat");
+    }
     let (uid, gid) = service_user(&config)?;
     layout.hand_over(uid, gid)?;
     let view = privileges::private_view(layout.root())?;
@@ -64,13 +69,15 @@ pub(crate) fn serve(config: Config) -> Result<(), Problem> {
         .enable_all()
         .thread_name("hearth")
         .build()?;
-    let started = Started { config, layout, listen, admin, runtimes, forker, surroundings, open_files };
+    let started =
+        Started { sealer, config, layout, listen, admin, runtimes, forker, surroundings, open_files };
     let result = runtime.block_on(run(started));
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
 }
 
 struct Started {
+    sealer: Sealer,
     config: Config,
     layout: Layout,
     listen: TcpListener,
@@ -94,11 +101,23 @@ fn check(config: &Config) -> Result<(), Problem> {
     }
     let missing = privileges::missing();
     if missing.is_empty() {
-        return Ok(());
+        return check_network(config);
     }
     Err(format!(
         "hearth serve makes namespaces, mounts and control groups, and lacks: {}. Start it as root; it gives these privileges up once its sandboxes' helper runs.",
         missing.join(", ")
+    )
+    .into())
+}
+
+fn check_network(config: &Config) -> Result<(), Problem> {
+    let obstacles = if config.network.is_needed() { nat::obstacles() } else { Vec::new() };
+    if obstacles.is_empty() {
+        return Ok(());
+    }
+    Err(format!(
+        "network class \"nat\", with which functions reach the outside, cannot be had here: {}. Either see to that, or set network.class = \"none\" (HEARTH_NETWORK__CLASS=none): functions have loopback only then.",
+        obstacles.join("; ")
     )
     .into())
 }
@@ -142,25 +161,21 @@ fn forker_config(config: &Config, layout: &Layout, runtimes: &Runtimes, open_fil
         runtimes: runtimes.mounts(),
         network: config.network.class,
         nat: config.network.is_needed().then(|| NatSpec {
-            range: config.network.range.clone(),
+            range: config.network.range,
             deny: config.network.deny.clone(),
             allow: config.network.allow.clone(),
-            // Slots of sandboxes that are being buried are not free yet.
-            addresses: 2 * (config.limits.environments_max + sandbox.parked),
+            addresses: config.limits.environments_max + sandbox.parked,
         }),
     }
 }
 
-/// Who is asked for the names that functions ask for.
-fn resolvers(config: &Config) -> Vec<SocketAddr> {
-    let host = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    let resolvers = config.network.resolvers(&host);
-    if resolvers.is_empty() && config.network.is_needed() {
-        tracing::warn!(
-            "this host names no resolver: functions cannot look names up (`network.dns` names some)"
-        );
-    }
-    resolvers
+/// Where the key of secrets at rest is: as configured, else systemd's credential, else the host's file.
+fn key_file(config: &Config) -> PathBuf {
+    let credential = || {
+        let folder = std::env::var_os("CREDENTIALS_DIRECTORY")?;
+        Some(Path::new(&folder).join("hearth-key")).filter(|path| path.exists())
+    };
+    config.key_file.clone().or_else(credential).unwrap_or_else(|| PathBuf::from("/etc/hearth/key"))
 }
 
 /// Uid and gid that the daemon runs as: the configured user's, else the first of the reserved range.
@@ -179,10 +194,12 @@ fn service_user(config: &Config) -> Result<(u32, u32), Problem> {
 }
 
 async fn run(started: Started) -> Result<(), Problem> {
-    let Started { config, layout, listen, admin, runtimes, forker, surroundings, open_files } = started;
+    let Started { sealer, config, layout, listen, admin, runtimes, forker, surroundings, open_files } =
+        started;
     let pure_v2 = forker.cgroups == "v2";
-    let (sandboxes, forker_gone) = Sandboxes::start(forker.channel)?;
-    let store = Store::open(&layout.catalog())?;
+    let metrics = Metrics::new()?;
+    let (sandboxes, forker_gone) = Sandboxes::start(forker.channel, metrics.firewall_changes.clone())?;
+    let store = Store::open(&layout.catalog(), sealer)?;
     let blobs = Blobs::new(&layout.blobs());
     let fetcher = Fetcher::new(&config.endpoints, &config.region, surroundings, blobs.clone())?;
     let unpacker = Arc::new(Unpacker::new(blobs.clone(), &layout.unpacked()));
@@ -195,7 +212,7 @@ async fn run(started: Started) -> Result<(), Problem> {
         age: Duration::from_secs(config.logs.retention_days * 86_400),
     };
     let shared = Arc::new(Shared {
-        metrics: Metrics::new()?,
+        metrics,
         logs: Logs::start(&layout.logs(), retention)?,
         keys: Keys::default(),
         sandboxes,
@@ -203,7 +220,7 @@ async fn run(started: Started) -> Result<(), Problem> {
         scheduler: scheduler.clone(),
         functions,
         pure_v2,
-        resolvers: resolvers(&config).into(),
+        resolvers: Arc::new(Resolvers::new(&config.network.dns)),
         network: config.network.clone(),
         invocations: AtomicU64::new(0),
     });

@@ -143,6 +143,10 @@ async fn resolve(shared: &Shared, target: &Target) -> Result<Arc<Revision>, ApiE
             ErrorCode::InvalidRuntimeException,
             format!("The runtime {runtime} is not available on this host any more; `hearth doctor` lists what is."),
         ),
+        Unavailable::Sealed => ApiError::new(
+            ErrorCode::KMSAccessDeniedException,
+            "Lambda was unable to decrypt the environment variables because KMS access was denied.",
+        ),
         Unavailable::Store(error) => ApiError::internal(&random::uuid(), error.to_string()),
     })
 }

@@ -6,9 +6,13 @@
 
 pub mod cgroup;
 pub mod channel;
+pub mod cidr;
+pub mod firewall;
 pub mod forker;
+pub mod guard;
+pub mod link;
 pub mod mounts;
-mod nat;
+pub mod nat;
 pub mod net;
 mod netlink;
 pub mod plan;
@@ -18,6 +22,7 @@ pub mod spec;
 mod sys;
 
 pub use channel::{Channel, ChannelError};
+pub use cidr::Cidr;
 pub use spec::{
     Digest, Exit, ForkerConfig, InitReport, InitRequest, LaunchSpec, NatSpec, NetworkClass, RuntimeMount,
     SandboxId,

@@ -1,357 +1,337 @@
-//! Network class `nat`: a routed link of its own for each sandbox, one ruleset for all of them.
+//! The host's side of network class `nat`: which addresses this daemon's environments have, and what must stand before
+//! the first of them is made.
 //!
-//! Each sandbox gets a veth pair and one address (/32), no bridge and no subnet: what leaves it is routed by this host,
-//! filtered by one static nftables table, and hidden behind the host's own addresses. Towards the host itself, other
-//! sandboxes and link-local addresses (cloud metadata) nothing gets through; IPv6 is off inside. Names are resolved by
-//! the daemon's relay, which listens inside. A link dies with its sandbox's namespace and is never deleted one by one.
-//!
-//! Deliberately not here: the listeners inside (`net`), who gets which class (the daemon's configuration).
+//! Runs in the forker, whose only sockets are netlink's. Addresses go round: one is used again only when all others have
+//! been, so that packets for a dead environment do not reach its successor. The daemons of one host share a range and
+//! claim parts of it by names of abstract sockets, which belong to the network namespace and end with the process.
 
-use crate::netlink::{End, Mac, Netlink, Route, RulesetWatch};
+use crate::cidr::Cidr;
+use crate::firewall::{self, Attended, Firewall, FirewallError, Rules};
+use crate::guard::{self, Guard, Walls};
+use crate::link::{Link, ROUTE_PROTOCOL};
+use crate::netlink::{DUMP, Message, Netlink, Received};
 use crate::spec::NatSpec;
-use nix::sched::{CloneFlags, setns};
-use std::fs::{self, File};
-use std::io::{self, Write};
+use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, UnixAddr, bind, socket};
+use std::collections::BTreeSet;
+use std::fs;
 use std::net::Ipv4Addr;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::process::{Command, Stdio};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
-const HOST_MAC: Mac = [0x02, b'h', b'e', b'a', b'r', 0x01];
-const SANDBOX_MAC: Mac = [0x02, b'h', b'e', b'a', b'r', 0x02];
-/// Where packets go that no function may send, whatever is configured: link-local and with it most clouds' metadata, the
-/// metadata services of Alibaba, Azure and Oracle, multicast, reserved.
-const NEVER: [&str; 8] = [
-    "0.0.0.0/8",
-    "100.100.100.200",
-    "127.0.0.0/8",
-    "168.63.129.16",
-    "169.254.0.0/16",
-    "192.0.0.192",
-    "224.0.0.0/4",
-    "240.0.0.0/4",
-];
-const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
-const SEARCH: &str = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin";
+/// Whether the host forwards packets.
+pub const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
+/// Parts of the range are claimed in units of this size, so that parts of any two sizes meet in a unit.
+const UNIT_PREFIX: u8 = 22;
+/// Hexadecimal digits of the instance in a link's name, and of the link's number: `h`, eight and six are the fifteen
+/// characters that the kernel allows.
+const TAG_DIGITS: usize = 8;
+const LINK_NUMBERS: u32 = 1 << 24;
+const _: () = assert!(1 + TAG_DIGITS + 6 < libc::IFNAMSIZ);
+const RTMSG: usize = 12;
 
-type Problem = Box<dyn std::error::Error>;
+/// Why class `nat` cannot be offered.
+#[derive(Debug, thiserror::Error)]
+pub enum NatError {
+    /// Forwarding is off and stays off.
+    #[error("{IP_FORWARD} is 0 and cannot be set: {0}")]
+    Forwarding(std::io::Error),
+    /// No part of the range is free.
+    #[error("no {size} addresses are free in {range}: {taken}; choose another `network.range`")]
+    Addresses {
+        /// How many are wanted together.
+        size: u64,
+        /// Where.
+        range: Cidr,
+        /// By whom.
+        taken: &'static str,
+    },
+    /// Routes cannot be listed.
+    #[error("the host's routes cannot be read: {0}")]
+    Routes(nix::Error),
+    /// The kernel refuses a table of one's own.
+    #[error(
+        "the kernel refuses a table that is owned by a process (Linux 5.12 with nf_tables is needed): {0}"
+    )]
+    Guard(nix::Error),
+    /// The rules are not in force.
+    #[error(transparent)]
+    Firewall(#[from] FirewallError),
+}
 
-/// Addresses of one daemon's sandboxes, and the names of their links.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Plan {
-    /// Eight hexadecimal digits of the instance.
+/// What stands in the way of class `nat` on this host, with no step taken; empty if nothing does.
+#[must_use]
+pub fn obstacles() -> Vec<String> {
+    let mut found = Vec::new();
+    if firewall::program().is_none() {
+        found.push("there is no nft (install nftables)".to_owned());
+    }
+    let forwards = fs::read_to_string(IP_FORWARD).is_ok_and(|text| text.trim() != "0");
+    if !forwards && let Err(error) = fs::OpenOptions::new().write(true).open(IP_FORWARD) {
+        found.push(format!("{IP_FORWARD} is 0 and cannot be set ({error})"));
+    }
+    found
+}
+
+/// The host's side, standing.
+#[derive(Debug)]
+pub struct Nat {
+    block: Cidr,
     tag: String,
-    base: Ipv4Addr,
-    prefix: u8,
-    deny: Vec<String>,
-    allow: Vec<String>,
-}
-
-impl Plan {
-    /// Takes one of the equal parts of the range, by the instance, so that two daemons rarely meet.
-    fn new(instance: &str, spec: &NatSpec) -> Result<Self, Problem> {
-        let (range, bits) = parse_range(&spec.range).ok_or("the range of addresses is not one of IPv4")?;
-        let size = spec.addresses.saturating_add(2).next_power_of_two();
-        let own_bits = 32 - u8::try_from(size.trailing_zeros())?;
-        if own_bits < bits {
-            return Err(format!("{} has no room for {} environments", spec.range, spec.addresses).into());
-        }
-        let parts = 1_u64 << (own_bits - bits);
-        let mut chosen: u64 = 0xcbf2_9ce4_8422_2325;
-        for byte in instance.bytes() {
-            chosen = (chosen ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-        let part = u32::try_from((chosen >> 16) % parts)?;
-        let base = Ipv4Addr::from(u32::from(range) + part * size);
-        let tag: String = instance.bytes().filter(u8::is_ascii_hexdigit).take(8).map(char::from).collect();
-        Ok(Self { tag, base, prefix: own_bits, deny: spec.deny.clone(), allow: spec.allow.clone() })
-    }
-
-    /// The next hop of every sandbox. No interface has it: the neighbour entry inside leads to the host's end.
-    fn gateway(&self) -> Ipv4Addr {
-        Ipv4Addr::from(u32::from(self.base) + 1)
-    }
-
-    /// How many sandboxes have an address: neither the first nor the last of the part, nor the gateway.
-    fn places(&self) -> u32 {
-        u32::try_from((1_u64 << (32 - self.prefix)) - 3).unwrap_or(u32::MAX)
-    }
-
-    /// The address of a place, from 0.
-    fn address(&self, place: u32) -> Ipv4Addr {
-        Ipv4Addr::from(u32::from(self.base) + 2 + place)
-    }
-
-    fn link(&self, place: u32) -> String {
-        format!("h{}{place:x}", self.tag)
-    }
-
-    fn table(&self) -> String {
-        format!("hearth_{}", self.tag)
-    }
-
-    /// Replaces the table as one transaction.
-    fn ruleset(&self) -> String {
-        let (table, links) = (self.table(), format!("\"h{}*\"", self.tag));
-        let own = format!("{}/{}", self.base, self.prefix);
-        let never = NEVER.join(", ");
-        let lists = [("allow", &self.allow), ("deny", &self.deny)].map(|(name, list)| {
-            let elements = if list.is_empty() {
-                String::new()
-            } else {
-                format!("\n\t\telements = {{ {} }}", list.join(", "))
-            };
-            format!(
-                "\tset {name} {{\n\t\ttype ipv4_addr\n\t\tflags interval\n\t\tauto-merge{elements}\n\t}}\n"
-            )
-        });
-        format!(
-            "table inet {table}\ndelete table inet {table}\ntable inet {table} {{\n{}{}\
-             \tchain leaving {{\n\
-             \t\tmeta nfproto ipv6 drop\n\
-             \t\tip saddr != {own} drop\n\
-             \t\tfib saddr . iif oif missing drop\n\
-             \t\toifname {links} drop\n\
-             \t\tip daddr {own} drop\n\
-             \t\tip daddr {{ {never} }} drop\n\
-             \t\tip daddr @allow accept\n\
-             \t\tip daddr @deny reject with icmp admin-prohibited\n\
-             \t\taccept\n\
-             \t}}\n\
-             \tchain forward {{\n\
-             \t\ttype filter hook forward priority filter - 10; policy accept;\n\
-             \t\tiifname {links} jump leaving\n\
-             \t\toifname {links} ct state established,related accept\n\
-             \t\toifname {links} drop\n\
-             \t}}\n\
-             \tchain input {{\n\
-             \t\ttype filter hook input priority filter - 10; policy accept;\n\
-             \t\tiifname {links} drop\n\
-             \t}}\n\
-             \tchain postrouting {{\n\
-             \t\ttype nat hook postrouting priority srcnat; policy accept;\n\
-             \t\tip saddr {own} oifname != {links} masquerade\n\
-             \t}}\n}}\n",
-            lists[0], lists[1]
-        )
-    }
-}
-
-/// `a.b.c.d/n` with nothing in the host part.
-fn parse_range(text: &str) -> Option<(Ipv4Addr, u8)> {
-    let (address, bits) = text.split_once('/')?;
-    let (address, bits): (Ipv4Addr, u8) = (address.parse().ok()?, bits.parse().ok()?);
-    let host = u32::MAX.checked_shr(bits.into()).unwrap_or(0);
-    (bits <= 32 && u32::from(address) & host == 0).then_some((address, bits))
-}
-
-/// The network of one forker.
-pub(crate) struct Nat {
-    plan: Plan,
-    netlink: Netlink,
-    own: File,
-    /// The table as the kernel prints it after it was applied.
-    applied: String,
-    /// Where the search for a free place begins: the kernel takes links down some time after their sandbox, so a place is
-    /// not used again before all others were.
-    next: u32,
-    /// Hears of changes; polled by the forker's loop.
-    pub(crate) watch: RulesetWatch,
+    firewall: Firewall,
+    _guard: Guard,
+    _claim: Vec<OwnedFd>,
+    used: BTreeSet<u64>,
+    next: u64,
+    number: u32,
+    turned_on: bool,
 }
 
 impl Nat {
-    /// Turns forwarding on and applies the ruleset.
-    pub(crate) fn set_up(instance: &str, spec: &NatSpec) -> Result<Self, Problem> {
-        let plan = Plan::new(instance, spec)?;
-        let watch = RulesetWatch::open()?;
-        turn_forwarding_on()?;
-        let applied = apply(&plan)?;
-        watch.take();
-        let own = File::open("/proc/self/ns/net")?;
-        Ok(Self { plan, netlink: Netlink::open()?, own, applied, next: 0, watch })
-    }
-
-    /// Connects a sandbox under construction whose first process is `pid`.
-    pub(crate) fn connect(&mut self, pid: i32) -> Result<(), Problem> {
-        let namespace = File::open(format!("/proc/{pid}/ns/net"))?;
-        let place = self.make_link(namespace.as_fd())?;
-        let (address, link) = (self.plan.address(place), self.plan.link(place));
-        let named = |what: &str| format!("{what} of link {link}");
-        let step =
-            |what: &str, done: nix::Result<()>| done.map_err(|error| format!("{}: {error}", named(what)));
-        let index = number_of(&link)?;
-        // Where IPv6 is off altogether there is no such file.
-        fs::write(format!("/proc/sys/net/ipv6/conf/{link}/disable_ipv6"), "1").ok();
-        step("neighbour", self.netlink.add_neighbour(index, address, SANDBOX_MAC))?;
-        match self.netlink.add_route(&Route { to: address, prefix: 32, gateway: None, index }) {
-            Err(nix::Error::EEXIST) => {
-                let text =
-                    format!("{address} is in use on this host: give this daemon another `network.range`");
-                return Err(text.into());
-            }
-            done => step("route", done)?,
-        }
-        self.inside(namespace.as_fd(), || {
-            let netlink = Netlink::open()?;
-            let index = number_of("eth0")?;
-            fs::write("/proc/sys/net/ipv6/conf/eth0/disable_ipv6", "1").ok();
-            netlink.set_up(index)?;
-            netlink.add_address(index, address)?;
-            let gateway = self.plan.gateway();
-            netlink.add_neighbour(index, gateway, HOST_MAC)?;
-            netlink.add_route(&Route { to: gateway, prefix: 32, gateway: None, index })?;
-            let all = Ipv4Addr::UNSPECIFIED;
-            netlink.add_route(&Route { to: all, prefix: 0, gateway: Some(gateway), index })
+    /// Claims addresses, writes the rules, and only then lets the host forward.
+    ///
+    /// # Errors
+    /// Says what is missing; nothing of it is left then but what ends with this process.
+    pub fn set_up(config: &NatSpec, instance: &str) -> Result<Self, NatError> {
+        let tag = format!("h{}", &instance[..instance.len().min(TAG_DIGITS)]);
+        let routes = routes().map_err(NatError::Routes)?;
+        let (block, claim) = claim(config, instance, &routes)?;
+        let rules = Rules {
+            table: table(instance),
+            links: tag.clone(),
+            block,
+            range: config.range,
+            deny: config.deny.clone(),
+            allow: config.allow.clone(),
+        };
+        let walls = Walls { links: &tag, block, never: &rules.walls() };
+        let guard = Guard::set_up(&format!("{}_guard", rules.table), walls).map_err(NatError::Guard)?;
+        let firewall = Firewall::set_up(rules)?;
+        let turned_on = forward().map_err(NatError::Forwarding)?;
+        // An earlier run's last links may still be on their way out: begin elsewhere.
+        let start = std::process::id();
+        Ok(Self {
+            block,
+            tag,
+            firewall,
+            _guard: guard,
+            _claim: claim,
+            used: BTreeSet::new(),
+            next: u64::from(start) % block.size(),
+            number: start.wrapping_mul(1 << 10),
+            turned_on,
         })
-        .map_err(|error| format!("inner end of link {link}: {error}").into())
     }
 
-    /// Makes a pair with its inner end in the namespace; the place whose name it has.
-    fn make_link(&mut self, namespace: BorrowedFd<'_>) -> Result<u32, Problem> {
-        let places = self.plan.places();
-        for _ in 0..places {
-            let place = self.next;
-            self.next = (place + 1) % places;
-            let link = self.plan.link(place);
-            let ours = End { name: &link, index: 0, mac: HOST_MAC };
-            let theirs = End { name: "eth0", index: 0, mac: SANDBOX_MAC };
-            match self.netlink.add_veth(&ours, &theirs, namespace) {
-                Ok(()) => return Ok(place),
-                Err(nix::Error::EEXIST) => {}
-                Err(error) => return Err(format!("making of link {link}: {error}").into()),
-            }
+    /// One line for the log.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let note = if self.turned_on { "; net.ipv4.ip_forward was 0 and is 1 now" } else { "" };
+        format!("addresses {}, links {}*{note}", self.block, self.tag)
+    }
+
+    /// A link for a new sandbox with an address that nobody else has; to be given back by [`Nat::release`].
+    ///
+    /// # Errors
+    /// When no address is free or no socket is to be had.
+    pub fn plan(&mut self) -> Result<(Link, Ipv4Addr), Box<dyn std::error::Error>> {
+        // The first and the last address of a block are left to those who think of networks and broadcasts.
+        let last = self.block.size() - 1;
+        let mut places = (self.next..last).chain(1..self.next).filter(|place| *place > 0);
+        let place = places.find(|place| !self.used.contains(place));
+        let place = place.ok_or("all addresses of environments are in use")?;
+        let address = self.block.at(place);
+        let name = format!("{}{:06x}", self.tag, self.number % LINK_NUMBERS);
+        let link = Link::plan(name, address)?;
+        self.used.insert(place);
+        self.next = place + 1;
+        self.number = self.number.wrapping_add(1);
+        Ok((link, address))
+    }
+
+    /// The sandbox with this address is no more.
+    pub fn release(&mut self, address: Ipv4Addr) {
+        self.used.remove(&u64::from(address.to_bits() - self.block.first().to_bits()));
+    }
+
+    /// See [`Firewall::attend`].
+    pub fn attend(&mut self) -> Option<Attended> {
+        self.firewall.attend()
+    }
+
+    /// See [`Firewall::announcements`].
+    #[must_use]
+    pub fn announcements(&self) -> BorrowedFd<'_> {
+        self.firewall.announcements()
+    }
+
+    /// See [`Firewall::retry_ms`].
+    #[must_use]
+    pub fn retry_ms(&self) -> Option<u16> {
+        self.firewall.retry_ms()
+    }
+
+    /// Takes the rules away. Forwarding stays on: others may count on it by now.
+    ///
+    /// # Errors
+    /// When they are still there.
+    pub fn remove(&mut self) -> Result<(), FirewallError> {
+        self.firewall.remove()
+    }
+}
+
+/// Takes away the rules that an earlier run of this instance left when it was killed; for a run without class `nat`, which
+/// does not replace them.
+///
+/// # Errors
+/// When they are still there, or when the host has no nf_tables, and so no rules.
+pub fn sweep(instance: &str) -> nix::Result<()> {
+    guard::delete_table(&table(instance))
+}
+
+fn table(instance: &str) -> String {
+    format!("hearth_{instance}")
+}
+
+/// Lets the host forward packets; whether it did not before.
+fn forward() -> std::io::Result<bool> {
+    if fs::read_to_string(IP_FORWARD)?.trim() != "0" {
+        return Ok(false);
+    }
+    fs::write(IP_FORWARD, "1")?;
+    Ok(true)
+}
+
+/// Twice what is needed, so that addresses rest; a power of two, whole units.
+fn block_prefix(addresses: u32) -> u8 {
+    let size = (u64::from(addresses) * 2).next_power_of_two();
+    let bits = u8::try_from(size.trailing_zeros()).unwrap_or(32);
+    UNIT_PREFIX.min(32 - bits.min(32))
+}
+
+/// A part of the range that no daemon has claimed and no route of this host leads into.
+fn claim(config: &NatSpec, instance: &str, routes: &[Cidr]) -> Result<(Cidr, Vec<OwnedFd>), NatError> {
+    let prefix = block_prefix(config.addresses);
+    let range = config.range;
+    let size = 1u64 << (32 - prefix);
+    let count = range.size() / size;
+    let refuse = |taken| Err(NatError::Addresses { size, range, taken });
+    if count == 0 {
+        return refuse("it is too small");
+    }
+    // The same part at every start, if it is free; another daemon begins elsewhere.
+    let start = u64::from_str_radix(&instance[..instance.len().min(TAG_DIGITS)], 16).unwrap_or(0);
+    let mut taken = "routes of this host lead there";
+    for step in 0..count {
+        let block = Cidr::around(range.at((start + step) % count * size), prefix);
+        if routes.iter().any(|route| route.prefix() > range.prefix() && route.overlaps(&block)) {
+            continue;
         }
-        Err("all addresses of `network.range` are in use".into())
-    }
-
-    /// Does something in a sandbox's network namespace and comes back.
-    fn inside(&self, namespace: BorrowedFd<'_>, work: impl FnOnce() -> nix::Result<()>) -> nix::Result<()> {
-        setns(namespace, CloneFlags::CLONE_NEWNET)?;
-        let done = work();
-        // Staying there would make every later sandbox part of that one's network.
-        if let Err(error) = setns(&self.own, CloneFlags::CLONE_NEWNET) {
-            eprintln!("hearth forker: cannot return to the own network namespace: {error}");
-            std::process::exit(1);
+        let units = (0..size)
+            .step_by(1 << (32 - UNIT_PREFIX))
+            .map(|place| Cidr::around(block.at(place), UNIT_PREFIX));
+        match units.map(|unit| reserve(&unit)).collect::<nix::Result<Vec<OwnedFd>>>() {
+            Ok(claim) => return Ok((block, claim)),
+            Err(_) => taken = "other daemons of this host have them",
         }
-        done
     }
-
-    /// After the ruleset changed: whether this table was among what changed, and had to be put back.
-    pub(crate) fn mend(&mut self) -> Result<bool, Problem> {
-        if !self.watch.take() || list(&self.plan).is_ok_and(|now| now == self.applied) {
-            return Ok(false);
-        }
-        self.applied = apply(&self.plan)?;
-        self.watch.take();
-        Ok(true)
-    }
-
-    /// Takes the table away; links go with their sandboxes.
-    pub(crate) fn remove(&self) {
-        nft(&["delete", "table", "inet", &self.plan.table()], None).ok();
-    }
+    refuse(taken)
 }
 
-/// An interface's number in the caller's network namespace.
-fn number_of(link: &str) -> nix::Result<i32> {
-    i32::try_from(nix::net::if_::if_nametoindex(link)?).map_err(|_| nix::Error::EOVERFLOW)
+fn reserve(unit: &Cidr) -> nix::Result<OwnedFd> {
+    let socket = socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+    bind(socket.as_raw_fd(), &UnixAddr::new_abstract(format!("hearth-addresses-{unit}").as_bytes())?)?;
+    Ok(socket)
 }
 
-/// It stays on afterwards: another daemon, or somebody else, may have come to rely on it.
-fn turn_forwarding_on() -> Result<(), Problem> {
-    let reason =
-        |error: io::Error| format!("{FORWARDING}: {error}; network class nat needs packets to be forwarded");
-    if fs::read_to_string(FORWARDING).map_err(reason)?.trim() != "0" {
-        return Ok(());
-    }
-    Ok(fs::write(FORWARDING, "1").map_err(reason)?)
+/// Where this host's IPv4 routes lead, of all tables, those to environments left out.
+fn routes() -> nix::Result<Vec<Cidr>> {
+    let mut netlink = Netlink::open(SockProtocol::NetlinkRoute, 0)?;
+    let mut fixed = [0; RTMSG];
+    fixed[0] = libc::AF_INET as u8;
+    let mut found = Vec::new();
+    netlink.query(Message::new(libc::RTM_GETROUTE, DUMP, &fixed), |it| found.extend(destination(&it)))?;
+    Ok(found)
 }
 
-fn apply(plan: &Plan) -> Result<String, Problem> {
-    nft(&["-f", "-"], Some(&plan.ruleset()))?;
-    list(plan)
-}
-
-fn list(plan: &Plan) -> Result<String, Problem> {
-    nft(&["--stateless", "list", "table", "inet", &plan.table()], None)
-}
-
-/// Runs `nft`; its standard output.
-fn nft(arguments: &[&str], input: Option<&str>) -> Result<String, Problem> {
-    let mut command = Command::new("nft");
-    command.args(arguments).env_clear().env("PATH", SEARCH);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(|error| {
-        format!(
-            "nft: {error}; network class nat needs it (Debian: apt-get install nftables), `network.class = \"none\"` \
-             goes without"
-        )
-    })?;
-    if let (Some(text), Some(mut pipe)) = (input, child.stdin.take()) {
-        pipe.write_all(text.as_bytes())?;
-    }
-    let output = child.wait_with_output()?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(format!("nft {}: {}", arguments.join(" "), said.lines().next().unwrap_or("failed")).into())
+fn destination(route: &Received<'_>) -> Option<Cidr> {
+    let [family, prefix, _, _, _, protocol] = *route.body.first_chunk::<6>()?;
+    let bytes: [u8; 4] = route.attribute(RTMSG, libc::RTA_DST)?.try_into().ok()?;
+    let is_foreign = i32::from(family) == libc::AF_INET && protocol != ROUTE_PROTOCOL;
+    is_foreign.then(|| Cidr::around(bytes.into(), prefix))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn spec(range: &str, addresses: u32) -> NatSpec {
-        NatSpec { range: range.into(), deny: Vec::new(), allow: Vec::new(), addresses }
+    fn config(range: Cidr, addresses: u32) -> NatSpec {
+        NatSpec { range, addresses, deny: Vec::new(), allow: Vec::new() }
     }
 
-    fn plan(range: &str, addresses: u32) -> Plan {
-        Plan::new("0123456789abcdef", &spec(range, addresses)).expect("fits")
+    /// A range for one test of one process: claims belong to the whole network namespace. Nobody routes there.
+    fn own_range(test: u32) -> Cidr {
+        let place = (std::process::id() % 1024) << 18 | test << 16;
+        Cidr::around(Ipv4Addr::from_bits(0xf000_0000 | place), 16)
     }
 
-    #[test]
-    fn the_own_part_lies_in_the_range_and_has_room() {
-        for (range, addresses) in [("100.64.0.0/10", 1284), ("10.9.0.0/16", 60_000), ("192.0.2.0/24", 250)] {
-            let plan = plan(range, addresses);
-            let (base, bits) = parse_range(range).expect("a range");
-            let inside =
-                |address: Ipv4Addr| u32::from(address) >> (32 - bits) == u32::from(base) >> (32 - bits);
-            assert!(plan.places() + 1 >= addresses, "{range}: {plan:?}");
-            let last = plan.address(plan.places() - 1);
-            assert!(inside(plan.gateway()) && inside(last), "{range}: {plan:?}");
-            assert_ne!(plan.address(0), plan.gateway());
-        }
+    fn part(range: Cidr, place: u64, prefix: u8) -> Cidr {
+        Cidr::around(range.at(place), prefix)
     }
 
     #[test]
-    fn a_range_that_is_too_small_or_crooked_is_refused() {
-        assert!(Plan::new("ab", &spec("192.0.2.0/24", 300)).is_err());
-        for crooked in ["192.0.2.1/24", "192.0.2.0", "::/64", "192.0.2.0/33", "x/8"] {
-            assert!(parse_range(crooked).is_none(), "{crooked}");
-        }
+    fn parts_hold_twice_what_is_needed_in_whole_units() {
+        assert_eq!(block_prefix(1028), 20);
+        assert_eq!(block_prefix(1024), 21);
+        assert_eq!(block_prefix(1), 22);
+        assert_eq!(block_prefix(60_000), 15);
     }
 
     #[test]
-    fn names_of_links_fit_the_kernel() {
-        assert!(plan("100.64.0.0/10", 1000).link(0xFF_FFFF).len() <= 15);
+    fn two_daemons_that_begin_at_the_same_part_get_different_ones() {
+        let range = own_range(0);
+        let (one, _held) = claim(&config(range, 1028), "0000000300000000", &[]).expect("the first");
+        assert_eq!(one, part(range, 3 * 4096, 20));
+        let (other, _held) = claim(&config(range, 1028), "0000000300000000", &[]).expect("the second");
+        assert_eq!(other, part(range, 4 * 4096, 20));
+        // A smaller part does not fit into a claimed one either.
+        let (small, _held) = claim(&config(range, 100), "0000000c00000000", &[]).expect("a small one");
+        assert_eq!(small, part(range, 5 * 4096, 22));
     }
 
     #[test]
-    fn addresses_end_before_the_last_of_the_part() {
-        let plan = plan("192.0.2.0/24", 250);
-        assert_eq!(plan.address(plan.places() - 1), Ipv4Addr::new(192, 0, 2, 254));
+    fn a_claim_ends_with_its_sockets() {
+        let range = Cidr::around(own_range(1).first(), 20);
+        let first = claim(&config(range, 1028), "0", &[]).expect("free");
+        let refused = claim(&config(range, 1028), "0", &[]).expect_err("taken").to_string();
+        assert!(refused.contains("other daemons") && refused.contains("`network.range`"), "{refused}");
+        drop(first);
+        claim(&config(range, 1028), "0", &[]).expect("free again");
     }
 
     #[test]
-    fn the_ruleset_denies_first_what_no_list_can_allow() {
-        let mut spec = spec("100.64.0.0/10", 1284);
-        spec.deny = vec!["10.0.0.0/8".into()];
-        spec.allow = vec!["10.1.2.3".into()];
-        let text = Plan::new("0123456789abcdef", &spec).expect("fits").ruleset();
-        let at = |part: &str| text.find(part).unwrap_or_else(|| panic!("{part} is missing:\n{text}"));
-        assert!(at("169.254.0.0/16") < at("ip daddr @allow accept"));
-        assert!(at("ip daddr @allow accept") < at("ip daddr @deny"));
-        assert!(at("oifname \"h01234567*\" drop") < at("ip daddr @allow accept"));
-        assert!(text.contains("elements = { 10.1.2.3 }") && text.contains("elements = { 10.0.0.0/8 }"));
+    fn parts_into_which_routes_lead_are_left_alone() {
+        let range = own_range(2);
+        let wide = Cidr::around(range.first(), 12);
+        let routes = [Cidr::around(range.first(), 24), wide, Cidr::around(range.first(), 0)];
+        let (block, _held) = claim(&config(range, 1028), "00000000", &routes).expect("free");
+        assert_eq!(block, part(range, 4096, 20));
+        let first = Cidr::around(range.first(), 20);
+        let refused = claim(&config(first, 1028), "00000000", &routes).expect_err("taken").to_string();
+        assert!(refused.contains("routes of this host"), "{refused}");
+    }
+
+    #[test]
+    fn a_range_that_is_too_small_is_refused() {
+        let range = "198.19.0.0/24".parse().expect("a range");
+        let refused = claim(&config(range, 1028), "0", &[]).expect_err("too small").to_string();
+        assert_eq!(
+            refused,
+            "no 4096 addresses are free in 198.19.0.0/24: it is too small; choose another `network.range`"
+        );
+    }
+
+    #[test]
+    fn the_hosts_routes_can_be_read() {
+        let found = routes().expect("routes");
+        assert!(found.iter().any(|it| it.overlaps(&Cidr::around(Ipv4Addr::LOCALHOST, 32))), "{found:?}");
     }
 }

@@ -4,7 +4,8 @@
 //! Identity is a listener: all are bound inside the sandbox's network namespace and passed out, so whoever
 //! connects to one is that sandbox, and the host cannot reach it.
 
-use crate::spec::{DNS, DOOR, NetworkClass, RUNTIME_API};
+use crate::link::{Link, LinkError};
+use crate::spec::{DNS, DOOR, RUNTIME_API};
 use crate::sys;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, bind, listen, setsockopt, socket, sockopt,
@@ -14,17 +15,29 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 const BACKLOG: i32 = 128;
 
-/// Brings loopback up and binds the listeners (Runtime API, door, and for class `nat` names over UDP and TCP),
-/// non-blocking.
+/// A network that could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum NetError {
+    /// Loopback or a listener.
+    #[error("loopback: {0}")]
+    Loopback(#[from] nix::Error),
+    /// The link to the host.
+    #[error("link: {0}")]
+    Link(#[from] LinkError),
+}
+
+/// Brings loopback up and binds the listeners (Runtime API, door), non-blocking; for class `nat`, which has a link, also
+/// makes that, and binds the sockets for names over UDP and TCP.
 ///
 /// # Errors
 /// When the kernel refuses; the caller is in a fresh network namespace and privileged over it.
-pub fn prepare(class: NetworkClass) -> nix::Result<Vec<OwnedFd>> {
+pub fn prepare(link: Option<Link>) -> Result<Vec<OwnedFd>, NetError> {
     let any = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
     sys::interface_up(any.as_fd(), "lo")?;
     sys::interface_address(any.as_fd(), "lo:1", Ipv4Addr::new(169, 254, 100, 1))?;
     let mut listeners = vec![listening(RUNTIME_API)?, listening(DOOR)?];
-    if class == NetworkClass::Nat {
+    if let Some(link) = link {
+        link.make()?;
         listeners.push(bound(DNS, SockType::Datagram)?);
         listeners.push(listening(DNS)?);
     }

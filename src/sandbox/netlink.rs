@@ -1,279 +1,277 @@
-//! The few route-netlink requests that a sandbox's network is made of, encoded by hand over a blocking socket.
+//! Netlink, as little of it as the networks of sandboxes need: messages, attributes, a blocking socket with bounds.
 //!
-//! A dozen fixed messages: a general encoder (`netlink-packet-route`) would be the larger part of the forker.
-//! A socket belongs to the network namespace in which it was opened, so whoever configures a sandbox opens one there.
-//! Numbers and layouts are those of `linux/rtnetlink.h`, `if_link.h`, `if_addr.h`, `neighbour.h` and `veth.h`.
+//! Written here because it is small: the usual crates bring async or a type per kernel structure. What the messages
+//! mean is the business of `link`, `guard` and `firewall`.
 
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, connect, recv, send, socket,
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, send, setsockopt,
+    socket, sockopt,
 };
-use std::net::Ipv4Addr;
+use nix::sys::time::TimeVal;
+use nix::sys::time::TimeValLike;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-const RTM_NEWLINK: u16 = 16;
-const RTM_SETLINK: u16 = 19;
-const RTM_NEWADDR: u16 = 20;
-const RTM_NEWROUTE: u16 = 24;
-const RTM_NEWNEIGH: u16 = 28;
-const NLMSG_ERROR: u16 = 2;
-const NLM_F_REQUEST: u16 = 0x1;
-const NLM_F_ACK: u16 = 0x4;
-const NLM_F_EXCL: u16 = 0x200;
-const NLM_F_CREATE: u16 = 0x400;
-const IFLA_ADDRESS: u16 = 1;
-const IFLA_IFNAME: u16 = 3;
-const IFLA_LINKINFO: u16 = 18;
-const IFLA_NET_NS_FD: u16 = 28;
-const IFLA_INFO_KIND: u16 = 1;
-const IFLA_INFO_DATA: u16 = 2;
-const VETH_INFO_PEER: u16 = 1;
-const IFA_ADDRESS: u16 = 1;
-const IFA_LOCAL: u16 = 2;
-const RTA_DST: u16 = 1;
-const RTA_OIF: u16 = 4;
-const RTA_GATEWAY: u16 = 5;
-const NDA_DST: u16 = 1;
-const NDA_LLADDR: u16 = 2;
-const NUD_PERMANENT: u16 = 0x80;
-const RT_TABLE_MAIN: u8 = 254;
-const RTPROT_STATIC: u8 = 4;
-const RT_SCOPE_UNIVERSE: u8 = 0;
-const RT_SCOPE_LINK: u8 = 253;
-const RTN_UNICAST: u8 = 1;
-const AF_INET: u8 = 2;
-const IFF_UP: u32 = 1;
-/// The group of `NETLINK_NETFILTER` that hears of every change of the nftables ruleset (`NFNLGRP_NFTABLES`), as a bit.
-const GROUP_NFTABLES: u32 = 1 << 6;
-const REPLY_BYTES: usize = 8192;
+const HEADER: usize = 16;
+const ALIGNMENT: usize = 4;
+/// A datagram from the kernel is smaller; dumps come in pieces.
+const RECEIVE_BYTES: usize = 32 * 1024;
+/// Pieces of one answer at most: a host has some thousands of routes, not millions.
+const PIECES_MAX: usize = 65_536;
+/// The kernel answers while it handles the request; this only keeps a bug from hanging the forker.
+const ANSWER_WITHIN_S: i64 = 10;
 
-/// An Ethernet address.
-pub(crate) type Mac = [u8; 6];
+const NESTED: u16 = 0x8000;
+const KIND_MASK: u16 = 0x3fff;
 
-/// One end of a veth pair.
-pub(crate) struct End<'a> {
-    /// Name.
-    pub(crate) name: &'a str,
-    /// Number; 0 lets the kernel choose.
-    pub(crate) index: i32,
-    /// Ethernet address.
-    pub(crate) mac: Mac,
+/// Flags of requests.
+pub(crate) const REQUEST: u16 = libc::NLM_F_REQUEST as u16;
+/// The kernel confirms.
+pub(crate) const ACK: u16 = libc::NLM_F_ACK as u16;
+/// Make it if it is not there.
+pub(crate) const CREATE: u16 = libc::NLM_F_CREATE as u16;
+/// Refuse if it is there.
+pub(crate) const EXCLUSIVE: u16 = libc::NLM_F_EXCL as u16;
+/// Replace it if it is there.
+pub(crate) const REPLACE: u16 = libc::NLM_F_REPLACE as u16;
+/// Append.
+pub(crate) const APPEND: u16 = libc::NLM_F_APPEND as u16;
+/// List all.
+pub(crate) const DUMP: u16 = libc::NLM_F_DUMP as u16;
+
+/// One message under construction.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    bytes: Vec<u8>,
 }
-
-/// Where packets of a route go.
-pub(crate) struct Route {
-    /// Destination; all with a prefix of 0.
-    pub(crate) to: Ipv4Addr,
-    /// Bits of it that count.
-    pub(crate) prefix: u8,
-    /// Next hop; none for what is on the link.
-    pub(crate) gateway: Option<Ipv4Addr>,
-    /// Interface.
-    pub(crate) index: i32,
-}
-
-/// A request under construction.
-struct Message(Vec<u8>);
 
 impl Message {
-    fn new(kind: u16, flags: u16, body: &[u8]) -> Self {
-        let mut bytes = vec![0; 16];
+    /// A message with its fixed part.
+    pub(crate) fn new(kind: u16, flags: u16, fixed: &[u8]) -> Self {
+        let mut bytes = vec![0; HEADER];
         bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
-        bytes[6..8].copy_from_slice(&(NLM_F_REQUEST | NLM_F_ACK | flags).to_ne_bytes());
-        bytes.extend_from_slice(body);
-        Self(bytes)
+        bytes[6..8].copy_from_slice(&(flags | REQUEST).to_ne_bytes());
+        bytes.extend(fixed);
+        Self { bytes }.padded()
     }
 
-    fn attribute(&mut self, kind: u16, value: &[u8]) {
-        let start = self.open(kind);
-        self.0.extend_from_slice(value);
-        self.close(start);
+    fn padded(mut self) -> Self {
+        self.pad();
+        self
     }
 
-    fn open(&mut self, kind: u16) -> usize {
-        let start = self.0.len();
-        self.0.extend_from_slice(&[0, 0]);
-        self.0.extend_from_slice(&kind.to_ne_bytes());
-        start
+    fn pad(&mut self) {
+        self.bytes.resize(self.bytes.len().next_multiple_of(ALIGNMENT), 0);
     }
 
-    /// Writes the length of what was opened at `start` and pads to four bytes.
-    fn close(&mut self, start: usize) {
-        let length = u16::try_from(self.0.len() - start).unwrap_or(u16::MAX);
-        self.0[start..start + 2].copy_from_slice(&length.to_ne_bytes());
-        self.0.resize(self.0.len().next_multiple_of(4), 0);
+    /// Appends an attribute.
+    pub(crate) fn attribute(mut self, kind: u16, value: &[u8]) -> Self {
+        let length = u16::try_from(value.len() + 4).unwrap_or(u16::MAX);
+        self.bytes.extend(length.to_ne_bytes());
+        self.bytes.extend(kind.to_ne_bytes());
+        self.bytes.extend(value);
+        self.padded()
     }
 
-    fn finish(mut self) -> Vec<u8> {
-        let length = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
-        self.0[..4].copy_from_slice(&length.to_ne_bytes());
-        self.0
+    /// Appends a text attribute with its NUL.
+    pub(crate) fn text(self, kind: u16, value: &str) -> Self {
+        let mut bytes = value.as_bytes().to_vec();
+        bytes.push(0);
+        self.attribute(kind, &bytes)
+    }
+
+    /// Appends a number in host order.
+    pub(crate) fn number(self, kind: u16, value: u32) -> Self {
+        self.attribute(kind, &value.to_ne_bytes())
+    }
+
+    /// Appends a number in network order.
+    pub(crate) fn big_endian(self, kind: u16, value: u32) -> Self {
+        self.attribute(kind, &value.to_be_bytes())
+    }
+
+    /// Appends an attribute that holds attributes, after an optional fixed part.
+    pub(crate) fn nested(mut self, kind: u16, fixed: &[u8], fill: impl FnOnce(Self) -> Self) -> Self {
+        let start = self.bytes.len();
+        self.bytes.extend([0; 4]);
+        self.bytes.extend(fixed);
+        let mut filled = fill(self.padded());
+        let length = u16::try_from(filled.bytes.len() - start).unwrap_or(u16::MAX);
+        filled.bytes[start..start + 2].copy_from_slice(&length.to_ne_bytes());
+        filled.bytes[start + 2..start + 4].copy_from_slice(&(kind | NESTED).to_ne_bytes());
+        filled
+    }
+
+    /// The finished bytes.
+    fn seal(mut self, sequence: u32) -> Vec<u8> {
+        let length = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
+        self.bytes[..4].copy_from_slice(&length.to_ne_bytes());
+        self.bytes[8..12].copy_from_slice(&sequence.to_ne_bytes());
+        self.bytes
+    }
+
+    fn wants_ack(&self) -> bool {
+        u16::from_ne_bytes([self.bytes[6], self.bytes[7]]) & ACK != 0
     }
 }
 
-/// `struct ifinfomsg`.
-fn link(index: i32, flags: u32) -> [u8; 16] {
-    let mut body = [0; 16];
-    body[4..8].copy_from_slice(&index.to_ne_bytes());
-    body[8..12].copy_from_slice(&flags.to_ne_bytes());
-    body[12..16].copy_from_slice(&flags.to_ne_bytes());
-    body
+/// One message that arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Received<'a> {
+    /// Its kind.
+    pub(crate) kind: u16,
+    sequence: u32,
+    /// All after the header.
+    pub(crate) body: &'a [u8],
 }
 
-fn name(text: &str) -> Vec<u8> {
-    let mut bytes = text.as_bytes().to_vec();
-    bytes.push(0);
-    bytes
+impl<'a> Received<'a> {
+    /// The value of the first attribute of this kind, after a fixed part of so many bytes.
+    pub(crate) fn attribute(&self, fixed: usize, wanted: u16) -> Option<&'a [u8]> {
+        attributes(self.body.get(fixed.next_multiple_of(ALIGNMENT)..)?)
+            .find(|(kind, _)| *kind == wanted)
+            .map(|(_, value)| value)
+    }
 }
 
-fn veth(ours: &End<'_>, theirs: &End<'_>, namespace: i32) -> Vec<u8> {
-    let mut message = Message::new(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &link(ours.index, IFF_UP));
-    message.attribute(IFLA_IFNAME, &name(ours.name));
-    message.attribute(IFLA_ADDRESS, &ours.mac);
-    let info = message.open(IFLA_LINKINFO);
-    message.attribute(IFLA_INFO_KIND, b"veth");
-    let data = message.open(IFLA_INFO_DATA);
-    let peer = message.open(VETH_INFO_PEER);
-    message.0.extend_from_slice(&link(theirs.index, 0));
-    message.attribute(IFLA_IFNAME, &name(theirs.name));
-    message.attribute(IFLA_ADDRESS, &theirs.mac);
-    message.attribute(IFLA_NET_NS_FD, &namespace.to_ne_bytes());
-    message.close(peer);
-    message.close(data);
-    message.close(info);
-    message.finish()
+fn attributes(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let [a, b, c, d, ..] = *rest else { return None };
+        let length = usize::from(u16::from_ne_bytes([a, b]));
+        let kind = u16::from_ne_bytes([c, d]) & KIND_MASK;
+        let value = rest.get(4..length)?;
+        rest = rest.get(length.next_multiple_of(ALIGNMENT)..).unwrap_or_default();
+        Some((kind, value))
+    })
 }
 
-/// A blocking route-netlink socket of the namespace in which it was opened.
-pub(crate) struct Netlink(OwnedFd);
+/// The messages of one datagram; ends at the first that is malformed.
+fn messages(mut rest: &[u8]) -> impl Iterator<Item = Received<'_>> {
+    std::iter::from_fn(move || {
+        let header = rest.get(..HEADER)?;
+        let word =
+            |at: usize| u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let kind = u16::from_ne_bytes([header[4], header[5]]);
+        let length = usize::try_from(word(0)).ok()?;
+        let body = rest.get(HEADER..length)?;
+        rest = rest.get(length.next_multiple_of(ALIGNMENT)..).unwrap_or_default();
+        Some(Received { kind, sequence: word(8), body })
+    })
+}
+
+/// The error of an acknowledgement: a negative errno, 0 for success.
+fn outcome(body: &[u8]) -> nix::Result<()> {
+    let code = body.first_chunk::<4>().map_or(-libc::EPROTO, |bytes| i32::from_ne_bytes(*bytes));
+    if code == 0 { Ok(()) } else { Err(nix::Error::from_raw(-code)) }
+}
+
+/// A socket of this process in the network namespace in which it was opened.
+#[derive(Debug)]
+pub(crate) struct Netlink {
+    socket: OwnedFd,
+    sequence: u32,
+}
 
 impl Netlink {
-    /// Opens one in the caller's network namespace.
-    pub(crate) fn open() -> nix::Result<Self> {
-        let socket = socket(
-            AddressFamily::Netlink,
-            SockType::Raw,
-            SockFlag::SOCK_CLOEXEC,
-            SockProtocol::NetlinkRoute,
-        )?;
-        connect(socket.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
-        Ok(Self(socket))
+    /// Opens a socket; `groups` is the mask of what is announced to it.
+    pub(crate) fn open(protocol: SockProtocol, groups: u32) -> nix::Result<Self> {
+        let socket = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)?;
+        bind(socket.as_raw_fd(), &NetlinkAddr::new(0, groups))?;
+        setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::seconds(ANSWER_WITHIN_S))?;
+        Ok(Self { socket, sequence: 0 })
     }
 
-    /// Makes a pair: `ours` here and up, `theirs` in the namespace that the descriptor names.
-    pub(crate) fn add_veth(
-        &self,
-        ours: &End<'_>,
-        theirs: &End<'_>,
-        namespace: BorrowedFd<'_>,
-    ) -> nix::Result<()> {
-        self.ask(&veth(ours, theirs, namespace.as_raw_fd()))
-    }
-
-    /// Takes an interface up.
-    pub(crate) fn set_up(&self, index: i32) -> nix::Result<()> {
-        self.ask(&Message::new(RTM_SETLINK, 0, &link(index, IFF_UP)).finish())
-    }
-
-    /// Gives an interface one address and no subnet.
-    pub(crate) fn add_address(&self, index: i32, address: Ipv4Addr) -> nix::Result<()> {
-        let mut body = [AF_INET, 32, 0, RT_SCOPE_UNIVERSE, 0, 0, 0, 0];
-        body[4..].copy_from_slice(&index.to_ne_bytes());
-        let mut message = Message::new(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, &body);
-        message.attribute(IFA_LOCAL, &address.octets());
-        message.attribute(IFA_ADDRESS, &address.octets());
-        self.ask(&message.finish())
-    }
-
-    /// Says for good which Ethernet address a neighbour has, so that nobody needs to ask for it.
-    pub(crate) fn add_neighbour(&self, index: i32, address: Ipv4Addr, mac: Mac) -> nix::Result<()> {
-        let mut body = [0; 12];
-        body[0] = AF_INET;
-        body[4..8].copy_from_slice(&index.to_ne_bytes());
-        body[8..10].copy_from_slice(&NUD_PERMANENT.to_ne_bytes());
-        let mut message = Message::new(RTM_NEWNEIGH, NLM_F_CREATE, &body);
-        message.attribute(NDA_DST, &address.octets());
-        message.attribute(NDA_LLADDR, &mac);
-        self.ask(&message.finish())
-    }
-
-    /// Adds a route; one that exists already is an error (`EEXIST`).
-    pub(crate) fn add_route(&self, route: &Route) -> nix::Result<()> {
-        let scope = if route.gateway.is_some() { RT_SCOPE_UNIVERSE } else { RT_SCOPE_LINK };
-        let mut body = [0; 12];
-        body[..8].copy_from_slice(&[
-            AF_INET,
-            route.prefix,
-            0,
-            0,
-            RT_TABLE_MAIN,
-            RTPROT_STATIC,
-            scope,
-            RTN_UNICAST,
-        ]);
-        let mut message = Message::new(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &body);
-        if route.prefix > 0 {
-            message.attribute(RTA_DST, &route.to.octets());
+    /// Sends messages as one datagram and waits for each acknowledgement that they ask for.
+    ///
+    /// # Errors
+    /// The first that the kernel names; later messages may have been done all the same.
+    pub(crate) fn ask(&mut self, requests: Vec<Message>) -> nix::Result<()> {
+        let first = self.sequence.wrapping_add(1);
+        let mut awaited = requests.iter().filter(|message| message.wants_ack()).count();
+        let mut datagram = Vec::new();
+        for message in requests {
+            self.sequence = self.sequence.wrapping_add(1);
+            datagram.extend(message.seal(self.sequence));
         }
-        if let Some(gateway) = route.gateway {
-            message.attribute(RTA_GATEWAY, &gateway.octets());
-        }
-        message.attribute(RTA_OIF, &route.index.to_ne_bytes());
-        self.ask(&message.finish())
-    }
-
-    /// Sends one request and reads its acknowledgement.
-    fn ask(&self, request: &[u8]) -> nix::Result<()> {
-        send(self.0.as_raw_fd(), request, MsgFlags::empty())?;
-        let mut reply = [0; REPLY_BYTES];
-        let length = loop {
-            match recv(self.0.as_raw_fd(), &mut reply, MsgFlags::empty()) {
-                Err(nix::Error::EINTR) => {}
-                other => break other?,
+        send(self.socket.as_raw_fd(), &datagram, MsgFlags::empty())?;
+        let mut result = Ok(());
+        let mut buffer = vec![0; RECEIVE_BYTES];
+        for _ in 0..PIECES_MAX {
+            if awaited == 0 {
+                return result;
             }
-        };
-        acknowledged(&reply[..length])
-    }
-}
-
-/// Reads an acknowledgement: a header, then the negative error number.
-fn acknowledged(reply: &[u8]) -> nix::Result<()> {
-    let kind = reply.get(4..6).map(|bytes| u16::from_ne_bytes([bytes[0], bytes[1]]));
-    let (Some(NLMSG_ERROR), Some(code)) = (kind, reply.get(16..20)) else { return Err(nix::Error::EBADMSG) };
-    match i32::from_ne_bytes([code[0], code[1], code[2], code[3]]) {
-        0 => Ok(()),
-        code => Err(nix::Error::from_raw(-code)),
-    }
-}
-
-/// Hears of changes of the nftables ruleset in the caller's network namespace.
-pub(crate) struct RulesetWatch(OwnedFd);
-
-impl RulesetWatch {
-    /// Begins to listen.
-    pub(crate) fn open() -> nix::Result<Self> {
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkNetFilter)?;
-        bind(socket.as_raw_fd(), &NetlinkAddr::new(0, GROUP_NFTABLES))?;
-        Ok(Self(socket))
+            let size = self.receive(&mut buffer, MsgFlags::empty())?;
+            for answer in messages(&buffer[..size]) {
+                let ours = answer.sequence.wrapping_sub(first) <= self.sequence.wrapping_sub(first);
+                if ours && i32::from(answer.kind) == libc::NLMSG_ERROR {
+                    awaited = awaited.saturating_sub(1);
+                    result = result.and(outcome(answer.body));
+                }
+            }
+            // A batch that is refused as a whole is answered once.
+            if result.is_err() && awaited > 0 && self.is_silent()? {
+                return result;
+            }
+        }
+        Err(nix::Error::EOVERFLOW)
     }
 
-    /// Forgets what was heard so far; true if there was anything. Messages lost for want of room count as heard.
-    pub(crate) fn take(&self) -> bool {
-        let mut buffer = [0; REPLY_BYTES];
-        let mut heard = false;
+    fn is_silent(&self) -> nix::Result<bool> {
+        let mut probe = [0; 1];
+        match recv(self.socket.as_raw_fd(), &mut probe, MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT) {
+            Ok(_) => Ok(false),
+            Err(nix::Error::EAGAIN) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends one request and hears every message of its answer: one, or all of a dump.
+    pub(crate) fn query(&mut self, request: Message, mut hear: impl FnMut(Received<'_>)) -> nix::Result<()> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let is_dump = u16::from_ne_bytes([request.bytes[6], request.bytes[7]]) & DUMP == DUMP;
+        send(self.socket.as_raw_fd(), &request.seal(self.sequence), MsgFlags::empty())?;
+        let mut buffer = vec![0; RECEIVE_BYTES];
+        for _ in 0..PIECES_MAX {
+            let size = self.receive(&mut buffer, MsgFlags::empty())?;
+            for answer in messages(&buffer[..size]).filter(|it| it.sequence == self.sequence) {
+                match i32::from(answer.kind) {
+                    libc::NLMSG_ERROR => return outcome(answer.body),
+                    libc::NLMSG_DONE => return Ok(()),
+                    _ => hear(answer),
+                }
+                if !is_dump {
+                    return Ok(());
+                }
+            }
+        }
+        Err(nix::Error::EOVERFLOW)
+    }
+
+    /// Hears what has been announced since the last call, without waiting. `ENOBUFS` says that some of it was lost.
+    pub(crate) fn drain(&self, mut hear: impl FnMut(Received<'_>)) -> nix::Result<()> {
+        let mut buffer = vec![0; RECEIVE_BYTES];
+        for _ in 0..PIECES_MAX {
+            match self.receive(&mut buffer, MsgFlags::MSG_DONTWAIT) {
+                Ok(size) => messages(&buffer[..size]).for_each(&mut hear),
+                Err(nix::Error::EAGAIN) => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn receive(&self, buffer: &mut [u8], flags: MsgFlags) -> nix::Result<usize> {
         loop {
-            match recv(self.0.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
-                Ok(_) | Err(nix::Error::ENOBUFS) => heard = true,
+            match recv(self.socket.as_raw_fd(), buffer, flags) {
                 Err(nix::Error::EINTR) => {}
-                Err(_) => return heard,
+                other => return other,
             }
         }
     }
 }
 
-impl AsFd for RulesetWatch {
+impl AsFd for Netlink {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.socket.as_fd()
     }
 }
 
@@ -282,66 +280,68 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lengths_are_those_of_the_content_and_everything_is_padded() {
-        let mut message = Message::new(RTM_NEWLINK, 0, &link(3, IFF_UP));
-        message.attribute(IFLA_IFNAME, &name("ab"));
-        let bytes = message.finish();
-        assert_eq!(bytes.len(), 16 + 16 + 8);
-        assert_eq!(u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]), 40);
-        // Four bytes of header and `ab\0`; the eighth is padding that does not count.
-        assert_eq!(u16::from_ne_bytes([bytes[32], bytes[33]]), 7);
-        assert_eq!(&bytes[36..40], b"ab\0\0");
+    fn attributes_are_padded_to_four_bytes_and_nested_ones_know_their_length() {
+        let message = Message::new(16, CREATE | ACK, &[9; 5])
+            .text(3, "eth0")
+            .nested(18, &[7; 2], |inner| inner.number(1, 5).attribute(2, &[1]));
+        let bytes = message.seal(4);
+        // Header and a padded fixed part.
+        assert_eq!(bytes[..4], 60u32.to_ne_bytes());
+        assert_eq!(
+            (bytes[4..6].to_vec(), bytes[8..12].to_vec()),
+            (16u16.to_ne_bytes().to_vec(), 4u32.to_ne_bytes().to_vec())
+        );
+        assert_eq!(bytes[16..24], [9, 9, 9, 9, 9, 0, 0, 0]);
+        // "eth0\0" has length 9 and three bytes of padding.
+        assert_eq!(bytes[24..36], [9, 0, 3, 0, b'e', b't', b'h', b'0', 0, 0, 0, 0]);
+        // 4 header, 2 fixed + 2 padding, 8 number, 8 padded byte.
+        assert_eq!(bytes[36..44], [24, 0, 18, 0x80, 7, 7, 0, 0]);
+        assert_eq!(bytes[44..52], [8, 0, 1, 0, 5, 0, 0, 0]);
+        assert_eq!(bytes[52..60], [5, 0, 2, 0, 1, 0, 0, 0]);
     }
 
     #[test]
-    fn a_veth_carries_its_peer_inside() {
-        let ours = End { name: "h0", index: 0, mac: [2, 0, 0, 0, 0, 1] };
-        let theirs = End { name: "eth0", index: 9, mac: [2, 0, 0, 0, 0, 2] };
-        let bytes = veth(&ours, &theirs, 77);
-        assert_eq!(bytes.len() % 4, 0);
-        for part in [b"veth".as_slice(), b"eth0\0", &77_i32.to_ne_bytes(), &theirs.mac] {
-            assert!(bytes.windows(part.len()).any(|window| window == part), "{part:?}");
+    fn what_was_written_is_read_back() {
+        let mut datagram = Message::new(20, 0, &[1, 2, 3, 4]).text(1, "one").number(2, 7).seal(1);
+        datagram.extend(Message::new(21, 0, &[]).seal(2));
+        let all: Vec<_> = messages(&datagram).collect();
+        assert_eq!(all.iter().map(|it| (it.kind, it.sequence)).collect::<Vec<_>>(), [(20, 1), (21, 2)]);
+        assert_eq!(all[0].attribute(4, 1), Some(&b"one\0"[..]));
+        assert_eq!(all[0].attribute(4, 2), Some(&7u32.to_ne_bytes()[..]));
+        assert_eq!(all[0].attribute(4, 3), None);
+        assert_eq!(all[1].attribute(4, 1), None);
+    }
+
+    #[test]
+    fn malformed_datagrams_end_the_reading() {
+        let whole = Message::new(20, 0, &[]).text(1, "one").seal(1);
+        for cut in 0..whole.len() {
+            assert_eq!(messages(&whole[..cut]).count(), 0, "{cut}");
         }
+        let mut lies = whole.clone();
+        lies[..4].copy_from_slice(&3u32.to_ne_bytes());
+        assert_eq!(messages(&lies).count(), 0);
+        let mut short = whole;
+        short[16..18].copy_from_slice(&2u16.to_ne_bytes());
+        assert_eq!(messages(&short).next().expect("one").attribute(0, 1), None);
     }
 
     #[test]
-    fn only_a_zero_acknowledges() {
-        let reply = |kind: u16, code: i32| {
-            let mut bytes = vec![0; 20];
-            bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
-            bytes[16..20].copy_from_slice(&code.to_ne_bytes());
-            bytes
-        };
-        assert_eq!(acknowledged(&reply(NLMSG_ERROR, 0)), Ok(()));
-        assert_eq!(acknowledged(&reply(NLMSG_ERROR, -17)), Err(nix::Error::EEXIST));
-        assert_eq!(acknowledged(&reply(RTM_NEWLINK, 0)), Err(nix::Error::EBADMSG));
-        assert_eq!(acknowledged(&[]), Err(nix::Error::EBADMSG));
+    fn an_acknowledgement_carries_a_negative_errno() {
+        assert_eq!(outcome(&0i32.to_ne_bytes()), Ok(()));
+        assert_eq!(outcome(&(-libc::EEXIST).to_ne_bytes()), Err(nix::Error::EEXIST));
+        assert_eq!(outcome(&[]), Err(nix::Error::EPROTO));
     }
 
     #[test]
-    fn the_kernel_takes_the_requests() {
-        // Needs privileges over a namespace of its own, and a thread of its own to be in it.
-        let done = std::thread::spawn(|| {
-            if nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).is_err() {
-                println!("skipped: no privilege to make a network namespace");
-                return;
-            }
-            let own = std::fs::File::open("/proc/thread-self/ns/net").unwrap();
-            let netlink = Netlink::open().unwrap();
-            let ours = End { name: "h0", index: 100, mac: [2, 0, 0, 0, 0, 1] };
-            let theirs = End { name: "eth9", index: 200, mac: [2, 0, 0, 0, 0, 2] };
-            netlink.add_veth(&ours, &theirs, own.as_fd()).unwrap();
-            netlink.set_up(200).unwrap();
-            let address = Ipv4Addr::new(100, 64, 0, 2);
-            netlink.add_address(200, address).unwrap();
-            netlink.add_neighbour(200, Ipv4Addr::new(100, 64, 0, 1), ours.mac).unwrap();
-            let gateway = Ipv4Addr::new(100, 64, 0, 1);
-            netlink.add_route(&Route { to: gateway, prefix: 32, gateway: None, index: 200 }).unwrap();
-            let all = Ipv4Addr::UNSPECIFIED;
-            netlink.add_route(&Route { to: all, prefix: 0, gateway: Some(gateway), index: 200 }).unwrap();
-            let again = Route { to: gateway, prefix: 32, gateway: None, index: 200 };
-            assert_eq!(netlink.add_route(&again), Err(nix::Error::EEXIST));
-        });
-        done.join().unwrap();
+    fn the_kernel_tells_of_the_loopback_interface() {
+        let mut netlink = Netlink::open(SockProtocol::NetlinkRoute, 0).expect("a socket");
+        let request = Message::new(libc::RTM_GETLINK, 0, &[0; 16]).text(libc::IFLA_IFNAME, "lo");
+        let mut index = None;
+        let hear = |it: Received<'_>| index = it.body.get(4..8).map(<[u8]>::to_vec);
+        netlink.query(request, hear).expect("an answer");
+        assert_eq!(index, Some(1i32.to_ne_bytes().to_vec()));
+        let request = Message::new(libc::RTM_GETLINK, 0, &[0; 16]).text(libc::IFLA_IFNAME, "no-such-link");
+        assert_eq!(netlink.query(request, |_| ()), Err(nix::Error::ENODEV));
     }
 }

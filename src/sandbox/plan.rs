@@ -7,7 +7,7 @@
 pub enum Step {
     /// Become a member of the control groups (v1; on v2 the process is born there).
     JoinGroups,
-    /// Loopback up, listeners bound.
+    /// Loopback up, the link to the host made, listeners bound.
     Network,
     /// Host name, own cgroup namespace.
     Names,

@@ -2,6 +2,7 @@
 //!
 //! Requests name things (a hash, a runtime, a size), never paths: the forker derives every mount itself.
 
+use crate::cidr::Cidr;
 use serde::{Deserialize, Serialize};
 
 /// Names one sandbox for as long as the daemon lives; handed out by the daemon.
@@ -77,13 +78,13 @@ impl NetworkClass {
 /// The addresses of sandboxes of class `nat`, and where they may send.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NatSpec {
-    /// IPv4 range (`a.b.c.d/n`) from which this daemon takes its part.
-    pub range: String,
+    /// The daemons of a host share this range; each claims a part of it.
+    pub range: Cidr,
     /// Ranges and addresses that are denied.
-    pub deny: Vec<String>,
+    pub deny: Vec<Cidr>,
     /// Exceptions from those.
-    pub allow: Vec<String>,
-    /// Addresses needed at most.
+    pub allow: Vec<Cidr>,
+    /// Addresses needed at once, at most.
     pub addresses: u32,
 }
 
@@ -153,6 +154,8 @@ pub enum ForkerReply {
     Welcome {
         /// What the host offers, for the log and `doctor`.
         cgroups: String,
+        /// What class `nat` took on the host, for the log; none if it is not offered.
+        nat: Option<String>,
     },
     /// The sandbox is there; descriptors in the order of [`LAUNCH_FDS`].
     Launched {
@@ -166,8 +169,11 @@ pub enum ForkerReply {
         /// The step that failed and why.
         detail: String,
     },
-    /// Somebody had changed the firewall rules of the sandboxes; they have been put back.
-    FirewallMended,
+    /// Another program changed the firewall rules of class `nat`.
+    FirewallChanged {
+        /// Why they could not be put back; none if they are in force again.
+        failure: Option<String>,
+    },
     /// Everything of it is gone. Sent once for each launched sandbox, also if pid 1 died by itself.
     Destroyed {
         /// Which one.

@@ -7,6 +7,7 @@
 use super::documents::{Document, DocumentChange, DocumentError, Family};
 use super::memory::MemoryStore;
 use super::record::FunctionRecord;
+use super::seal::Sealer;
 use super::sqlite::SqliteStore;
 use super::versions::{Alias, Published, Version, VersionChange, VersionError};
 use hearth_sandbox::Digest;
@@ -73,6 +74,16 @@ pub(crate) enum Change {
 }
 
 impl Change {
+    /// For the disk: what is secret in it sealed.
+    pub(super) fn seal(&mut self, sealer: &Sealer) {
+        let record = match self {
+            Self::Create(record) | Self::Replace { record, .. } => record,
+            Self::Version(VersionChange::Publish { published, .. }) => &mut published.record,
+            _ => return,
+        };
+        record.configuration.seal(sealer, &record.name);
+    }
+
     /// The function that it is about.
     pub(crate) fn name(&self) -> &str {
         match self {
@@ -252,10 +263,10 @@ pub(super) fn decide(
 }
 
 impl Store {
-    /// Opens the catalog of a state directory, making or migrating it. Blocks; call before the runtime starts or
-    /// from a blocking task.
-    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
-        SqliteStore::open(path).map(Self::Sqlite)
+    /// Opens the catalog of a state directory, making or migrating it; secrets in it are sealed. Blocks; call before
+    /// the runtime starts or from a blocking task.
+    pub(crate) fn open(path: &Path, sealer: Sealer) -> Result<Self, StoreError> {
+        SqliteStore::open(path, sealer).map(Self::Sqlite)
     }
 
     /// The function of this name.

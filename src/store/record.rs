@@ -3,6 +3,7 @@
 //! Settings live in one JSON document, so that a new setting needs no migration; what is searched, compared or
 //! updated by itself has a column. The wire's shapes are another room's: this one outlives them on disk.
 
+use super::seal::Sealer;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hearth_sandbox::Digest;
@@ -180,6 +181,9 @@ pub(crate) struct Configuration {
     /// `Environment.Variables`; none if never set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) environment: Option<BTreeMap<String, String>>,
+    /// The same sealed, in base64: on disk, and after reading only where it cannot be opened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sealed_environment: Option<String>,
     /// `EphemeralStorage.Size`, MiB.
     pub(crate) ephemeral_mb: u32,
     /// `Architectures`.
@@ -215,6 +219,43 @@ pub(crate) struct Configuration {
     pub(crate) extras: BTreeMap<String, Value>,
 }
 
+impl Configuration {
+    /// For the disk: what is secret sealed, for this function.
+    pub(super) fn seal(&mut self, sealer: &Sealer, function: &str) {
+        if let Some(variables) = self.environment.take() {
+            let json =
+                serde_json::to_vec(&variables).unwrap_or_else(|_| unreachable!("a map of texts is JSON"));
+            self.sealed_environment = Some(STANDARD.encode(sealer.seal(&environment_of(function), &json)));
+        }
+    }
+
+    /// For use: opened where that is possible.
+    pub(super) fn open(&mut self, sealer: &Sealer, function: &str) {
+        let opened = self.sealed_environment.as_ref().and_then(|sealed| {
+            let json = sealer.open(&environment_of(function), &STANDARD.decode(sealed).ok()?).ok()?;
+            serde_json::from_slice(&json).ok()
+        });
+        match opened {
+            Some(variables) => {
+                self.environment = Some(variables);
+                self.sealed_environment = None;
+            }
+            None if self.sealed_environment.is_some() => {
+                tracing::error!(
+                    function,
+                    "the environment variables cannot be opened: they are damaged, or of another key"
+                );
+            }
+            None => {}
+        }
+    }
+}
+
+/// What a sealed environment is bound to.
+fn environment_of(function: &str) -> String {
+    format!("environment of {function}")
+}
+
 impl Default for Configuration {
     /// The API's own defaults.
     fn default() -> Self {
@@ -226,6 +267,7 @@ impl Default for Configuration {
             timeout_s: 3,
             memory_mb: 128,
             environment: None,
+            sealed_environment: None,
             ephemeral_mb: 512,
             architectures: vec!["x86_64".into()],
             tracing_mode: "PassThrough".into(),

@@ -1,7 +1,7 @@
 //! The durable catalog: SQLite in WAL mode, one writer thread, a few read connections beside it.
 //!
 //! The writer drains its bounded queue into one transaction per sync (group commit), so that many small commits cost
-//! one `fdatasync`; each commit has its own savepoint and its own answer, given after the sync. Readers see committed
+//! one `fdatasync`; each commit has its own savepoint and its own answer, given after the sync. Secrets are sealed on the way in. Readers see committed
 //! snapshots and never wait for the writer. Only `versions` below also names engine types: the same for versions, aliases and documents.
 
 mod documents;
@@ -9,6 +9,7 @@ mod versions;
 
 use super::catalog::{Change, CommitError, Effect, StoreError, Usage, decide};
 use super::record::{Code, FunctionRecord};
+use super::seal::Sealer;
 use hearth_sandbox::Digest;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, params};
 use std::path::Path;
@@ -59,10 +60,11 @@ enum Order {
 pub(crate) struct SqliteStore {
     orders: mpsc::Sender<Order>,
     readers: Arc<Readers>,
+    sealer: Arc<Sealer>,
 }
 
 impl SqliteStore {
-    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+    pub(super) fn open(path: &Path, sealer: Sealer) -> Result<Self, StoreError> {
         let failed = |detail: String| StoreError::Open { path: path.display().to_string(), detail };
         let mut writer = Connection::open(path).map_err(|error| failed(error.to_string()))?;
         configure(&writer).map_err(|error| failed(error.to_string()))?;
@@ -73,12 +75,13 @@ impl SqliteStore {
             .name("catalog-writer".into())
             .spawn(move || write(&mut writer, inbox))
             .map_err(|error| failed(format!("no writer thread: {error}")))?;
-        Ok(Self { orders, readers: Arc::new(readers) })
+        Ok(Self { orders, readers: Arc::new(readers), sealer: Arc::new(sealer) })
     }
 
     pub(super) async fn function(&self, name: &str) -> Result<Option<FunctionRecord>, StoreError> {
         let name = name.to_owned();
-        self.read("read a function", move |connection| fetch(connection, &name)).await?
+        let found = self.read("read a function", move |connection| fetch(connection, &name)).await??;
+        Ok(found.map(|record| self.opened(record)))
     }
 
     pub(super) async fn functions(
@@ -94,7 +97,13 @@ impl SqliteStore {
             let mut statement = connection.prepare_cached(&sql)?;
             statement.query_map(params![after, limit], Raw::from_row)?.collect::<Result<Vec<_>, _>>()
         });
-        rows.await?.into_iter().map(Raw::parse).collect()
+        rows.await?.into_iter().map(|row| row.parse().map(|record| self.opened(record))).collect()
+    }
+
+    /// A record with its secrets.
+    fn opened(&self, mut record: FunctionRecord) -> FunctionRecord {
+        record.configuration.open(&self.sealer, &record.name);
+        record
     }
 
     pub(super) async fn usage(&self) -> Result<Usage, StoreError> {
@@ -122,7 +131,8 @@ impl SqliteStore {
         })
     }
 
-    pub(super) async fn commit(&self, changes: Vec<Change>) -> Result<(), CommitError> {
+    pub(super) async fn commit(&self, mut changes: Vec<Change>) -> Result<(), CommitError> {
+        changes.iter_mut().for_each(|change| change.seal(&self.sealer));
         let (answer, answered) = oneshot::channel();
         let order = Order::Commit { changes, answer };
         self.orders.send(order).await.map_err(|_| StoreError::Closed)?;

@@ -59,15 +59,18 @@ def clean_environment(extra=None):
 class Daemon:
     """One daemon process and the clients that talk to it."""
 
-    def __init__(self, environment=None, config=None, directory=None, arguments=()):
+    def __init__(self, environment=None, config=None, directory=None, arguments=(), prefix=()):
         self.owns_directory = directory is None
         self.directory = Path(directory or tempfile.mkdtemp(prefix="hearth-test-", dir="/tmp"))
         # The daemon gives up its privileges; it must still be able to walk to its own directory.
         self.directory.chmod(0o755)
         self.state = self.directory / "state"
         self.errors = self.directory / "stderr.log"
-        self.environment = dict(environment or {})
+        # The host's own key is its owner's.
+        self.environment = {"HEARTH_KEY_FILE": str(self.directory / "key"), **(environment or {})}
         self.arguments = list(arguments)
+        # A command that starts the daemon somewhere else, in another namespace for example; it must become the daemon.
+        self.prefix = [str(word) for word in prefix]
         self.config = None
         if config is not None:
             self.config = self.directory / "hearth.toml"
@@ -81,7 +84,7 @@ class Daemon:
     def command(self):
         listen = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]
         config = ["--config", str(self.config)] if self.config else []
-        return [str(binary()), "serve", "--state-dir", str(self.state), *listen, *config, *self.arguments]
+        return [*self.prefix, str(binary()), "serve", "--state-dir", str(self.state), *listen, *config, *self.arguments]
 
     def start(self):
         """Starts the daemon and returns when it says that it listens."""

@@ -5,6 +5,8 @@ as long as they are quiet while a test counts.
 """
 
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 from . import waiting
@@ -119,6 +121,14 @@ def links():
     return set(os.listdir("/sys/class/net"))
 
 
+def firewall_tables():
+    """Tables of the host's firewall: family and name. None without `nft`."""
+    nft = shutil.which("nft", path="/usr/sbin:/sbin:/usr/bin")
+    if not nft:
+        return set()
+    return set(subprocess.run([nft, "list", "tables"], capture_output=True, text=True).stdout.splitlines())
+
+
 def descriptors(pid):
     """number → target of the open descriptors of a process."""
     found = {}
@@ -179,6 +189,7 @@ class Inventory:
         self.namespaces = namespaces()
         self.loops = loop_devices()
         self.links = links()
+        self.tables = firewall_tables()
 
     def new_since(self, before, apart=()):
         """What is here now and was not before, by kind; empty kinds and those named in `apart` are left out."""
@@ -189,6 +200,7 @@ class Inventory:
             "namespaces": self.namespaces - before.namespaces,
             "loops": {name: file for name, file in self.loops.items() if before.loops.get(name) != file},
             "links": self.links - before.links,
+            "tables": self.tables - before.tables,
         }
         return {kind: what for kind, what in news.items() if what and kind not in apart}
 
@@ -200,6 +212,7 @@ class Inventory:
             "namespaces": len(self.namespaces),
             "loops": len(self.loops),
             "links": len(self.links),
+            "tables": len(self.tables),
         }
 
 

@@ -1,276 +1,340 @@
-"""A small internet: one network namespace for the host under test, another with servers, a link between them.
+"""An internet of one's own: a host that daemons run on, and a world behind it, each a network namespace.
 
-The daemon and its clients run in the first, so nothing of the machine's own network is used or changed. Python before
-3.12 has no `setns`, hence the call through the C library; a namespace belongs to the thread that enters it.
+Nothing leaves the machine, and what a test does to the host's firewall it does to the namespace's. The world answers on
+several addresses, private ones and cloud metadata's among them, and remembers who came; so does the host.
 """
 
 import contextlib
 import ctypes
+import http.server
 import json
 import os
 import shutil
+import socket
+import socketserver
+import struct
 import subprocess
-import sys
-import textwrap
+import threading
 import uuid
 
 import pytest
 
-HOST = "198.51.100.1"
-OUTSIDE = "198.51.100.2"
-PRIVATE = "10.9.9.9"
-PRIVATE_ALLOWED = "10.1.2.3"
-METADATA = "169.254.169.254"
-WEB = 8000
-DATAGRAMS = 9999
 CLONE_NEWNET = 0x40000000
+LIBC = ctypes.CDLL(None, use_errno=True)
 
-SERVERS = textwrap.dedent(
-    """
-    import http.server, json, socket, struct, sys, threading
-    here, heard = sys.argv[1], []
+HOST = "198.51.100.1"
+WORLD = "198.51.100.2"
+# Another address of the host, one that is on no link to anybody.
+HOST_INNER = "192.0.2.77"
+PUBLIC = "203.0.113.7"
+PRIVATE = "10.20.30.40"
+EXCEPTION = "10.20.99.1"
+METADATA = ("169.254.169.254", "100.100.100.200", "168.63.129.16", "192.0.0.192")
+HOST6, WORLD6, METADATA6 = "fd57::1", "fd57::2", "fd00:ec2::254"
+RANGE = "100.121.0.0/16"
 
-    class Web(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            body = json.dumps({"from": self.client_address[0], "heard": heard}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-        def log_message(self, *_):
-            pass
-
-    def answer(query):
-        labels, at = [], 12
-        while query[at]:
-            labels.append(query[at + 1:at + 1 + query[at]].decode())
-            at += 1 + query[at]
-        question = query[12:at + 5]
-        kind = struct.unpack("!H", query[at + 1:at + 3])[0]
-        known = ".".join(labels) == "web.example"
-        flags = 0x8180 if known else 0x8183
-        found = known and kind == 1
-        head = query[:2] + struct.pack("!5H", flags, 1, int(found), 0, 0)
-        record = b"\\xc0\\x0c" + struct.pack("!HHIH", 1, 1, 5, 4) + socket.inet_aton(here) if found else b""
-        return head + question + record
-
-    def names_over_udp():
-        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind((here, 53))
-        while True:
-            query, asker = s.recvfrom(4096)
-            s.sendto(answer(query), asker)
-
-    def names_over_tcp():
-        s = socket.create_server((here, 53))
-        while True:
-            c, _ = s.accept()
-            with c:
-                length = struct.unpack("!H", c.recv(2))[0]
-                reply = answer(c.recv(length))
-                c.sendall(struct.pack("!H", len(reply)) + reply)
-
-    def datagrams():
-        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("0.0.0.0", 9999))
-        while True:
-            _, asker = s.recvfrom(4096)
-            heard.append(asker[0])
-
-    for work in (names_over_udp, names_over_tcp, datagrams):
-        threading.Thread(target=work, daemon=True).start()
-    server = http.server.ThreadingHTTPServer(("0.0.0.0", 8000), Web)
-    print("ready", flush=True)
-    server.serve_forever()
-    """
-)
+WEB_PORT = 80
+HOST_TCP, HOST_UDP, SINK_UDP = 8088, 8089, 9000
+# Names that the world's name server knows, beside any below world.test.
+LARGE_NAME = "large.world.test"
+LARGE_COUNT = 60
 
 
-def ip(*words):
-    done = subprocess.run(["ip", *words], capture_output=True, text=True)
-    assert done.returncode == 0, f"ip {' '.join(words)}: {done.stderr}"
-    return done.stdout
+# Where Debian has `ip`, `nft` and `sysctl`, also for those whose PATH lacks it.
+PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
 
-def setns(path):
-    libc = ctypes.CDLL(None, use_errno=True)
-    fd = os.open(path, os.O_RDONLY)
+def program(name):
+    return shutil.which(name, path=PATH)
+
+
+def command(*words, check=True):
+    environment = {**os.environ, "PATH": PATH}
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=60, env=environment)
+    if check:
+        assert done.returncode == 0, f"{' '.join(str(word) for word in words)}: {done.stderr}"
+    return done
+
+
+def enter(path):
+    """Moves the calling thread, and what it starts from now on, into a network namespace."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        if libc.setns(fd, CLONE_NEWNET) != 0:
+        if LIBC.setns(handle, CLONE_NEWNET) != 0:
             raise OSError(ctypes.get_errno(), f"setns {path}")
     finally:
-        os.close(fd)
+        os.close(handle)
+
+
+class Visits:
+    """Who came to an address: (where, from whom), in order."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.all = []
+
+    def note(self, where, client):
+        with self.lock:
+            self.all.append((where, client))
+
+    def to(self, where):
+        with self.lock:
+            return [client for place, client in self.all if place == where]
+
+    def clear(self):
+        with self.lock:
+            self.all.clear()
+
+
+class Web(socketserver.ThreadingMixIn, http.server.HTTPServer):
+    """Answers every GET with who asked and where."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+    request_queue_size = 128
+
+    def __init__(self, address, visits):
+        self.visits = visits
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        super().__init__(address, Page)
+
+    def server_bind(self):
+        # The library's own looks up its name, which takes seconds where nobody answers.
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.server_address[:2]
+
+    def process_request(self, request, client_address):
+        self.visits.note(("tcp", request.getsockname()[0], request.getsockname()[1]), client_address[0])
+        super().process_request(request, client_address)
+
+
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = json.dumps({"client": self.client_address[0], "host": self.headers.get("Host")}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def answer_name(question, by_datagram):
+    """A DNS answer: one address for names below world.test, many for the large one, and NXDOMAIN for all others."""
+    number, _, count = struct.unpack("!HHH", question[:6])
+    labels, at = [], 12
+    while question[at]:
+        labels.append(question[at + 1 : at + 1 + question[at]].decode().lower())
+        at += question[at] + 1
+    kind = struct.unpack("!H", question[at + 1 : at + 3])[0]
+    asked = question[12 : at + 5]
+    name = ".".join(labels)
+    known = name.endswith("world.test")
+    addresses = []
+    if known and kind == 1:
+        addresses = [f"203.0.113.{n}" for n in range(100, 100 + LARGE_COUNT)] if name == LARGE_NAME else [PUBLIC]
+    flags = 0x8180 | (0 if known else 3)
+    if by_datagram and len(addresses) > 10:
+        flags, addresses = flags | 0x0200, []
+    records = b"".join(struct.pack("!HHHIH4s", 0xC00C, 1, 1, 60, 4, socket.inet_aton(one)) for one in addresses)
+    return struct.pack("!HHHHHH", number, flags, count, len(addresses), 0, 0) + asked + records
 
 
 class Internet:
-    """Both namespaces and the servers outside; the calling thread is in the host's."""
+    """Both namespaces, what answers in them, and who came."""
 
     def __init__(self):
-        for program in ("ip", "nft"):
-            if shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is None:
-                pytest.skip(f"{program} is not installed")
-        tag = uuid.uuid4().hex[:8]
-        self.host, self.outside = f"hearth-host-{tag}", f"hearth-out-{tag}"
-        self.server = None
+        tag = uuid.uuid4().hex[:6]
+        self.host_name, self.world_name = f"ht-host-{tag}", f"ht-world-{tag}"
+        self.visits = Visits()
+        self.sources = Visits()
+        self._servers = []
+        self._closing = threading.Event()
+        self._threads = []
 
-    def open(self):
-        for name in (self.host, self.outside):
-            ip("netns", "add", name)
-            ip("-n", name, "link", "set", "lo", "up")
-        ip("-n", self.host, "link", "add", "up0", "type", "veth", "peer", "name", "e0", "netns", self.outside)
-        for name, link, address in ((self.host, "up0", HOST), (self.outside, "e0", OUTSIDE)):
-            ip("-n", name, "addr", "add", f"{address}/24", "dev", link)
-            ip("-n", name, "link", "set", link, "up")
-        for address in (PRIVATE, PRIVATE_ALLOWED, METADATA):
-            ip("-n", self.outside, "addr", "add", f"{address}/32", "dev", "lo")
-        ip("-n", self.host, "route", "add", "default", "via", OUTSIDE)
-        command = ["ip", "netns", "exec", self.outside, sys.executable, "-c", SERVERS, OUTSIDE]
-        self.server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert self.server.stdout.readline() == "ready\n"
-        setns(f"/run/netns/{self.host}")
+    # --- life ---
+
+    def make(self):
+        for name in (self.host_name, self.world_name):
+            command("ip", "netns", "add", name)
+            command("ip", "-n", name, "link", "set", "lo", "up")
+        command("ip", "-n", self.host_name, "link", "add", "up0", "type", "veth", "peer", "name", "eth0", "netns", self.world_name)
+        host, world = ("ip", "-n", self.host_name), ("ip", "-n", self.world_name)
+        command(*host, "addr", "add", f"{HOST}/24", "dev", "up0")
+        command(*host, "addr", "add", f"{HOST_INNER}/32", "dev", "lo")
+        command(*host, "-6", "addr", "add", f"{HOST6}/64", "dev", "up0", "nodad")
+        command(*host, "link", "set", "up0", "up")
+        command(*world, "addr", "add", f"{WORLD}/24", "dev", "eth0")
+        for address in (PUBLIC, PRIVATE, EXCEPTION, *METADATA):
+            command(*world, "addr", "add", f"{address}/32", "dev", "lo")
+        for address in (WORLD6, METADATA6):
+            command(*world, "-6", "addr", "add", f"{address}/64", "dev", "eth0", "nodad")
+        command(*world, "link", "set", "eth0", "up")
+        command(*host, "route", "add", "default", "via", WORLD)
+        command(*host, "-6", "route", "add", "default", "via", WORLD6)
+        # The world knows the way to environments: were they let out under their own addresses, it would answer.
+        command(*world, "route", "add", RANGE, "via", HOST)
+        self._run(self.world_path, self._serve_world)
+        self._run(self.host_path, self._serve_host)
         return self
 
-    def close(self):
-        if self.server is not None:
-            self.server.terminate()
-            self.server.wait()
-            self.server.stdout.close()
-        for name in (self.host, self.outside):
-            subprocess.run(["ip", "netns", "del", name], capture_output=True)
+    def remove(self):
+        self._closing.set()
+        for server in self._servers:
+            server.shutdown() if isinstance(server, Web) else None
+        for thread in self._threads:
+            thread.join(10)
+        for server in self._servers:
+            (server.server_close if isinstance(server, Web) else server.close)()
+        for name in (self.host_name, self.world_name):
+            command("ip", "netns", "del", name, check=False)
 
-    # --- what the tests look at, in the host's namespace ---
+    @property
+    def host_path(self):
+        return f"/run/netns/{self.host_name}"
 
-    def heard(self):
-        """Senders of all datagrams that reached the outside."""
-        import urllib.request
+    @property
+    def world_path(self):
+        return f"/run/netns/{self.world_name}"
 
-        with urllib.request.urlopen(f"http://{OUTSIDE}:{WEB}/", timeout=5) as answer:
-            return json.load(answer)["heard"]
+    # --- being there ---
 
-    def links(self):
-        """Names of the host's links to sandboxes."""
-        lines = ip("-o", "link").splitlines()
-        return [name for line in lines if (name := line.split(": ")[1].split("@")[0]).startswith("h")]
+    @contextlib.contextmanager
+    def on_host(self):
+        """The calling thread is on the host meanwhile: it can talk to daemons that listen on its loopback."""
+        own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        enter(self.host_path)
+        try:
+            yield self
+        finally:
+            try:
+                assert LIBC.setns(own, CLONE_NEWNET) == 0
+            finally:
+                os.close(own)
+
+    def prefix(self, *more):
+        """What starts a command on the host; `ip netns exec` would hide the control groups."""
+        return ["nsenter", f"--net={self.host_path}", *more]
+
+    def nft(self, *words, check=True):
+        return command(*self.prefix("nft", *words), check=check).stdout
 
     def tables(self):
-        return [line.split()[-1] for line in nft("list", "tables").splitlines()]
+        """Names of the daemons' tables on the host."""
+        return {line.split()[2] for line in self.nft("list", "tables").splitlines() if "hearth_" in line}
+
+    def links(self):
+        """Names of the host's ends of environments' links."""
+        lines = command("ip", "-n", self.host_name, "-o", "link", "show", "type", "veth").stdout.splitlines()
+        return {line.split()[1].split("@")[0].rstrip(":") for line in lines} - {"up0"}
+
+    def setting(self, name, value=None):
+        """Reads or sets a sysctl of the host."""
+        if value is not None:
+            command(*self.prefix("sysctl", "-qw", f"{name}={value}"))
+        return command(*self.prefix("sysctl", "-n", name)).stdout.strip()
+
+    # --- what answers ---
+
+    def _run(self, path, serve):
+        ready, failed = threading.Event(), []
+
+        def run():
+            try:
+                enter(path)
+                serve()
+            except BaseException as error:
+                failed.append(error)
+            finally:
+                ready.set()
+
+        threading.Thread(target=run, daemon=True).start()
+        assert ready.wait(30)
+        if failed:
+            raise failed[0]
+
+    def _start(self, target):
+        thread = threading.Thread(target=target, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _web(self, address, port):
+        server = Web((address, port), self.visits)
+        self._servers.append(server)
+        self._start(lambda: server.serve_forever(poll_interval=0.1))
+
+    def _sink(self, port):
+        """Takes datagrams at all addresses and notes their sources."""
+        sink = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sink.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sink.settimeout(0.2)
+        sink.bind(("0.0.0.0", port))
+        self._servers.append(sink)
+
+        def take():
+            while not self._closing.is_set():
+                with contextlib.suppress(TimeoutError):
+                    data, client = sink.recvfrom(2048)
+                    self.sources.note(data, client[0])
+                    self.visits.note(("udp", "any", port), client[0])
+
+        self._start(take)
+
+    def _serve_world(self):
+        for address in (WORLD, PUBLIC, PRIVATE, EXCEPTION, *METADATA, WORLD6, METADATA6):
+            self._web(address, WEB_PORT)
+        self._sink(SINK_UDP)
+        datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        datagrams.settimeout(0.2)
+        datagrams.bind((WORLD, 53))
+        listener = socket.create_server((WORLD, 53))
+        listener.settimeout(0.2)
+        self._servers += [datagrams, listener]
+
+        def by_datagram():
+            while not self._closing.is_set():
+                with contextlib.suppress(TimeoutError):
+                    question, client = datagrams.recvfrom(4096)
+                    self.visits.note(("dns", WORLD, 53), client[0])
+                    datagrams.sendto(answer_name(question, True), client)
+
+        def by_connection():
+            while not self._closing.is_set():
+                with contextlib.suppress(TimeoutError, OSError):
+                    connection, client = listener.accept()
+                    with connection:
+                        connection.settimeout(5)
+                        question = connection.recv(4096)[2:]
+                        self.visits.note(("dns", WORLD, 53), client[0])
+                        answer = answer_name(question, False)
+                        connection.sendall(struct.pack("!H", len(answer)) + answer)
+
+        self._start(by_datagram)
+        self._start(by_connection)
+
+    def _serve_host(self):
+        self._web("0.0.0.0", HOST_TCP)
+        self._sink(HOST_UDP)
 
 
-def nft(*words):
-    done = subprocess.run(["nft", *words], capture_output=True, text=True, env={"PATH": "/usr/sbin:/sbin:/usr/bin:/bin"})
-    assert done.returncode == 0, f"nft {' '.join(words)}: {done.stderr}"
-    return done.stdout
+def needed():
+    """Skips, saying why, where namespaces or their tools are missing."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: makes network namespaces")
+    for name, package in (("ip", "iproute2"), ("nft", "nftables"), ("nsenter", "util-linux"), ("sysctl", "procps")):
+        if not program(name):
+            pytest.skip(f"{name} is not installed (Debian: {package}; tests/run.sh installs it)")
 
 
 @contextlib.contextmanager
 def internet():
-    """Opens one for the calling thread."""
-    world = Internet()
-    own = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    """Makes one, with the calling thread on its host, and takes it away again."""
+    needed()
+    it = Internet()
     try:
-        yield world.open()
+        it.make()
+        with it.on_host():
+            yield it
     finally:
-        libc = ctypes.CDLL(None, use_errno=True)
-        assert libc.setns(own, CLONE_NEWNET) == 0
-        os.close(own)
-        world.close()
-
-
-# A function that does what its event says and tells how it went.
-PROBE = """
-import ctypes, os, socket, struct, time, urllib.request
-
-def connect(host, port, timeout=1.5):
-    try:
-        with socket.create_connection((host, port), timeout):
-            return "connected"
-    except Exception as error:
-        return type(error).__name__
-
-def own(target="198.51.100.2"):
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        s.connect((target, 1))
-        return s.getsockname()[0]
-
-def fetch(url):
-    with urllib.request.urlopen(url, timeout=3) as answer:
-        return answer.read().decode()
-
-def resolve(name):
-    try:
-        return socket.gethostbyname(name)
-    except OSError as error:
-        return type(error).__name__
-
-def listen(port, seconds):
-    with socket.create_server(("0.0.0.0", port)) as server:
-        server.settimeout(seconds)
-        try:
-            return server.accept()[1][0]
-        except TimeoutError:
-            return None
-
-def spoof(source, target, port):
-    IP_FREEBIND = 15
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        s.setsockopt(socket.SOL_IP, IP_FREEBIND, 1)
-        s.bind((source, 0))
-        try:
-            s.sendto(b"spoofed", (target, port))
-        except OSError as error:
-            return type(error).__name__
-    return "sent"
-
-def datagram(target, port):
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        s.sendto(b"honest", (target, port))
-    return "sent"
-
-def tcp_query(name):
-    query = b"\\x12\\x34\\x01\\x00\\x00\\x01" + bytes(6)
-    query += b"".join(bytes([len(part)]) + part.encode() for part in name.split(".")) + b"\\0\\0\\x01\\0\\x01"
-    with socket.create_connection(("169.254.100.1", 53), 3) as s:
-        s.sendall(struct.pack("!H", len(query)) + query)
-        length = struct.unpack("!H", s.recv(2))[0]
-        return socket.inet_ntoa(s.recv(length)[-4:])
-
-def raw(family, kind, protocol=0):
-    try:
-        socket.socket(family, kind, protocol).close()
-        return "opened"
-    except OSError as error:
-        return type(error).__name__
-
-def route_netlink(kind, flags, body):
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as s:
-        s.bind((0, 0))
-        s.send(struct.pack("=IHHII", 16 + len(body), kind, flags | 5, 1, 0) + body)
-        reply = s.recv(4096)
-    return os.strerror(-struct.unpack_from("=i", reply, 16)[0]) if struct.unpack_from("=H", reply, 4)[0] == 2 else "data"
-
-def add_address(address):
-    index = socket.if_nametoindex("eth0")
-    body = struct.pack("=BBBBI", 2, 32, 0, 0, index)
-    for kind in (2, 1):
-        body += struct.pack("=HH", 8, kind) + socket.inet_aton(address)
-    return route_netlink(20, 0x600, body)
-
-def add_route(address):
-    index = socket.if_nametoindex("eth0")
-    body = struct.pack("=BBBBBBBBI", 2, 32, 0, 0, 254, 4, 253, 1, 0)
-    body += struct.pack("=HH", 8, 1) + socket.inet_aton(address) + struct.pack("=HHi", 8, 4, index)
-    return route_netlink(24, 0x600, body)
-
-def delete_link(_=None):
-    return route_netlink(17, 0, struct.pack("=BxHiII", 0, 0, socket.if_nametoindex("eth0"), 0, 0))
-
-def interfaces(_=None):
-    return sorted(name for _, name in socket.if_nameindex())
-
-def six(_=None):
-    try:
-        return open("/proc/net/if_inet6").read().split()[-1::-6]
-    except FileNotFoundError:
-        return []
-
-def handler(event, context):
-    return {name: globals()[name](*arguments) for name, arguments in event.items()}
-"""
+        it.remove()

@@ -12,7 +12,7 @@ use crate::world::World;
 use hearth_sandbox::forker::client::Forker;
 use hearth_sandbox::spec::{ForkerReply, ForkerRequest, InitReport, ProcessSpec};
 use hearth_sandbox::{
-    Channel, Digest, Exit, ForkerConfig, InitRequest, LaunchSpec, NatSpec, NetworkClass, RuntimeMount, SandboxId,
+    Channel, Cidr, Digest, Exit, ForkerConfig, InitRequest, LaunchSpec, NatSpec, NetworkClass, RuntimeMount, SandboxId,
 };
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -59,7 +59,7 @@ impl Sandboxed {
             sandboxes_max: UID_COUNT - 1,
             network: NetworkClass::Nat,
             nat: Some(NatSpec {
-                range: "100.64.0.0/10".into(),
+                range: Cidr::around([100, 121, 0, 0].into(), 16),
                 deny: Vec::new(),
                 allow: Vec::new(),
                 addresses: UID_COUNT,

@@ -8,9 +8,9 @@ use crate::runtimes::{Runtimes, Served};
 use crate::store::{Configuration, FunctionRecord, Logging};
 use hearth_api::error::{ApiError, ErrorCode};
 use hearth_api::shapes::{
-    DeadLetterConfig, Environment, EnvironmentResponse, EphemeralStorage, FunctionConfiguration,
-    LoggingConfig, RuntimeVersionConfig, SnapStart, SnapStartResponse, TracingConfigResponse, VpcConfig,
-    VpcConfigResponse,
+    DeadLetterConfig, Environment, EnvironmentError, EnvironmentResponse, EphemeralStorage,
+    FunctionConfiguration, LoggingConfig, RuntimeVersionConfig, SnapStart, SnapStartResponse,
+    TracingConfigResponse, VpcConfig, VpcConfigResponse,
 };
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -100,6 +100,7 @@ impl Judge<'_> {
         if let Some(variables) = given.environment.and_then(|environment| environment.variables) {
             check_environment(&variables)?;
             settings.environment = Some(variables);
+            settings.sealed_environment = None;
         }
         if let Some(layers) = given.layers {
             check_layers(&layers)?;
@@ -254,6 +255,21 @@ pub(crate) enum Detail {
     Listed,
 }
 
+/// The variables, or why they cannot be shown.
+fn environment(settings: &Configuration) -> Option<EnvironmentResponse> {
+    if settings.sealed_environment.is_some() {
+        let error = EnvironmentError {
+            error_code: Some("KMSAccessDeniedException".to_owned()),
+            message: Some("Lambda was unable to decrypt your environment variables because the key that they were sealed with is not the one in use, or they are damaged.".to_owned()),
+        };
+        return Some(EnvironmentResponse { variables: None, error: Some(error) });
+    }
+    settings
+        .environment
+        .clone()
+        .map(|variables| EnvironmentResponse { variables: Some(variables), error: None })
+}
+
 /// What the API answers for a stored function.
 pub(crate) fn answer(
     record: &FunctionRecord,
@@ -275,10 +291,7 @@ pub(crate) fn answer(
         last_modified: Some(service_time(record.last_modified_ms)),
         code_sha256: Some(record.code.sha256_base64()),
         version: Some(record.version.clone()),
-        environment: settings
-            .environment
-            .clone()
-            .map(|variables| EnvironmentResponse { variables: Some(variables), error: None }),
+        environment: environment(settings),
         tracing_config: Some(TracingConfigResponse { mode: Some(settings.tracing_mode.clone()) }),
         revision_id: Some(record.revision_id.clone()),
         package_type: Some(settings.package_type.clone()),

@@ -6,10 +6,11 @@
 use super::init::Init;
 use super::tmp;
 use crate::channel::{Channel, ChannelError};
+use crate::link::Link;
 use crate::mounts::Trees;
 use crate::plan::{Step, steps};
 use crate::seccomp::Filters;
-use crate::spec::{INNER_GID, INNER_UID, InitReport, InitRequest, NetworkClass};
+use crate::spec::{INNER_GID, INNER_UID, InitReport, InitRequest};
 use crate::{net, sys};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{Resource, setrlimit};
@@ -29,25 +30,31 @@ pub(super) struct Build<'a> {
     pub(super) logs: &'a OwnedFd,
     pub(super) null: &'a OwnedFd,
     pub(super) tmp_mb: u32,
-    pub(super) network: NetworkClass,
     pub(super) nofile: u32,
     pub(super) pids_max: u32,
 }
 
+/// The network before and after its step; the link's socket into the host's namespace ends with the step.
+enum Network {
+    Planned(Option<Link>),
+    Made(Vec<OwnedFd>),
+}
+
 impl Build<'_> {
     /// Never returns: becomes pid 1.
-    pub(super) fn become_init(&self, channel: OwnedFd) -> ! {
-        self.close_all_but(&channel);
+    pub(super) fn become_init(&self, channel: OwnedFd, link: Option<Link>) -> ! {
+        self.close_all_but(&channel, link.as_ref());
         let mut channel: Channel<InitReport, InitRequest> = Channel::new(channel);
-        let mut listeners = Vec::new();
+        let mut network = Network::Planned(link);
         for step in steps() {
-            let done = self.perform(step, &mut channel, &mut listeners);
+            let done = self.perform(step, &mut channel, &mut network);
             if let Err(detail) = done {
                 let detail = format!("{step:?}: {detail}");
                 channel.send(&InitReport::Broken { detail }, &[]).ok();
                 std::process::exit(1);
             }
         }
+        let Network::Made(listeners) = network else { std::process::exit(1) };
         let fds: Vec<BorrowedFd<'_>> = listeners.iter().map(AsFd::as_fd).collect();
         if channel.send(&InitReport::Parked, &fds).is_err() {
             std::process::exit(1);
@@ -60,10 +67,11 @@ impl Build<'_> {
     }
 
     /// The forker's other descriptors (other sandboxes' among them) must not live on in here.
-    fn close_all_but(&self, channel: &OwnedFd) {
+    fn close_all_but(&self, channel: &OwnedFd, link: Option<&Link>) {
         let mut kept: Vec<RawFd> = vec![0, 1, 2, channel.as_raw_fd(), self.images.as_raw_fd()];
         kept.extend([self.logs.as_raw_fd(), self.null.as_raw_fd()]);
         kept.extend(self.doors.iter().map(AsRawFd::as_raw_fd));
+        kept.extend(link.map(|link| link.descriptor().as_raw_fd()));
         kept.sort_unstable();
         kept.dedup();
         let mut first = 0;
@@ -80,7 +88,7 @@ impl Build<'_> {
         &self,
         step: Step,
         channel: &mut Channel<InitReport, InitRequest>,
-        listeners: &mut Vec<OwnedFd>,
+        network: &mut Network,
     ) -> Result<(), Box<dyn std::error::Error>> {
         match step {
             Step::JoinGroups => {
@@ -88,7 +96,11 @@ impl Build<'_> {
                     door.write_all(b"0")?;
                 }
             }
-            Step::Network => *listeners = net::prepare(self.network)?,
+            Step::Network => {
+                if let Network::Planned(link) = network {
+                    *network = Network::Made(net::prepare(link.take())?);
+                }
+            }
             Step::Names => {
                 sethostname("sandbox")?;
                 unshare(CloneFlags::CLONE_NEWCGROUP)?;

@@ -18,6 +18,8 @@ pub struct Forker {
     pub child: Child,
     /// What it said of the host's control groups: `v2` or `hybrid`.
     pub cgroups: String,
+    /// What network class `nat` took on the host; none if it is not offered.
+    pub nat: Option<String>,
 }
 
 impl Forker {
@@ -39,7 +41,7 @@ impl Forker {
         fds.extend(state_lock);
         channel.send(&ForkerRequest::Hello, &fds).map_err(io::Error::other)?;
         match channel.receive() {
-            Ok(Some((ForkerReply::Welcome { cgroups }, _))) => Ok(Self { channel, child, cgroups }),
+            Ok(Some((ForkerReply::Welcome { cgroups, nat }, _))) => Ok(Self { channel, child, cgroups, nat }),
             Ok(_) => Err(io::Error::other("the forker answered something unexpected")),
             Err(_) => Err(io::Error::other("the forker could not be set up; its message is above")),
         }

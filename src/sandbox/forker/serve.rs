@@ -6,8 +6,10 @@
 use super::build::{Build, read_bounded, write_maps};
 use crate::cgroup::{Group, Groups, Layout};
 use crate::channel::{self, Channel, ChannelError};
+use crate::firewall::Attended;
+use crate::link::Link;
 use crate::mounts::{self, Trees};
-use crate::nat::Nat;
+use crate::nat::{self, Nat};
 use crate::seccomp::Filters;
 use crate::spec::{
     ForkerConfig, ForkerReply, ForkerRequest, InitReport, InitRequest, LaunchSpec, NetworkClass, SandboxId,
@@ -21,6 +23,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
+use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -77,6 +80,8 @@ struct Sandbox {
     logs: Option<OwnedFd>,
     group: Group,
     kind: Kind,
+    /// In class `nat`; nobody else's until it is given back.
+    address: Option<Ipv4Addr>,
     phase: Phase,
 }
 
@@ -92,6 +97,9 @@ impl From<&LaunchSpec> for Kind {
         Self { tmp_mb: spec.tmp_mb, network: spec.network }
     }
 }
+
+/// A sandbox's pid 1 at its birth: pid, its handle, the channel to it, its log pipe, its mount namespace.
+type Newborn = (i32, OwnedFd, Channel<InitRequest, InitReport>, OwnedFd, File);
 
 struct Forker {
     config: ForkerConfig,
@@ -131,10 +139,19 @@ impl Forker {
         super::tmp::ensure_template(images.as_fd(), config.tmp_mb)
             .map_err(|error| format!("the image of /tmp: {error}"))?;
         let filters = Filters::compile()?;
-        let nat = config.nat.as_ref().map(|spec| Nat::set_up(&config.instance, spec)).transpose()?;
+        if config.nat.is_none() {
+            // Where it fails there are no rules at all: the kernel has no nf_tables.
+            nat::sweep(&config.instance).ok();
+        }
+        let nat = config.nat.as_ref().map(|spec| Nat::set_up(spec, &config.instance)).transpose();
+        let nat = nat.map_err(|error| {
+            format!("network class \"nat\": {error}. With network.class = \"none\" functions have loopback only, and this is not needed.")
+        })?;
         let own_mounts = File::open("/proc/self/ns/mnt")?;
         let cgroups = if groups.is_pure() { "v2" } else { "hybrid" };
-        daemon.send(&ForkerReply::Welcome { cgroups: cgroups.to_owned() }, &[])?;
+        let welcome =
+            ForkerReply::Welcome { cgroups: cgroups.to_owned(), nat: nat.as_ref().map(Nat::describe) };
+        daemon.send(&welcome, &[])?;
         Ok(Self {
             config,
             daemon,
@@ -179,13 +196,13 @@ impl Forker {
 
     /// Puts the rules back if somebody (a firewall's reload) took them away.
     fn mend_firewall(&mut self) -> Result<(), Problem> {
-        let Some(nat) = &mut self.nat else { return Ok(()) };
-        match nat.mend() {
-            Ok(false) => Ok(()),
-            Ok(true) => Ok(self.daemon.send(&ForkerReply::FirewallMended, &[])?),
-            // Sandboxes with a network but without rules must not go on.
-            Err(problem) => Err(format!("the firewall rules cannot be put back: {problem}").into()),
-        }
+        let failure = match self.nat.as_mut().and_then(Nat::attend) {
+            None => return Ok(()),
+            Some(Attended::Restored) => None,
+            // Tried again later; the guard's rules are there all the time.
+            Some(Attended::Failed(why)) => Some(why),
+        };
+        Ok(self.daemon.send(&ForkerReply::FirewallChanged { failure }, &[])?)
     }
 
     /// Waits for something to happen: whether the daemon wrote, and which sandboxes spoke or died.
@@ -202,12 +219,13 @@ impl Forker {
         }
         if let Some(nat) = &self.nat {
             // Only wakes; `mend_firewall` looks.
-            fds.push(PollFd::new(nat.watch.as_fd(), PollFlags::POLLIN));
+            fds.push(PollFd::new(nat.announcements(), PollFlags::POLLIN));
         }
+        let retry_ms = self.nat.as_ref().and_then(Nat::retry_ms);
         let timeout = match (self.resting, self.lingering.is_empty()) {
             (true, _) => PollTimeout::from(REST_MS),
             (false, false) => PollTimeout::from(REMOVE_RETRY_MS),
-            (false, true) => PollTimeout::NONE,
+            (false, true) => retry_ms.map_or(PollTimeout::NONE, PollTimeout::from),
         };
         match poll(&mut fds, timeout) {
             Ok(0) => self.resting = false,
@@ -376,15 +394,45 @@ impl Forker {
 
     fn start_build(&mut self, kind: Kind) -> Result<(), Problem> {
         let slot = self.free_slot().ok_or("all uids of the reserved range are in use")?;
-        let group = self.groups.create(slot, self.config.pids_max)?;
-        match self.fork_sandbox(kind, &group) {
-            Ok((pid, pidfd, channel, logs, mounts)) => {
+        let (link, address) = self.plan_link(kind)?;
+        match self.fork_into_group(slot, kind, link) {
+            Ok((group, (pid, pidfd, channel, logs, mounts))) => {
                 let phase = Phase::Building;
                 let (channel, logs) = (Some(channel), Some(logs));
-                let sandbox = Sandbox { pid, pidfd, channel, mounts, logs, group, kind, phase };
+                let sandbox = Sandbox { pid, pidfd, channel, mounts, logs, group, kind, address, phase };
                 self.sandboxes.insert(slot, sandbox);
-                self.connect(slot, pid, kind)
+                Ok(())
             }
+            Err(problem) => {
+                self.release(address);
+                Err(problem)
+            }
+        }
+    }
+
+    fn plan_link(&mut self, kind: Kind) -> Result<(Option<Link>, Option<Ipv4Addr>), Problem> {
+        match (kind.network, &mut self.nat) {
+            (NetworkClass::None, _) => Ok((None, None)),
+            (NetworkClass::Nat, Some(nat)) => nat.plan().map(|(link, address)| (Some(link), Some(address))),
+            (NetworkClass::Nat, None) => Err("no sandbox of this daemon has a network".into()),
+        }
+    }
+
+    fn release(&mut self, address: Option<Ipv4Addr>) {
+        if let (Some(nat), Some(address)) = (&mut self.nat, address) {
+            nat.release(address);
+        }
+    }
+
+    fn fork_into_group(
+        &self,
+        slot: u32,
+        kind: Kind,
+        link: Option<Link>,
+    ) -> Result<(Group, Newborn), Problem> {
+        let group = self.groups.create(slot, self.config.pids_max)?;
+        match self.fork_sandbox(kind, &group, link) {
+            Ok(newborn) => Ok((group, newborn)),
             Err(problem) => {
                 group.remove();
                 Err(problem)
@@ -392,23 +440,7 @@ impl Forker {
         }
     }
 
-    /// Gives a sandbox that has just been forked its link, if it is to have one; without it there is no sandbox.
-    fn connect(&mut self, slot: u32, pid: i32, kind: Kind) -> Result<(), Problem> {
-        let (Some(nat), NetworkClass::Nat) = (&mut self.nat, kind.network) else { return Ok(()) };
-        let connected = nat.connect(pid);
-        if let (Err(_), Some(sandbox)) = (&connected, self.sandboxes.get_mut(&slot)) {
-            sys::pidfd_kill(sandbox.pidfd.as_fd()).ok();
-            sandbox.channel = None;
-        }
-        connected
-    }
-
-    #[expect(clippy::type_complexity, reason = "used once, taken apart at once")]
-    fn fork_sandbox(
-        &self,
-        kind: Kind,
-        group: &Group,
-    ) -> Result<(i32, OwnedFd, Channel<InitRequest, InitReport>, OwnedFd, File), Problem> {
+    fn fork_sandbox(&self, kind: Kind, group: &Group, link: Option<Link>) -> Result<Newborn, Problem> {
         let doors = group.doors()?;
         let birthplace = group.birthplace()?;
         let (ours, theirs) = channel::pair()?;
@@ -428,11 +460,10 @@ impl Forker {
                     logs: &logs,
                     null: &self.null,
                     tmp_mb: kind.tmp_mb,
-                    network: kind.network,
                     nofile: self.config.nofile,
                     pids_max: self.config.pids_max,
                 };
-                build.become_init(theirs)
+                build.become_init(theirs, link)
             }
             Forked::Parent(pid, Some(pidfd)) => {
                 let mounts = File::open(format!("/proc/{pid}/ns/mnt"))?;
@@ -482,6 +513,7 @@ impl Forker {
     fn bury(&mut self, slot: u32) -> Result<(), Problem> {
         let Some(sandbox) = self.sandboxes.remove(&slot) else { return Ok(()) };
         waitpid(Pid::from_raw(sandbox.pid), None).ok();
+        self.release(sandbox.address);
         if !sandbox.group.remove() {
             self.lingering.push((slot, sandbox.group));
         }
@@ -506,8 +538,8 @@ impl Forker {
             }
         }
         self.groups.remove();
-        if let Some(nat) = &self.nat {
-            nat.remove();
+        if let Some(Err(error)) = self.nat.as_mut().map(Nat::remove) {
+            eprintln!("hearth forker: the rules of network class \"nat\" are left: {error}");
         }
     }
 }

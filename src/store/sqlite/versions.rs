@@ -56,7 +56,9 @@ impl SqliteStore {
         number: u64,
     ) -> Result<Option<Published>, StoreError> {
         let function = function.to_owned();
-        self.read("read a version", move |connection| fetch_version(connection, &function, number)).await?
+        let found =
+            self.read("read a version", move |connection| fetch_version(connection, &function, number));
+        Ok(found.await??.map(|it| Published { record: self.opened(it.record), ..it }))
     }
 
     pub(in super::super) async fn versions(
@@ -73,7 +75,7 @@ impl SqliteStore {
             let mut statement = connection.prepare_cached(&sql)?;
             statement.query_map(params![function, signed(after), limit], Raw::from_row)?.collect::<Result<Vec<_>, _>>()
         });
-        rows.await?.into_iter().map(Raw::parse).collect()
+        rows.await?.into_iter().map(|row| row.parse().map(|record| self.opened(record))).collect()
     }
 
     pub(in super::super) async fn all_versions(
@@ -92,7 +94,7 @@ impl SqliteStore {
             let mut statement = connection.prepare_cached(&sql)?;
             statement.query_map(params![function, signed(number), limit], Raw::from_row)?.collect::<Result<Vec<_>, _>>()
         });
-        rows.await?.into_iter().map(Raw::parse).collect()
+        rows.await?.into_iter().map(|row| row.parse().map(|record| self.opened(record))).collect()
     }
 
     pub(in super::super) async fn last_number(&self, function: &str) -> Result<u64, StoreError> {

@@ -1,10 +1,11 @@
 //! The same promises held against both engines, and a model against which random histories are checked.
 
-use super::{Fixture, Scratch, record};
+use super::{Fixture, Scratch, record, sealer};
 use crate::store::catalog::{SCAN_MAX, TAGS_MAX, Usage};
 use crate::store::memory::MemoryStore;
 use crate::store::{
-    Change, CommitError, FunctionRecord, State, StateKind, Store, StoreError, UpdateKind, UpdateStatus,
+    Change, CommitError, FunctionRecord, Published, Sealer, State, StateKind, Store, StoreError, UpdateKind,
+    UpdateStatus, VersionChange,
 };
 use std::collections::BTreeMap;
 
@@ -228,7 +229,7 @@ async fn a_closed_store_refuses_commits_and_its_file_opens_again() {
     fixture.store.close().await;
     let error = fixture.store.commit(create(record("g"))).await.expect_err("closed");
     assert_eq!(error, CommitError::Store(StoreError::Closed));
-    let again = Store::open(&fixture.scratch.path().join("hearth.db")).expect("opens");
+    let again = Store::open(&fixture.scratch.path().join("hearth.db"), sealer()).expect("opens");
     assert_eq!(again.functions(None, 10).await.expect("reads"), [record("f")]);
 }
 
@@ -239,7 +240,7 @@ async fn a_catalog_of_a_later_release_is_refused_naming_both_schemas() {
     let later = rusqlite::Connection::open(&path).expect("opens");
     later.pragma_update(None, "user_version", 9).expect("sets");
     drop(later);
-    let Err(error) = Store::open(&path) else { panic!("opened") };
+    let Err(error) = Store::open(&path, sealer()) else { panic!("opened") };
     assert_eq!(error, StoreError::Newer { found: 9, known: 3 });
     assert!(error.to_string().contains("schema 9") && error.to_string().contains("up to 3"));
 }
@@ -249,7 +250,7 @@ async fn a_file_that_is_no_database_is_refused_not_overwritten() {
     let scratch = Scratch::new();
     let path = scratch.path().join("hearth.db");
     std::fs::write(&path, "dear diary, ".repeat(100)).expect("writes");
-    assert!(matches!(Store::open(&path), Err(StoreError::Open { .. })));
+    assert!(matches!(Store::open(&path, sealer()), Err(StoreError::Open { .. })));
     assert!(std::fs::read_to_string(&path).expect("reads").starts_with("dear diary"));
 }
 
@@ -373,4 +374,52 @@ async fn any_history_of_commits_leaves_what_the_model_says() {
         }
     }
     assert!(accepted > 100, "the histories must exercise success too: {accepted}");
+}
+
+#[tokio::test]
+async fn secrets_are_sealed_on_disk_bound_to_their_function_and_lost_with_another_key() {
+    let fixture = Fixture::new();
+    let mut it = record("f");
+    it.configuration.environment = Some(BTreeMap::from([("TOKEN".into(), "correct-horse".into())]));
+    fixture.store.commit(vec![Change::Create(Box::new(it.clone()))]).await.expect("creates");
+    let published = Published::of(&it, 1, "v1".into(), None);
+    let publish = VersionChange::Publish {
+        expected: it.revision_id.clone(),
+        revision_id: it.revision_id.clone(),
+        published: Box::new(published),
+    };
+    fixture.store.commit(vec![Change::Version(publish)]).await.expect("publishes");
+    assert_eq!(fixture.store.function("f").await.expect("reads"), Some(it.clone()));
+    let version = fixture.store.version("f", 1).await.expect("reads").expect("is there");
+    assert_eq!(version.record.configuration.environment, it.configuration.environment);
+    assert!(version.is_still(&it));
+    fixture.store.close().await;
+    let path = fixture.scratch.path().join("hearth.db");
+    for entry in std::fs::read_dir(fixture.scratch.path()).expect("lists").flatten() {
+        if entry.file_type().expect("has one").is_file() {
+            let bytes = std::fs::read(entry.path()).expect("reads");
+            let found = bytes.windows(13).any(|part| part == b"correct-horse");
+            assert!(!found, "{:?} has the secret in the clear", entry.path());
+        }
+    }
+    let other = Store::open(&path, Sealer::new(&[8; 32])).expect("opens");
+    let unreadable = other.function("f").await.expect("reads").expect("is there").configuration;
+    assert_eq!(unreadable.environment, None);
+    assert!(unreadable.sealed_environment.is_some(), "what cannot be opened is kept");
+}
+
+#[tokio::test]
+async fn settings_that_an_earlier_release_stored_in_the_clear_are_read() {
+    let fixture = Fixture::new();
+    let it = record("f");
+    fixture.store.commit(vec![Change::Create(Box::new(it))]).await.expect("creates");
+    fixture.store.close().await;
+    let path = fixture.scratch.path().join("hearth.db");
+    let direct = rusqlite::Connection::open(&path).expect("opens");
+    let sql = "UPDATE functions SET configuration = json_set(configuration, '$.environment', json('{\"A\":\"1\"}'))";
+    assert_eq!(direct.execute(sql, []).expect("writes"), 1);
+    drop(direct);
+    let store = Store::open(&path, sealer()).expect("opens");
+    let found = store.function("f").await.expect("reads").expect("is there");
+    assert_eq!(found.configuration.environment, Some(BTreeMap::from([("A".into(), "1".into())])));
 }

@@ -1,6 +1,6 @@
 //! `kill -9` while functions are created and updated: what was acknowledged is there, whole.
 
-use super::{Scratch, record};
+use super::{Scratch, record, sealer};
 use crate::store::{Blobs, Change, Layout, Store, Unpacker, collect_garbage, zips};
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -19,7 +19,7 @@ fn package(name: &str) -> Vec<u8> {
 /// The process that is going to be killed: four tasks store functions and say so.
 async fn write_until_killed(root: &Path, round: &str) {
     let layout = Layout::open(root, "00000000000000aa").expect("opens");
-    let store = Store::open(&layout.catalog()).expect("opens");
+    let store = Store::open(&layout.catalog(), sealer()).expect("opens");
     let blobs = Blobs::new(&layout.blobs());
     let tasks: Vec<_> = (0..4)
         .map(|task| {
@@ -84,7 +84,7 @@ async fn acknowledged_functions_survive_kill_9_whole() {
         acknowledged.extend(more);
         let layout = Layout::open(scratch.path(), "00000000000000bb").expect("opens after the crash");
         assert_eq!(layout.instance(), "00000000000000aa");
-        let store = Store::open(&layout.catalog()).expect("opens after the crash");
+        let store = Store::open(&layout.catalog(), sealer()).expect("opens after the crash");
         let blobs = Blobs::new(&layout.blobs());
         for name in &acknowledged {
             let stored = store.function(name).await.expect("reads");
@@ -110,7 +110,7 @@ async fn acknowledged_functions_survive_kill_9_whole() {
 async fn a_copy_of_database_and_log_at_any_moment_opens_with_all_that_was_acknowledged() {
     let scratch = Scratch::new();
     let path = scratch.path().join("hearth.db");
-    let store = Store::open(&path).expect("opens");
+    let store = Store::open(&path, sealer()).expect("opens");
     for at in 0..50 {
         let name = format!("f{at:02}");
         store.commit(vec![Change::Create(Box::new(record(&name)))]).await.expect("commits");
@@ -118,7 +118,7 @@ async fn a_copy_of_database_and_log_at_any_moment_opens_with_all_that_was_acknow
         for file in ["hearth.db", "hearth.db-wal"] {
             std::fs::copy(scratch.path().join(file), copy.path().join(file)).expect("copies");
         }
-        let opened = Store::open(&copy.path().join("hearth.db")).expect("opens");
+        let opened = Store::open(&copy.path().join("hearth.db"), sealer()).expect("opens");
         assert_eq!(opened.usage().await.expect("reads").functions, at + 1);
     }
 }

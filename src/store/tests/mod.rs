@@ -8,10 +8,15 @@ mod versions;
 
 use super::blobs::digest_of;
 use super::record::Code;
-use super::{Blobs, Configuration, FunctionRecord, State, Store, Unpacker, UpdateStatus};
+use super::{Blobs, Configuration, FunctionRecord, Sealer, State, Store, Unpacker, UpdateStatus};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The sealer of all these tests.
+pub(crate) fn sealer() -> Sealer {
+    Sealer::new(&[7; 32])
+}
 
 /// A directory that goes with the value.
 pub(crate) struct Scratch(PathBuf);
@@ -50,7 +55,7 @@ impl Fixture {
         for name in ["blobs/sha256", "blobs/tmp", "unpacked"] {
             std::fs::create_dir_all(scratch.path().join(name)).expect("makes");
         }
-        let store = Store::open(&scratch.path().join("hearth.db")).expect("opens");
+        let store = Store::open(&scratch.path().join("hearth.db"), sealer()).expect("opens");
         let blobs = Blobs::new(&scratch.path().join("blobs"));
         let unpacker = Unpacker::new(blobs.clone(), &scratch.path().join("unpacked"));
         Self { store, blobs, unpacker, scratch }

@@ -1,6 +1,6 @@
 //! Versions and aliases on both engines, and random histories in which the durable engine follows the reference.
 
-use super::{Fixture, Scratch, record};
+use super::{Fixture, Scratch, record, sealer};
 use crate::store::blobs::digest_of;
 use crate::store::catalog::SCAN_MAX;
 use crate::store::memory::MemoryStore;
@@ -278,7 +278,7 @@ async fn a_catalog_of_the_first_release_opens_with_its_functions_and_can_publish
     old.execute_batch(FIRST_SCHEMA).expect("makes");
     drop(old);
     for _ in 0..2 {
-        let store = Store::open(&path).expect("opens");
+        let store = Store::open(&path, sealer()).expect("opens");
         let found = latest(&store).await;
         assert_eq!((found.configuration.timeout_s, found.configuration.memory_mb), (9, 256));
         assert_eq!((found.reserved_concurrency, found.tags.len()), (Some(3), 1));
