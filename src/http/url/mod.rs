@@ -191,6 +191,7 @@ fn unavailable(why: Unavailable) -> Failure {
         Unavailable::Runtime(runtime) => {
             Failure::Gateway(format!("the runtime {runtime} is not on this host"))
         }
+        Unavailable::Sealed => Failure::Gateway("its environment variables cannot be opened".to_owned()),
         Unavailable::Store(error) => Failure::Gateway(error.to_string()),
     }
 }
