@@ -1,7 +1,7 @@
 //! Decisions: functions of (state, time, event). No async, no I/O, no clock, no hash order.
 //!
-//! Who may run (`admission`), which version (`routing`), where it runs (`scheduler` over `fleet` and `pool`), what it came
-//! to (`outcome`), and what a policy says about a request (`policy`). `sim` runs the scheduler's decisions in virtual time.
+//! Who may run (`admission`), which version (`routing`), where it runs (`scheduler` over `fleet` and `pool`), what it came to
+//! (`outcome`), and what a policy says about a request (`policy`). `sim` runs the scheduler's decisions in virtual time.
 //! Nothing here knows of sockets, processes, payloads or files.
 
 pub mod admission;
