@@ -155,8 +155,7 @@ impl Control {
 
     /// Whose policy is meant: `$LATEST` and no qualifier are one.
     fn policy_target(&self, name: Option<&str>, qualifier: Option<&str>) -> Result<Target, ApiError> {
-        let target = self.target(name, qualifier)?;
-        Ok(Target { qualifier: target.qualifier.filter(|it| it != "$LATEST"), ..target })
+        Ok(self.target(name, qualifier)?.without_latest())
     }
 
     /// The same for an ARN; policies of other things than functions are not kept here.

@@ -14,9 +14,10 @@ pub(crate) use access::Refused;
 pub(crate) use place::{Door, Places, Url, id_key, id_of};
 
 use super::control::{Control, REQUEST_ID, error_response};
+use super::identity::Connection;
 use super::invoke::{self, PAYLOAD_MAX, TRACE_ID};
 use super::names::Target;
-use super::server::{Body, BodyError, full, read_body};
+use super::server::{Body, BodyError, Intake, full};
 use crate::daemon::functions::Unavailable;
 use crate::daemon::invoke::{Call, Refusal, invoke};
 use crate::daemon::{clock, random};
@@ -28,24 +29,7 @@ use hearth_logic::RequestId;
 use hearth_logic::admission::Reason;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
-use hyper::body::Incoming;
 use std::net::{IpAddr, Ipv4Addr};
-
-/// Where a request comes from.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Client {
-    /// Its address; this machine's own for sockets that have none.
-    pub(crate) source: IpAddr,
-    /// Whether it is encrypted.
-    pub(crate) secure: bool,
-}
-
-impl Client {
-    /// Of a connection.
-    pub(crate) fn new(source: Option<IpAddr>, secure: bool) -> Self {
-        Self { source: source.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), secure }
-    }
-}
 
 /// Why a request did not come to an answer of its function.
 enum Failure {
@@ -68,12 +52,12 @@ impl Control {
     pub(crate) async fn serve_url(
         &self,
         door: &Door,
-        client: Client,
-        request: Request<Incoming>,
+        connection: &Connection,
+        request: Request<Intake>,
     ) -> Response<Body> {
         let id = RequestId::from_random(random::id());
         let trace = trace_of(request.headers());
-        let mut response = self.through(door, client, request, id, &trace).await;
+        let mut response = self.through(door, connection, request, id, &trace).await;
         let headers = response.headers_mut();
         for (name, value) in [(REQUEST_ID, id.to_string()), (TRACE_ID, trace)] {
             if let Ok(value) = HeaderValue::from_str(&value) {
@@ -87,8 +71,8 @@ impl Control {
     async fn through(
         &self,
         door: &Door,
-        client: Client,
-        request: Request<Incoming>,
+        connection: &Connection,
+        request: Request<Intake>,
         id: RequestId,
         trace: &str,
     ) -> Response<Body> {
@@ -105,7 +89,7 @@ impl Control {
             *response.headers_mut() = cors::preflight(cors, &asked);
             return response;
         }
-        let mut response = match self.call(door, client, &url, request, id, trace).await {
+        let mut response = match self.call(door, connection, &url, request, id, trace).await {
             Ok(response) => response,
             Err(failure) => refusal(failure, id),
         };
@@ -118,15 +102,16 @@ impl Control {
     async fn call(
         &self,
         door: &Door,
-        client: Client,
+        connection: &Connection,
         url: &Url,
-        request: Request<Incoming>,
+        request: Request<Intake>,
         id: RequestId,
         trace: &str,
     ) -> Result<Response<Body>, Failure> {
         let target = Target { name: url.function.clone(), qualifier: url.qualifier.clone() };
         let (parts, body) = request.into_parts();
-        let caller = self.url_access(url, &target, client, &parts).await.map_err(Failure::Access)?;
+        let (caller, body) =
+            self.url_access(url, &target, connection, &parts, body).await.map_err(Failure::Access)?;
         if url.invoke_mode == "RESPONSE_STREAM" {
             let text = "InvokeMode RESPONSE_STREAM is not implemented in this release of Hearth.";
             return Err(Failure::Api(ApiError::new(ErrorCode::NotImplementedException, text)));
@@ -136,7 +121,7 @@ impl Control {
             let found = self.shared.functions.serving(&target.name, target.qualifier.as_deref(), draw).await;
             found.map_err(unavailable)?
         };
-        let body = read_body(body, PAYLOAD_MAX).await.map_err(|error| match error {
+        let body = body.read(PAYLOAD_MAX).await.map_err(|error| match error {
             BodyError::TooLarge => Failure::TooLarge,
             BodyError::TooSlow | BodyError::Broken => Failure::Broken,
         })?;
@@ -146,9 +131,9 @@ impl Control {
             method: parts.method.as_str(),
             path: door.path_of(parts.uri.path()),
             query: parts.uri.query().unwrap_or_default(),
-            source: &client.source.to_string(),
+            source: &source_of(connection),
             port: self.places.port(),
-            scheme: if client.secure { "https" } else { "http" },
+            scheme: if connection.secure { "https" } else { "http" },
             trace,
             request_id: &id.to_string(),
             now: EpochTime::from_ms(i64::try_from(clock::wall().as_millis()).unwrap_or(i64::MAX)),
@@ -182,6 +167,11 @@ impl Control {
         let found = self.shared.functions.store.document(Family::FunctionUrl, &id_key(id)).await?;
         found.map(|document| document.read()).transpose()
     }
+}
+
+/// Where a connection comes from; this machine for one that has no address.
+fn source_of(connection: &Connection) -> String {
+    connection.source.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)).to_string()
 }
 
 fn unavailable(why: Unavailable) -> Failure {
