@@ -19,6 +19,7 @@ pub mod chunked;
 pub mod claim;
 pub mod codec;
 pub mod error;
+pub mod eventstream;
 pub mod operations;
 pub mod page;
 mod pattern;

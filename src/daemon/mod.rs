@@ -3,6 +3,7 @@
 //! No policy here. Every queue is bounded, every task has an owner, nothing awaits inside `perform`.
 
 mod access;
+mod application_log;
 mod cached;
 pub(crate) mod clock;
 pub(crate) mod code;
@@ -22,3 +23,4 @@ pub(crate) mod revision;
 pub(crate) mod sandboxes;
 pub(crate) mod scheduler;
 pub(crate) mod serve;
+mod system_log;

@@ -11,6 +11,7 @@ pub(crate) mod identity;
 pub(crate) mod invoke;
 mod json_check;
 pub(crate) mod location;
+mod logs;
 mod names;
 pub(crate) mod peer;
 pub(crate) mod server;

@@ -23,8 +23,6 @@ use sha2::Sha256;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// Services whose requests are taken.
-const SERVICES: [&str; 1] = ["lambda"];
 /// Larger payloads are hashed on a thread for slow work.
 const HASHED_AT_ONCE: usize = 256 * 1024;
 const INVALID_TOKEN: &str = "The security token included in the request is invalid.";
@@ -58,10 +56,10 @@ impl Verifier {
         Ok(count)
     }
 
-    /// Who signed a request, with its payload. `limit` bounds the payload in bytes; `refusal` says to the client why it was not read.
+    /// Who signed a request for a service, with its payload. `limit` bounds the payload in bytes; `refusal` says to the client why it was not read.
     pub(crate) async fn prove(
         &self,
-        parts: &Parts,
+        (service, parts): (&str, &Parts),
         body: Intake,
         limit: usize,
         refusal: impl Fn(BodyError) -> ApiError,
@@ -75,7 +73,7 @@ impl Verifier {
             headers: &headers,
         };
         let claim = Claim::read(&head)?;
-        claim.check_scope(&self.home.region, &SERVICES)?;
+        claim.check_scope(&self.home.region, &[service])?;
         claim.check_time(now())?;
         let Holder { secret, token, caller } = self.holder(&claim)?;
         check_token(token.as_deref(), claim.session_token.as_deref())?;
@@ -226,7 +224,8 @@ mod tests {
 
     async fn proven(verifier: &Verifier, parts: &Parts, body: &'static [u8]) -> Result<Caller, ErrorCode> {
         let refusal = |_| ApiError::new(ErrorCode::RequestEntityTooLargeException, "");
-        let proven = verifier.prove(parts, Intake::Here(Bytes::from_static(body)), 1024, refusal).await;
+        let proven =
+            verifier.prove(("lambda", parts), Intake::Here(Bytes::from_static(body)), 1024, refusal).await;
         proven.map(|(caller, _)| caller).map_err(|error| error.code())
     }
 
@@ -296,11 +295,12 @@ mod tests {
         static LARGE: [u8; HASHED_AT_ONCE] = [b' '; HASHED_AT_ONCE];
         let refusal = |_| ApiError::new(ErrorCode::RequestEntityTooLargeException, "");
         let body = Intake::Here(Bytes::from_static(&LARGE));
-        let error = verifier.prove(&empty, body, LARGE.len(), refusal).await.expect_err("another body");
+        let error =
+            verifier.prove(("lambda", &empty), body, LARGE.len(), refusal).await.expect_err("another body");
         assert_eq!(error.code(), ErrorCode::InvalidSignatureException);
         let right = request(ID, SECRET, None, &LARGE);
         let body = Intake::Here(Bytes::from_static(&LARGE));
-        verifier.prove(&right, body, LARGE.len(), refusal).await.expect("its own body");
+        verifier.prove(("lambda", &right), body, LARGE.len(), refusal).await.expect("its own body");
     }
 
     #[tokio::test]

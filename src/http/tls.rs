@@ -234,7 +234,7 @@ mod tests {
         let other = Scratch::new("other");
         Tls::self_signed(&other.0, &[], NOW).expect("is made");
         assert!(refused(&cert, &other.0.join("key.pem")).contains("together"));
-        let open = fs::Permissions::from(std::os::unix::fs::PermissionsExt::from_mode(0o644));
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o644);
         fs::set_permissions(&key, open).expect("opens it");
         assert!(refused(&cert, &key).contains("its mode is 644"));
     }

@@ -14,6 +14,7 @@ pub mod machine;
 pub mod outcome;
 pub mod policy;
 mod pool;
+pub mod records;
 pub mod routing;
 pub mod scheduler;
 pub mod sim;

@@ -19,6 +19,7 @@ use super::guard::Guard;
 use super::identity::{Connection, Identity};
 use super::invoke;
 use super::location::{self, Refused, Signer};
+use super::logs;
 use super::names::Target;
 use super::server::{Body, BodyError, Intake, full};
 use super::signed::Verifier;
@@ -145,6 +146,9 @@ impl Control {
             let error = ApiError::new(ErrorCode::AccessDeniedException, why);
             return error_response(&error, &request_id);
         }
+        if let Some(operation) = logs::asked(request.headers()) {
+            return self.logs(connection, &operation, request.map(Intake::Arriving)).await;
+        }
         let (path, query) = (request.uri().path(), request.uri().query());
         if path.starts_with(location::PREFIX) && request.method() == http::Method::GET {
             return self.download(path, query).await;
@@ -175,6 +179,33 @@ impl Control {
         response
     }
 
+    /// A request for an operation of CloudWatch Logs, which has rows and errors of its own.
+    async fn logs(
+        &self,
+        connection: &Connection,
+        operation: &str,
+        request: Request<Intake>,
+    ) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        let proven = match &self.identity {
+            Identity::Anyone | Identity::Local(_) => Ok((Cow::Borrowed(&self.owner), body)),
+            Identity::Signed(verifier) => {
+                let refusal = |error| body_error(error, logs::REQUEST_MAX, operation);
+                let proven = verifier.prove(("logs", &parts), body, logs::REQUEST_MAX, refusal).await;
+                proven.map(|(caller, body)| (Cow::Owned(caller), Intake::Here(body)))
+            }
+        };
+        let (caller, body) = match proven {
+            Ok(proven) => proven,
+            Err(error) => return logs::refused(&error),
+        };
+        let region = &self.shared.functions.home().region;
+        let agent = header(&parts.headers, USER_AGENT.as_str());
+        let circumstances = Circumstances { region, connection, agent, url: None };
+        let may = |permission: &Permission| authorise(&caller, permission, None, &circumstances);
+        logs::handle(&self.shared, operation, body, &may).await
+    }
+
     /// Proves whose a request is; an invocation is allowed or not at once, before anything is said about its function.
     async fn admit<'a>(
         &'a self,
@@ -193,7 +224,7 @@ impl Control {
         if body.announced() > (limit + limit / 8 + 4096) as u64 {
             return Err(refusal(BodyError::TooLarge));
         }
-        let (caller, body) = verifier.prove(&parts, body, limit, refusal).await?;
+        let (caller, body) = verifier.prove(("lambda", &parts), body, limit, refusal).await?;
         let asker = Asker { caller: Cow::Owned(caller), connection };
         if row.operation == Operation::Invoke {
             let input = {

@@ -79,7 +79,8 @@ impl Control {
             };
         };
         let refusal = |error| body_error(error, PAYLOAD_MAX, "InvokeFunctionUrl");
-        let (caller, body) = verifier.prove(parts, body, PAYLOAD_MAX, refusal).await.map_err(Refused::Api)?;
+        let (caller, body) =
+            verifier.prove(("lambda", parts), body, PAYLOAD_MAX, refusal).await.map_err(Refused::Api)?;
         let agent = parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
         let region = &self.shared.functions.home().region;
         let circumstances = Circumstances { region, connection, agent, url: Some(&url.auth_type) };
