@@ -2,6 +2,8 @@
 //!
 //! `functions`, `versions`, `aliases`, `code`, `concurrency` and `tags` hold the operations, `settings` the semantic checks,
 //! `names` the forms of a function's name. Errors become answers here and nowhere else; what the operator must know is logged here, once.
+//!
+//! Long because every operation of the API has its method of `Service` here, three lines each.
 
 mod aliases;
 mod code;
