@@ -10,14 +10,15 @@ mod input;
 mod live;
 mod pattern;
 
-use super::server::{Body, BodyError, full, read_body};
+use super::server::{Body, BodyError, Intake, full};
 use crate::daemon::invoke::Shared;
 use crate::daemon::logs::Logs;
 use crate::daemon::random;
 use hearth_api::arn::Home;
+use hearth_api::error::ApiError;
+use hearth_api::permission::Permission;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
-use hyper::body::Incoming;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use input::Input;
 use serde_json::{Value, json};
 use std::io;
@@ -29,7 +30,7 @@ const PREFIX: &str = "Logs_20140328.";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.1");
 /// Bytes of a request: 1 MiB of events, and what JSON may make of them.
-const REQUEST_MAX: usize = 8 << 20;
+pub(super) const REQUEST_MAX: usize = 8 << 20;
 /// Operations at once: each may read tens of MiB and hold a page of 1 MiB.
 static AT_ONCE: Semaphore = Semaphore::const_new(4);
 
@@ -72,6 +73,17 @@ impl Fault {
         *response.status_mut() = self.status;
         response.headers_mut().insert(CONTENT_TYPE, JSON);
         response
+    }
+}
+
+impl From<&ApiError> for Fault {
+    fn from(error: &ApiError) -> Self {
+        let fault = Self::new(error.code().name(), error.message().unwrap_or_default());
+        // Services that speak JSON alone answer 400 where Lambda answers 403.
+        match StatusCode::from_u16(error.status()) {
+            Ok(status) if status != StatusCode::FORBIDDEN => Self { status, ..fault },
+            Ok(_) | Err(_) => fault,
+        }
     }
 }
 
@@ -125,11 +137,20 @@ pub(crate) fn asked(headers: &HeaderMap) -> Option<String> {
     headers.get(TARGET)?.to_str().ok()?.strip_prefix(PREFIX).map(str::to_owned)
 }
 
+/// Whether who asks may do something.
+pub(super) type May<'a> = &'a (dyn Fn(&Permission) -> Result<(), ApiError> + Sync);
+
+/// What a request is answered that was not let in.
+pub(super) fn refused(error: &ApiError) -> Response<Body> {
+    Fault::from(error).into_response()
+}
+
 /// Answers a request for one of this API's operations.
-pub(crate) async fn handle(
+pub(super) async fn handle(
     shared: &Arc<Shared>,
     operation: &str,
-    request: Request<Incoming>,
+    body: Intake,
+    may: May<'_>,
 ) -> Response<Body> {
     let row = OPERATIONS.iter().find(|(name, ..)| *name == operation);
     let request_id = random::uuid();
@@ -138,7 +159,7 @@ pub(crate) async fn handle(
             "UnknownOperationException",
             format!("Hearth does not have the operation {operation} of CloudWatch Logs."),
         )),
-        Some((_, action, perform)) => answer(shared, action, *perform, request, &request_id).await,
+        Some((_, action, perform)) => answer(shared, (action, may), *perform, body, &request_id).await,
     };
     let mut response = answered.unwrap_or_else(Fault::into_response);
     if let Ok(value) = HeaderValue::from_str(&request_id) {
@@ -149,8 +170,8 @@ pub(crate) async fn handle(
     response
 }
 
-async fn read(request: Request<Incoming>) -> Result<Input, Fault> {
-    let body = read_body(request.into_body(), REQUEST_MAX).await.map_err(|error| match error {
+async fn read(body: Intake) -> Result<Input, Fault> {
+    let body = body.read(REQUEST_MAX).await.map_err(|error| match error {
         BodyError::TooLarge => Fault {
             status: StatusCode::PAYLOAD_TOO_LARGE,
             ..Fault::new(
@@ -167,15 +188,16 @@ async fn read(request: Request<Incoming>) -> Result<Input, Fault> {
 
 async fn answer(
     shared: &Arc<Shared>,
-    action: &str,
+    (action, may): (&str, May<'_>),
     perform: Perform,
-    request: Request<Incoming>,
+    body: Intake,
     request_id: &str,
 ) -> Result<Response<Body>, Fault> {
-    let mut input = read(request).await?;
+    let mut input = read(body).await?;
     let desk = Desk { logs: shared.logs.clone(), home: shared.functions.home().clone() };
-    // What is asked for, and of which groups, is known here, and nothing has been done yet.
-    tracing::debug!(action, groups = ?input.groups(&desk.home), request_id, "a logs request");
+    for resource in resources(input.groups(&desk.home)) {
+        may(&Permission { action: action.to_owned(), resource }).map_err(|error| Fault::from(&error))?;
+    }
     let perform = match perform {
         Document(perform) => perform,
         Perform::LiveTail => return live::start(desk, input, request_id).await,
@@ -184,6 +206,14 @@ async fn answer(
     let mut response = Response::new(full(if answer.is_null() { String::new() } else { answer.to_string() }));
     response.headers_mut().insert(CONTENT_TYPE, JSON);
     Ok(response)
+}
+
+/// What a policy must allow: each group that is named, in the form that IAM gives groups, or `*` where none is.
+fn resources(groups: Vec<String>) -> Vec<String> {
+    if groups.is_empty() {
+        return vec!["*".to_owned()];
+    }
+    groups.into_iter().map(|group| format!("{}:*", group.trim_end_matches(":*"))).collect()
 }
 
 /// Does something that reads files, beside the asynchronous threads and few at a time.
