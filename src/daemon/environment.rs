@@ -14,6 +14,7 @@ use super::revision::Revision;
 use super::sandboxes::{Control, Launched};
 use super::scheduler::{EnvironmentHandle, Told};
 use crate::runtimes::process;
+use crate::store::tree_of;
 use hearth_logic::EnvironmentId;
 use hearth_logic::outcome as text;
 use hearth_runtime_api::failure::ErrorType;
@@ -72,6 +73,7 @@ pub(crate) async fn run(
 ) {
     let sandbox = SandboxId(id.0);
     let _code = shared.code.hold(revision.code);
+    let _layers = tree_of(&revision.layers).map(|tree| shared.code.hold(tree));
     let launched = match launch(sandbox, &revision, &shared).await {
         Ok(launched) => launched,
         Err(detail) => {
@@ -128,8 +130,10 @@ async fn launch(
     shared: &Arc<Shared>,
 ) -> Result<Launched, String> {
     shared.code.ensure_unpacked(revision.code).await?;
+    shared.code.ensure_layers(&revision.layers).await?;
     let spec = LaunchSpec {
         code: revision.code,
+        layers: tree_of(&revision.layers),
         runtime: revision.runtime.clone(),
         memory_mb: revision.memory_mb,
         tmp_mb: revision.tmp_mb,

@@ -296,6 +296,7 @@ impl Functions {
             version: record.version.clone(),
             arn: self.arn(&record.name),
             code: record.code.digest,
+            layers: settings.layers.iter().map(|layer| layer.digest).collect(),
             handler: settings.handler.clone().unwrap_or_default(),
             memory_mb: settings.memory_mb,
             tmp_mb: settings.ephemeral_mb,

@@ -24,6 +24,8 @@ pub(crate) struct Revision {
     pub(crate) arn: String,
     /// Code tree.
     pub(crate) code: Digest,
+    /// Packages of its layers, in order.
+    pub(crate) layers: Vec<Digest>,
     /// Runtime name.
     pub(crate) runtime: String,
     /// How that runtime is served here.

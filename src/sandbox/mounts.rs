@@ -4,7 +4,7 @@
 //! (never `/home`, `/root`, or `/etc` beyond a safe handful). Sandboxes get detached copies of it. Paths come from
 //! this file and from the configuration that the forker was started with, never from a request.
 
-use crate::spec::{INNER_GID, INNER_UID, RuntimeMount};
+use crate::spec::{INNER_GID, INNER_UID, LaunchSpec, RuntimeMount};
 use crate::sys::{self, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
 use nix::fcntl::{AT_FDCWD, OFlag, open};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -282,10 +282,14 @@ impl Trees {
     ///
     /// # Errors
     /// When the code or the runtime is not there.
-    pub fn furniture(&self, unpacked: BorrowedFd<'_>, hash: &str, runtime: &str) -> Result<Furniture> {
+    pub fn furniture(&self, unpacked: BorrowedFd<'_>, spec: &LaunchSpec) -> Result<Furniture> {
+        let runtime = spec.runtime.as_str();
         let known = self.runtimes.get(runtime).ok_or(nix::Error::ENOENT);
         let has_lang = *at(format_args!("runtime {runtime}"), known)?;
-        let mut mounts = vec![("/var/task", code_tree(unpacked, hash)?)];
+        let mut mounts = vec![("/var/task", code_tree(unpacked, &spec.code.hex())?)];
+        if let Some(layers) = &spec.layers {
+            mounts.push(("/opt", code_tree(unpacked, &layers.hex())?));
+        }
         mounts.push(("/var/runtime", read_only(&private("client").join(runtime))?));
         if has_lang {
             mounts.push(("/var/lang", read_only(&private("lang").join(runtime))?));

@@ -45,6 +45,8 @@ impl std::fmt::Debug for Digest {
 pub struct LaunchSpec {
     /// The code mounted at `/var/task`.
     pub code: Digest,
+    /// The tree of layers mounted at `/opt`, if there is one.
+    pub layers: Option<Digest>,
     /// Key of the runtime table that the forker was started with.
     pub runtime: String,
     /// Hard memory limit, MiB.

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug)]
 pub(crate) struct Unpacker {
     dir: PathBuf,
-    blobs: Blobs,
+    pub(super) blobs: Blobs,
     made: AtomicU64,
 }
 
@@ -92,10 +92,15 @@ impl Unpacker {
         digest: &Digest,
         package: impl Into<Package<'a>>,
     ) -> Result<(), UnpackError> {
+        self.unpack_all(digest, &[package.into()])
+    }
+
+    /// Makes one tree of several packages under this name; where they have the same names, the later one counts.
+    pub(super) fn unpack_all(&self, digest: &Digest, packages: &[Package<'_>]) -> Result<(), UnpackError> {
         let tmp = self.fresh(digest);
         let failed = |source| UnpackError::Io { digest: *digest, source };
         fs::create_dir(&tmp).map_err(failed)?;
-        let done = fill(&tmp, package.into()).and_then(|()| self.put_in_place(&tmp, digest));
+        let done = fill(&tmp, packages).and_then(|()| self.put_in_place(&tmp, digest));
         match done {
             Ok(()) => Ok(()),
             Err(halt) => {
@@ -125,25 +130,25 @@ impl Unpacker {
     }
 }
 
-fn fill(root: &Path, package: Package<'_>) -> Result<(), Halt> {
-    let plan = archive::plan(package)?;
+fn fill(root: &Path, packages: &[Package<'_>]) -> Result<(), Halt> {
+    let nodes = super::layers::merge(packages)?;
     let mut tree = Tree::open(root).map_err(Halt::Sink)?;
     let mut budget = Budget::new();
-    for (path, node) in &plan.nodes {
+    for (path, (package, node)) in &nodes {
         match node {
             Node::Directory => tree.directory(path).map_err(Halt::Sink)?,
             Node::File { entry, mode } => {
                 let mut file = tree.file(path).map_err(Halt::Sink)?;
-                archive::inflate(package, entry, &mut budget, &mut |bytes| file.write_all(bytes))?;
+                archive::inflate(*package, entry, &mut budget, &mut |bytes| file.write_all(bytes))?;
                 file.set_permissions(Permissions::from_mode(*mode)).map_err(Halt::Sink)?;
             }
             Node::Link { .. } => {}
         }
     }
     // Links last: while files are written there is none that could be followed.
-    for (path, node) in &plan.nodes {
+    for (path, (package, node)) in &nodes {
         if let Node::Link { entry } = node {
-            let target = archive::link_target(package, path, entry, &mut budget)?;
+            let target = archive::link_target(*package, path, entry, &mut budget)?;
             tree.link(path, &target).map_err(Halt::Sink)?;
         }
     }

@@ -7,6 +7,8 @@ mod aliases;
 mod code;
 mod concurrency;
 mod functions;
+mod layer_policies;
+mod layers;
 mod settings;
 mod tags;
 mod versions;
@@ -51,6 +53,8 @@ pub(crate) struct Control {
     fetcher: Fetcher,
     guard: Guard,
     signer: Signer,
+    /// Taken before a function's gate: while layers are attached or deleted.
+    layer_turn: tokio::sync::Mutex<()>,
     /// `http://host:port` of this endpoint.
     base: String,
     pub(super) account_concurrency: u32,
@@ -90,6 +94,7 @@ impl Control {
             fetcher,
             guard: Guard::new(&config.allowed_hosts),
             signer: Signer::new(random::bytes()),
+            layer_turn: tokio::sync::Mutex::new(()),
             base: format!("http://{listen}"),
             account_concurrency: config.limits.account_concurrency,
             unreserved_minimum: config.limits.unreserved_minimum,
@@ -437,5 +442,77 @@ impl Service for Control {
 
     async fn untag_resource(&self, _: Context, input: UntagResourceRequest) -> Result<NoOutput, ApiError> {
         self.untag(input).await
+    }
+
+    async fn publish_layer_version(
+        &self,
+        _: Context,
+        input: PublishLayerVersionRequest,
+    ) -> Result<PublishLayerVersionResponse, ApiError> {
+        self.publish_layer(input).await
+    }
+
+    async fn get_layer_version(
+        &self,
+        _: Context,
+        input: GetLayerVersionRequest,
+    ) -> Result<GetLayerVersionResponse, ApiError> {
+        self.layer_version(input).await
+    }
+
+    async fn get_layer_version_by_arn(
+        &self,
+        _: Context,
+        input: GetLayerVersionByArnRequest,
+    ) -> Result<GetLayerVersionResponse, ApiError> {
+        self.layer_version_by_arn(input).await
+    }
+
+    async fn list_layers(
+        &self,
+        _: Context,
+        input: ListLayersRequest,
+    ) -> Result<ListLayersResponse, ApiError> {
+        self.layers(input).await
+    }
+
+    async fn list_layer_versions(
+        &self,
+        _: Context,
+        input: ListLayerVersionsRequest,
+    ) -> Result<ListLayerVersionsResponse, ApiError> {
+        self.layer_versions(input).await
+    }
+
+    async fn delete_layer_version(
+        &self,
+        _: Context,
+        input: DeleteLayerVersionRequest,
+    ) -> Result<NoOutput, ApiError> {
+        self.remove_layer_version(input).await
+    }
+
+    async fn add_layer_version_permission(
+        &self,
+        _: Context,
+        input: AddLayerVersionPermissionRequest,
+    ) -> Result<AddLayerVersionPermissionResponse, ApiError> {
+        self.add_layer_permission(input).await
+    }
+
+    async fn remove_layer_version_permission(
+        &self,
+        _: Context,
+        input: RemoveLayerVersionPermissionRequest,
+    ) -> Result<NoOutput, ApiError> {
+        self.remove_layer_permission(input).await
+    }
+
+    async fn get_layer_version_policy(
+        &self,
+        _: Context,
+        input: GetLayerVersionPolicyRequest,
+    ) -> Result<GetLayerVersionPolicyResponse, ApiError> {
+        self.layer_policy(input).await
     }
 }

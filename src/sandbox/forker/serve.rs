@@ -309,7 +309,7 @@ impl Forker {
     }
 
     fn hand_over(&mut self, slot: u32, id: SandboxId, spec: &LaunchSpec) -> Result<(), Problem> {
-        let furniture = self.trees.furniture(self.unpacked.as_fd(), &spec.code.hex(), &spec.runtime)?;
+        let furniture = self.trees.furniture(self.unpacked.as_fd(), spec)?;
         let Some(sandbox) = self.sandboxes.get_mut(&slot) else { return Err("no such slot".into()) };
         sandbox.group.limit_memory(spec.memory_mb)?;
         let files = sandbox.group.files()?;
