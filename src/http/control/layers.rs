@@ -12,7 +12,7 @@ use crate::store::{
     Change, Code, CommitError, Document, DocumentChange, Expect, Family, FunctionRecord, Layer, StoreError,
     UNZIPPED_MAX, tree_of, unzipped,
 };
-use hearth_api::error::{ApiError, ErrorCode};
+use hearth_api::error::ApiError;
 use hearth_api::page;
 use hearth_api::primitives::EpochTime;
 use hearth_api::shapes::*;

@@ -5,7 +5,7 @@
 
 use crate::runtimes::process::RESERVED;
 use crate::runtimes::{Runtimes, Served};
-use crate::store::{Configuration, FunctionRecord, Logging};
+use crate::store::{Configuration, FunctionRecord, Layer, Logging};
 use hearth_api::error::{ApiError, ErrorCode};
 use hearth_api::shapes::{
     DeadLetterConfig, Environment, EnvironmentError, EnvironmentResponse, EphemeralStorage,
