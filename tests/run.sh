@@ -91,6 +91,20 @@ install_packages() {
     apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
+# The AWS CLI of version 2 can follow logs; Python's index has version 1. Where a distribution has no version 2 either, the
+# tests that need it say so and are skipped.
+install_aws_cli_2() {
+    local program
+    for program in $(type -ap aws); do
+        if "$program" --version 2>/dev/null | grep -q '^aws-cli/2'; then return; fi
+    done
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+        export DEBIAN_FRONTEND=noninteractive
+        apt-get update -qq && apt-get install -y -qq --no-install-recommends awscli >/dev/null && return
+    fi
+    echo "no AWS CLI 2: tests of 'aws logs tail' will be skipped"
+}
+
 find_cargo() {
     [ -x "$HOME/.cargo/bin/cargo" ] && PATH=$HOME/.cargo/bin:$PATH
     export PATH
@@ -132,6 +146,7 @@ finish() {
 
 [ "$(id -u)" = 0 ] || echo "tests/run.sh: not root; tests that start the daemon will be skipped" >&2
 require "packages" packages.log install_packages
+install_aws_cli_2
 # A function, not a section's pipe: the PATH it finds has to last.
 find_cargo || { add 0 1 0; finish; }
 require "python for the tests" venv.log make_venv

@@ -14,6 +14,7 @@
 pub mod arn;
 pub mod codec;
 pub mod error;
+pub mod eventstream;
 pub mod operations;
 pub mod page;
 mod pattern;

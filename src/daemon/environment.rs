@@ -13,6 +13,7 @@ use super::random;
 use super::revision::Revision;
 use super::sandboxes::{Control, Launched};
 use super::scheduler::{EnvironmentHandle, Told};
+use super::system_log;
 use crate::runtimes::process;
 use crate::store::tree_of;
 use hearth_logic::EnvironmentId;
@@ -30,6 +31,7 @@ use std::fs::File;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -55,6 +57,8 @@ pub(crate) enum Message {
     Lost,
     /// Something was printed.
     Printed,
+    /// A reader of the log waits until what is held has been handed over.
+    HandOver(SyncSender<()>),
 }
 
 impl From<Arrival> for Message {
@@ -86,6 +90,12 @@ pub(crate) async fn run(
     shared.metrics.environments.inc();
     shared.metrics.cold_start(&revision.name);
     let (sender, mut receiver) = inbox;
+    let asked = sender.clone();
+    let _readers = shared.logs.register(
+        &revision.log_group,
+        // A full inbox drops the request: whoever is that busy hands over soon.
+        Box::new(move |done| drop(asked.try_send(Message::HandOver(done)))),
+    );
     let Launched { control, runtime, door, logs, memory_peak, oom_events, cpu, names, gone } = launched;
     let control = Arc::new(control);
     let mut tasks = JoinSet::new();
@@ -201,6 +211,8 @@ struct Flight {
     held: Option<(Outcome, bool)>,
     /// Its error document is the handler's own.
     reported_by_handler: bool,
+    /// Bytes of its answer, for the log.
+    produced_bytes: Option<u64>,
 }
 
 struct Environment {
@@ -238,7 +250,7 @@ impl Environment {
         (inbox, scheduler): (mpsc::Sender<Message>, EnvironmentHandle),
     ) -> Self {
         let stream = revision.new_log_stream();
-        let output = Output::new(pipe, shared.logs.clone(), Arc::clone(&revision.log_group), stream.into());
+        let output = Output::new(pipe, shared.logs.clone(), &revision, stream.into());
         Self {
             lifecycle: Lifecycle::new(clock::now(), Settings::default()),
             minted: shared.keys.mint(SandboxId(id.0)),
@@ -269,10 +281,7 @@ impl Environment {
 
     /// Starts the runtime for the first time.
     fn begin(&mut self, metadata_token: &str) {
-        let line = text::init_start_line(&self.revision.runtime_version, &self.revision.runtime_version_arn);
-        if let Some(line) = self.revision.is_managed().then_some(line) {
-            self.output.platform(line);
-        }
+        self.output.platform(system_log::init_started(&self.revision));
         let context =
             self.revision.process_context(self.output.stream(), metadata_token, &self.minted.credentials);
         self.process = Some(process::spec(&self.revision.served, &context));
@@ -309,7 +318,7 @@ impl Environment {
     fn deliver(&mut self, invocation: Box<Invocation>) -> Event {
         self.output.keep_tail(invocation.wants_log);
         let request_id = invocation.request_id;
-        self.output.platform(text::start_line(request_id, &self.revision.version));
+        self.output.platform(system_log::started(&self.revision, request_id));
         let timeout = self.revision.timeout;
         let delivery = Delivery {
             request_id,
@@ -324,7 +333,10 @@ impl Environment {
             payload: invocation.payload.clone(),
         };
         self.shared.metrics.concurrent.inc();
-        self.flights.insert(request_id, Flight { invocation, held: None, reported_by_handler: false });
+        self.flights.insert(
+            request_id,
+            Flight { invocation, held: None, reported_by_handler: false, produced_bytes: None },
+        );
         Event::Deliver { delivery: Arc::new(delivery), timeout }
     }
 
@@ -361,6 +373,12 @@ impl Environment {
         let init_failed = std::mem::take(&mut self.init_failed);
         let Some(flight) = self.flights.get_mut(&request_id) else { return };
         flight.reported_by_handler = !init_failed && matches!(outcome, Outcome::FunctionError { .. });
+        flight.produced_bytes = match &outcome {
+            Outcome::Success { payload } | Outcome::FunctionError { payload, .. } => {
+                Some(payload.len() as u64)
+            }
+            Outcome::Failed(_) => None,
+        };
         // After these the runtime is killed or gone: whoever calls again at once must find this environment free.
         let ends_the_runtime = matches!(outcome, Outcome::Failed(_));
         if flight.invocation.wants_log || ends_the_runtime {
@@ -376,7 +394,9 @@ impl Environment {
 
     fn finish(&mut self, request_id: RequestId, report: &Report) {
         // The handler's own error is the function's answer: the platform's report says nothing of it.
-        let own = self.flights.get(&request_id).is_some_and(|flight| flight.reported_by_handler);
+        let flight = self.flights.get(&request_id);
+        let own = flight.is_some_and(|flight| flight.reported_by_handler);
+        let produced_bytes = flight.and_then(|flight| flight.produced_bytes);
         let status = if own { text::Status::Success } else { log_status(&report.status) };
         let figures = text::Report {
             request_id,
@@ -387,7 +407,7 @@ impl Environment {
             status,
             trace: None,
         };
-        self.output.platform_lines([text::end_line(request_id), figures.line()]);
+        self.output.platform(system_log::ended(&self.revision, &figures, produced_bytes));
         self.output.flush();
         self.shared.metrics.duration.observe(report.duration.as_secs_f64());
         self.shared.metrics.concurrent.dec();
@@ -403,18 +423,21 @@ impl Environment {
     }
 
     fn init_report(&mut self, phase: Phase, duration: Duration, status: &Status) {
-        if matches!(status, Status::Success) {
+        let failed = !matches!(status, Status::Success);
+        if failed {
+            self.init_failed = true;
+        } else {
             self.shared.metrics.init_duration.observe(duration.as_secs_f64());
-            return;
         }
-        self.init_failed = true;
         let phase = match phase {
             Phase::Init => text::InitPhase::Init,
             Phase::Invoke => text::InitPhase::Invoke,
         };
-        let line = text::init_report_line(duration, phase, log_status(status));
-        self.output.platform(line);
-        self.output.flush();
+        let lines = system_log::init_ended(&self.revision, phase, log_status(status), duration);
+        self.output.platform(lines);
+        if failed {
+            self.output.flush();
+        }
     }
 }
 
@@ -452,6 +475,12 @@ impl Driver for Environment {
                 }
                 // While an invocation runs, a log is followed as it grows; its last lines come with the report.
                 self.output.flush();
+                None
+            }
+            Message::HandOver(done) => {
+                self.output.drain();
+                self.output.flush();
+                drop(done);
                 None
             }
             Message::Call(arrival) => Some(self.desk.accept(arrival)),

@@ -12,6 +12,7 @@ use crate::store::{
     Alias, Change, CommitError, FunctionRecord, StateKind, Store, StoreError, UpdateKind, Version,
 };
 use hearth_api::arn::Home;
+use hearth_logic::records::SystemLevel;
 use hearth_logic::{FunctionId, RevisionId};
 use sha2::{Digest as _, Sha256};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -304,6 +305,8 @@ impl Functions {
             variables: settings.environment.clone().unwrap_or_default(),
             log_group: group.into(),
             json_log_level: (logging.format == "JSON").then(level),
+            system_log: (logging.format == "JSON")
+                .then(|| SystemLevel::parse(logging.system_level.as_deref().unwrap_or_default())),
             runtime_version: runtime_version(&runtime, &served),
             runtime_version_arn: runtime_version_arn(&self.home.region, &runtime, &served),
             region: self.home.region.clone(),

@@ -1,30 +1,45 @@
 //! Stores what functions print and what the platform says of them: one directory per log group, JSON lines, rotated.
 //!
-//! A thread of its own writes, fed through a bounded channel; when the disk cannot follow, events are dropped and
-//! counted, never an invocation delayed. Reading (`read`) goes through the same files.
+//! A thread of its own writes (`logs/writer.rs`), fed through a bounded channel; when the disk cannot follow, events are
+//! dropped and counted, never an invocation delayed. Whoever reads first asks the group's environments for what they
+//! still hold, then reads the same files: by time (`logs/query.rs`, over `logs/index.rs`) or as they grow
+//! (`logs/follow.rs`). Everything here that reads blocks its thread.
+
+mod follow;
+mod group;
+mod index;
+mod query;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub(crate) use follow::Cursor;
+pub(crate) use group::Meta;
+pub(crate) use index::StreamSpan;
+pub(crate) use query::{Direction, EVENT_OVERHEAD, Key, Page, Query, Streams};
 
 use hearth_logic::WallTime;
+use index::Indexes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
+use writer::{BATCHES_MAX, Order, Writer};
 
-/// Batches that wait for the writer.
-const BATCHES_MAX: usize = 1024;
-/// Files kept open by the writer.
-const OPEN_FILES_MAX: usize = 64;
 /// The longest message of one event, bytes; longer ones are split.
 pub(crate) const MESSAGE_MAX: usize = 256 * 1024;
-/// Bytes collected for one write.
-const TEXT_MAX: usize = 256 * 1024;
-/// The writer's rest between two rounds: waking it for each invocation cost more than its work.
-const PAUSE: Duration = Duration::from_millis(4);
-const CURRENT: &str = "events.jsonl";
+/// How long a reader waits for what environments still hold, and for the writer.
+const HAND_OVER_MAX: Duration = Duration::from_millis(500);
+const FLUSH_MAX: Duration = Duration::from_secs(5);
+/// Bytes of messages that `read` answers at most.
+const READ_BYTES_MAX: usize = 64 << 20;
+/// Streams without events that may be made in a group.
+const MADE_STREAMS_MAX: usize = 10_000;
 
 /// One log event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +50,9 @@ pub(crate) struct LogEvent {
     pub(crate) stream: Arc<str>,
     /// Text, with its line end.
     pub(crate) message: String,
+    /// When it came, if that is another time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ingested: Option<u64>,
 }
 
 /// How much is kept.
@@ -44,258 +62,264 @@ pub(crate) struct Retention {
     pub(crate) file_bytes: u64,
     /// Rotated files kept per group.
     pub(crate) files: u32,
-    /// Rotated files older than this go.
+    /// Rotated files older than this go, in groups that say nothing else.
     pub(crate) age: Duration,
 }
 
-enum Order {
-    Write { group: Arc<str>, events: Vec<LogEvent> },
-    Flush(SyncSender<()>),
+/// Asks an environment to hand over what it holds; it drops the sender when it has, or if it cannot.
+pub(crate) type Nudge = Box<dyn Fn(SyncSender<()>) + Send + Sync>;
+
+/// Why a change of a group was refused.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum GroupError {
+    /// It is there already.
+    #[error("it exists")]
+    Exists,
+    /// There is no such group.
+    #[error("there is no such group")]
+    Absent,
+    /// It has too many of them.
+    #[error("too many streams")]
+    TooMany,
+    /// The file system.
+    #[error("{0}")]
+    Io(#[from] io::Error),
 }
 
-/// Handle to the writer; cheap to clone.
+/// Handle to the store; cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Logs {
+pub(crate) struct Logs(Arc<Inner>);
+
+struct Inner {
     orders: SyncSender<Order>,
-    dir: Arc<Path>,
-    dropped: Arc<AtomicU64>,
+    root: PathBuf,
+    retention: Retention,
+    dropped: AtomicU64,
+    layout: Arc<RwLock<()>>,
+    indexes: Indexes,
+    /// One change of a group's description at a time.
+    changes: Mutex<()>,
+    nudges: Mutex<Nudges>,
+}
+
+#[derive(Default)]
+struct Nudges {
+    last: u64,
+    /// By group and number.
+    all: BTreeMap<(Arc<str>, u64), Nudge>,
+}
+
+/// An environment that can be asked; not any more once this is dropped.
+pub(crate) struct Registration {
+    logs: Logs,
+    key: (Arc<str>, u64),
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.logs.0.nudges.lock().unwrap_or_else(PoisonError::into_inner).all.remove(&self.key);
+    }
 }
 
 impl Logs {
-    /// Starts the writer over `dir`.
-    pub(crate) fn start(dir: &Path, retention: Retention) -> io::Result<Self> {
-        fs::create_dir_all(dir)?;
+    /// Starts the writer over `root`.
+    pub(crate) fn start(root: &Path, retention: Retention) -> io::Result<Self> {
+        fs::create_dir_all(root)?;
         let (orders, inbox) = sync_channel(BATCHES_MAX);
-        let writer =
-            Writer { dir: dir.to_owned(), retention, open: BTreeMap::new(), pending: None, text: Vec::new() };
+        let layout: Arc<RwLock<()>> = Arc::default();
+        let writer = Writer {
+            root: root.to_owned(),
+            retention,
+            layout: Arc::clone(&layout),
+            open: BTreeMap::new(),
+            pending: None,
+            text: Vec::new(),
+        };
         std::thread::Builder::new().name("logs".to_owned()).spawn(move || writer.run(&inbox))?;
-        Ok(Self { orders, dir: dir.into(), dropped: Arc::default() })
+        Ok(Self(Arc::new(Inner {
+            orders,
+            root: root.to_owned(),
+            retention,
+            dropped: AtomicU64::new(0),
+            layout,
+            indexes: Indexes::default(),
+            changes: Mutex::default(),
+            nudges: Mutex::default(),
+        })))
     }
 
     /// Hands events over without waiting; drops and counts them if the writer is too far behind.
     pub(crate) fn write(&self, group: &Arc<str>, events: Vec<LogEvent>) {
         let count = events.len() as u64;
-        if count > 0 && self.orders.try_send(Order::Write { group: Arc::clone(group), events }).is_err() {
-            self.dropped.fetch_add(count, Ordering::Relaxed);
+        if count > 0 && self.0.orders.try_send(Order::Write { group: Arc::clone(group), events }).is_err() {
+            self.0.dropped.fetch_add(count, Ordering::Relaxed);
         }
+    }
+
+    /// Hands events over and waits until they are in the files. Blocks.
+    pub(crate) fn write_through(&self, group: &Arc<str>, events: Vec<LogEvent>) {
+        // The writer lives as long as this handle.
+        self.0.orders.send(Order::Write { group: Arc::clone(group), events }).ok();
+        self.flush();
     }
 
     /// Events dropped since the start.
     pub(crate) fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+        self.0.dropped.load(Ordering::Relaxed)
     }
 
     /// Waits until everything handed over so far is in the files. Blocks.
     pub(crate) fn flush(&self) {
         let (done, wait) = sync_channel(1);
-        if self.orders.send(Order::Flush(done)).is_ok() {
-            wait.recv_timeout(Duration::from_secs(5)).ok();
+        if self.0.orders.send(Order::Flush(done)).is_ok() {
+            wait.recv_timeout(FLUSH_MAX).ok();
         }
+    }
+
+    /// An environment that writes to a group and can be asked for what it holds.
+    pub(crate) fn register(&self, group: &Arc<str>, nudge: Nudge) -> Registration {
+        let mut nudges = self.0.nudges.lock().unwrap_or_else(PoisonError::into_inner);
+        nudges.last += 1;
+        let key = (Arc::clone(group), nudges.last);
+        nudges.all.insert(key.clone(), nudge);
+        drop(nudges);
+        Registration { logs: self.clone(), key }
+    }
+
+    /// Waits until what a group's environments hold is in the files. Without it an event could appear in the past of a
+    /// reader who has already read on. Blocks.
+    fn gather(&self, group: &str) {
+        let (done, wait) = sync_channel(1);
+        {
+            let nudges = self.0.nudges.lock().unwrap_or_else(PoisonError::into_inner);
+            let group: Arc<str> = group.into();
+            for (_, nudge) in nudges.all.range((Arc::clone(&group), 0)..=(group, u64::MAX)) {
+                nudge(done.clone());
+            }
+        }
+        drop(done);
+        // Nothing is ever sent: it ends when all have dropped their sender.
+        wait.recv_timeout(HAND_OVER_MAX).ok();
+        self.flush();
     }
 
     /// The last `limit` events of a group that are not older than `since`, oldest first. Blocks.
     pub(crate) fn read(&self, group: &str, since: WallTime, limit: usize) -> io::Result<Vec<LogEvent>> {
+        let query = Query {
+            streams: &Streams::All,
+            from: Key::start_of(since.as_millis()),
+            until: Key::start_of(u64::MAX),
+            direction: Direction::Backward,
+            limit,
+            bytes: READ_BYTES_MAX,
+            matches: &|_| true,
+        };
+        Ok(self.page(group, &query)?.events.into_iter().map(|(_, event)| event).collect())
+    }
+
+    /// Answers a question; a group that is not there has no events. Blocks.
+    pub(crate) fn page(&self, group: &str, query: &Query<'_>) -> io::Result<Page> {
+        self.gather(group);
+        let sources = self.sources(group)?;
+        let tasks = self.0.indexes.with(group, |index| {
+            index.follow(&sources)?;
+            Ok::<_, io::Error>(query::plan(index, &sources, query))
+        })?;
+        query::page(&tasks, query)
+    }
+
+    /// The streams that have events, by name. Blocks.
+    pub(crate) fn streams(&self, group: &str) -> io::Result<BTreeMap<Arc<str>, StreamSpan>> {
+        self.gather(group);
+        let sources = self.sources(group)?;
+        self.0.indexes.with(group, |index| index.follow(&sources).map(|()| index.streams()))
+    }
+
+    /// Whether a stream has events. Blocks.
+    pub(crate) fn has_stream(&self, group: &str, stream: &str) -> io::Result<bool> {
+        self.gather(group);
+        let sources = self.sources(group)?;
+        self.0.indexes.with(group, |index| index.follow(&sources).map(|()| index.has_stream(stream)))
+    }
+
+    fn sources(&self, group: &str) -> io::Result<Vec<index::Source>> {
+        let _still = self.0.layout.read().unwrap_or_else(PoisonError::into_inner);
+        index::sources(&group::directory(&self.0.root, group))
+    }
+
+    /// The names of all groups, sorted. Blocks.
+    pub(crate) fn groups(&self) -> io::Result<Vec<String>> {
         self.flush();
-        let dir = self.dir.join(encode(group));
-        let mut files = rotated(&dir).unwrap_or_default();
-        files.push(dir.join(CURRENT));
-        let mut kept = std::collections::VecDeque::new();
-        for path in files {
-            let Ok(file) = File::open(&path) else { continue };
-            for line in BufReader::new(file).lines() {
-                // A torn last line of a crashed run is no event.
-                let Ok(event) = serde_json::from_str::<LogEvent>(&line?) else { continue };
-                if event.timestamp >= since.as_millis() {
-                    kept.push_back(event);
-                    if kept.len() > limit {
-                        kept.pop_front();
-                    }
-                }
-            }
-        }
-        Ok(kept.into())
+        group::names(&self.0.root)
     }
-}
 
-/// A group's name as a file name.
-fn encode(group: &str) -> String {
-    percent_encoding::utf8_percent_encode(group, percent_encoding::NON_ALPHANUMERIC).to_string()
-}
+    /// What is known of a group, if it is there. Blocks.
+    pub(crate) fn group(&self, name: &str) -> io::Result<Option<Meta>> {
+        let directory = group::directory(&self.0.root, name);
+        if !directory.is_dir() {
+            // Its first events may be on their way.
+            self.gather(name);
+        }
+        group::read_meta(&directory)
+    }
 
-/// Rotated files of a group, oldest first.
-fn rotated(dir: &Path) -> io::Result<Vec<PathBuf>> {
-    let number = |path: &PathBuf| -> Option<u64> {
-        path.file_name()?.to_str()?.strip_prefix("events.")?.strip_suffix(".jsonl")?.parse().ok()
-    };
-    let mut files: Vec<PathBuf> = fs::read_dir(dir)?
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| number(path).is_some())
-        .collect();
-    files.sort_by_key(number);
-    Ok(files)
-}
+    /// Bytes of a group's files. Blocks.
+    pub(crate) fn stored_bytes(&self, name: &str) -> u64 {
+        group::stored_bytes(&group::directory(&self.0.root, name))
+    }
 
-struct Writer {
-    dir: PathBuf,
-    retention: Retention,
-    open: BTreeMap<Arc<str>, (File, u64)>,
-    /// The group that `text` is to be written to.
-    pending: Option<Arc<str>>,
-    text: Vec<u8>,
-}
-
-impl Writer {
-    fn run(mut self, inbox: &Receiver<Order>) {
-        while let Ok(first) = inbox.recv() {
-            let mut flushes = Vec::new();
-            for order in std::iter::once(first).chain(inbox.try_iter().take(BATCHES_MAX)) {
-                match order {
-                    Order::Write { group, events } => self.take(&group, &events),
-                    Order::Flush(done) => flushes.push(done),
-                }
-            }
-            self.put();
-            if flushes.is_empty() {
-                // Whoever sends meanwhile need not wake this thread, and what they send is written together.
-                std::thread::sleep(PAUSE);
-            }
-            for done in flushes {
-                done.send(()).ok();
-            }
+    /// Makes a group. Blocks.
+    pub(crate) fn create_group(&self, meta: &Meta) -> Result<(), GroupError> {
+        let _alone = self.0.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        match group::make(&self.0.root, meta) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(GroupError::Exists),
+            // The writer made it meanwhile.
+            Err(_) if group::directory(&self.0.root, &meta.name).is_dir() => Err(GroupError::Exists),
+            Err(error) => Err(GroupError::Io(error)),
         }
     }
 
-    /// Adds events to what is to be written; a group's lines stay together.
-    fn take(&mut self, group: &Arc<str>, events: &[LogEvent]) {
-        if self.pending.as_ref() != Some(group) || self.text.len() >= TEXT_MAX {
-            self.put();
-            self.pending = Some(Arc::clone(group));
+    /// Changes what is known of a group. Blocks.
+    pub(crate) fn change_group(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut Meta) -> Result<(), GroupError>,
+    ) -> Result<(), GroupError> {
+        let _alone = self.0.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut meta = self.group(name)?.ok_or(GroupError::Absent)?;
+        change(&mut meta)?;
+        if meta.streams.len() > MADE_STREAMS_MAX {
+            return Err(GroupError::TooMany);
         }
-        for event in events {
-            if let Err(error) = serde_json::to_writer(&mut self.text, event) {
-                tracing::warn!(%group, %error, "a log event cannot be stored");
-            }
-            self.text.push(b'\n');
-        }
-        let written = self.open.get(group).map_or(0, |(_, length)| *length);
-        if written + self.text.len() as u64 >= self.retention.file_bytes {
-            self.put();
-        }
+        Ok(group::write_meta(&group::directory(&self.0.root, name), &meta)?)
     }
 
-    fn put(&mut self) {
-        let Some(group) = self.pending.take() else { return };
-        if let Err(error) = self.write(&group) {
-            tracing::warn!(%group, %error, "log events could not be stored");
-            self.open.remove(&group);
-        }
-        self.text.clear();
-    }
-
-    fn write(&mut self, group: &Arc<str>) -> io::Result<()> {
-        if !self.open.contains_key(group) {
-            if self.open.len() >= OPEN_FILES_MAX {
-                self.open.pop_first();
-            }
-            let dir = self.dir.join(encode(group));
-            fs::create_dir_all(&dir)?;
-            let mut file = OpenOptions::new().create(true).read(true).append(true).open(dir.join(CURRENT))?;
-            let length = file.metadata()?.len();
-            end_torn_line(&mut file, length)?;
-            self.open.insert(Arc::clone(group), (file, length));
-        }
-        let Some((file, length)) = self.open.get_mut(group) else { return Ok(()) };
-        file.write_all(&self.text)?;
-        *length += self.text.len() as u64;
-        if *length >= self.retention.file_bytes {
-            self.open.remove(group);
-            self.rotate(group)?;
-        }
+    /// Removes a group and everything in it. Blocks.
+    pub(crate) fn delete_group(&self, name: &str) -> Result<(), GroupError> {
+        let _alone = self.0.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        self.group(name)?.ok_or(GroupError::Absent)?;
+        let (done, wait) = sync_channel(1);
+        let gone = || io::Error::other("the log writer is gone");
+        self.0.orders.send(Order::Delete { group: name.into(), done }).map_err(|_| gone())?;
+        wait.recv().map_err(|_| gone())??;
+        self.0.indexes.forget(name);
         Ok(())
     }
 
-    fn rotate(&self, group: &str) -> io::Result<()> {
-        let dir = self.dir.join(encode(group));
-        let old = rotated(&dir)?;
-        let last =
-            old.last().and_then(|path| path.file_name()?.to_str()?.split('.').nth(1)?.parse::<u64>().ok());
-        let next = last.map_or(1, |last| last + 1);
-        fs::rename(dir.join(CURRENT), dir.join(format!("events.{next:08}.jsonl")))?;
-        let surplus = (old.len() + 1).saturating_sub(self.retention.files as usize);
-        for (at, path) in old.iter().enumerate() {
-            let age =
-                path.metadata().and_then(|data| data.modified()).ok().and_then(|time| time.elapsed().ok());
-            if at < surplus || age.is_some_and(|age| age > self.retention.age) {
-                fs::remove_file(path)?;
+    /// Removes what is too old in groups to which nothing is added any more. Blocks.
+    pub(crate) fn sweep(&self) -> io::Result<()> {
+        for name in group::names(&self.0.root)? {
+            let directory = group::directory(&self.0.root, &name);
+            let asked = group::read_meta(&directory)?.and_then(|meta| meta.retention());
+            let age = asked.unwrap_or(self.0.retention.age);
+            let current = directory.join(group::CURRENT);
+            if group::is_older(&current, age) && current.metadata().is_ok_and(|data| data.len() > 0) {
+                self.0.orders.send(Order::Close(name.into())).ok();
+            } else {
+                group::prune(&directory, self.0.retention.files as usize, age)?;
             }
         }
         Ok(())
-    }
-}
-
-/// A crash may have left half a line; the next event must not be glued to it.
-fn end_torn_line(file: &mut File, length: u64) -> io::Result<()> {
-    use std::os::unix::fs::FileExt;
-    let mut last = [b'\n'];
-    if length > 0 {
-        file.read_exact_at(&mut last, length - 1)?;
-    }
-    if last == *b"\n" { Ok(()) } else { file.write_all(b"\n") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn event(timestamp: u64, message: &str) -> LogEvent {
-        LogEvent { timestamp, stream: "s".into(), message: message.to_owned() }
-    }
-
-    fn temporary(name: &str) -> PathBuf {
-        let dir = std::env::temp_dir().join(format!("hearth-logs-{name}-{}", std::process::id()));
-        fs::remove_dir_all(&dir).ok();
-        dir
-    }
-
-    #[test]
-    fn the_last_events_come_back_in_order_across_rotation() {
-        let dir = temporary("rotation");
-        let retention = Retention { file_bytes: 200, files: 100, age: Duration::from_secs(3600) };
-        let logs = Logs::start(&dir, retention).expect("starts");
-        let group: Arc<str> = "/aws/lambda/f".into();
-        for n in 0..20 {
-            logs.write(&group, vec![event(n, &format!("line {n}\n"))]);
-        }
-        let read = logs.read(&group, WallTime::from_millis(5), 3).expect("reads");
-        assert_eq!(read.iter().map(|e| e.timestamp).collect::<Vec<_>>(), [17, 18, 19]);
-        assert_eq!(logs.read(&group, WallTime::from_millis(5), 100).expect("reads").len(), 15);
-        fs::remove_dir_all(dir).expect("cleans up");
-    }
-
-    #[test]
-    fn only_so_many_rotated_files_are_kept() {
-        let dir = temporary("retention");
-        let retention = Retention { file_bytes: 1, files: 2, age: Duration::from_secs(3600) };
-        let logs = Logs::start(&dir, retention).expect("starts");
-        let group: Arc<str> = "g".into();
-        for n in 0..10 {
-            logs.write(&group, vec![event(n, "x")]);
-        }
-        logs.flush();
-        assert_eq!(rotated(&dir.join("g")).expect("there").len(), 2);
-        fs::remove_dir_all(dir).expect("cleans up");
-    }
-
-    #[test]
-    fn a_torn_line_costs_only_itself() {
-        let dir = temporary("torn");
-        fs::create_dir_all(dir.join("g")).expect("makes");
-        fs::write(dir.join("g").join(CURRENT), "{\"timestamp\":1,\"str").expect("writes");
-        let retention = Retention { file_bytes: 1 << 20, files: 2, age: Duration::from_secs(3600) };
-        let logs = Logs::start(&dir, retention).expect("starts");
-        logs.write(&"g".into(), vec![event(2, "whole")]);
-        assert_eq!(logs.read("g", WallTime::from_millis(0), 9).expect("reads"), [event(2, "whole")]);
-        fs::remove_dir_all(dir).expect("cleans up");
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! No policy here. Every queue is bounded, every task has an owner, nothing awaits inside `perform`.
 
+mod application_log;
 mod cached;
 pub(crate) mod clock;
 pub(crate) mod code;
@@ -20,3 +21,4 @@ pub(crate) mod revision;
 pub(crate) mod sandboxes;
 pub(crate) mod scheduler;
 pub(crate) mod serve;
+mod system_log;

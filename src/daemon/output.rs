@@ -3,8 +3,11 @@
 //! Splits the stream into events at line ends, bounds what is held, and keeps the last 4 KiB of the running invocation
 //! for whoever asked. Reading never waits: it takes what is in the pipe.
 
+use super::application_log::{self, Level, Verdict};
 use super::clock;
 use super::logs::{LogEvent, Logs, MESSAGE_MAX};
+use super::revision::Revision;
+use super::system_log::Lines;
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -79,20 +82,25 @@ pub(crate) struct Output {
     tail: Option<VecDeque<u8>>,
     /// Events that the writer has not been given yet.
     unsent: Vec<LogEvent>,
+    /// Below which level JSON lines are dropped, where the platform has to do it.
+    least: Option<Level>,
 }
 
 impl Output {
     /// Over the read end of the sandbox's pipe.
-    pub(crate) fn new(pipe: Arc<LogPipe>, logs: Logs, group: Arc<str>, stream: Arc<str>) -> Self {
+    pub(super) fn new(pipe: Arc<LogPipe>, logs: Logs, revision: &Revision, stream: Arc<str>) -> Self {
+        // Our runtime clients filter by themselves.
+        let level = revision.json_log_level.as_deref().filter(|_| !revision.is_managed());
         Self {
             pipe,
             logs,
-            group,
+            group: Arc::clone(&revision.log_group),
             stream,
             partial: Vec::new(),
             unsplit: Vec::new(),
             tail: None,
             unsent: Vec::new(),
+            least: level.map(Level::parse),
         }
     }
 
@@ -177,7 +185,14 @@ impl Output {
         let line = std::mem::take(&mut self.partial);
         let message =
             String::from_utf8(line).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
-        events.push(self.event(message));
+        let verdict = self.least.map_or(Verdict::Keep(None), |least| application_log::judge(&message, least));
+        if let Verdict::Keep(time) = verdict {
+            let mut event = self.event(message);
+            if let Some(time) = time {
+                event.ingested = Some(std::mem::replace(&mut event.timestamp, time));
+            }
+            events.push(event);
+        }
     }
 
     fn event(&mut self, message: String) -> LogEvent {
@@ -186,23 +201,25 @@ impl Output {
             let surplus = tail.len().saturating_sub(TAIL_BYTES);
             tail.drain(..surplus);
         }
-        LogEvent { timestamp: clock::wall().as_millis(), stream: Arc::clone(&self.stream), message }
+        LogEvent {
+            timestamp: clock::wall().as_millis(),
+            stream: Arc::clone(&self.stream),
+            message,
+            ingested: None,
+        }
     }
 
-    /// Adds a line of the platform after everything that was printed before it; `flush` sends it on its way. `line` has
-    /// its line end.
-    pub(crate) fn platform(&mut self, line: String) {
-        self.platform_lines([line]);
-    }
-
-    /// As [`Self::platform`], for lines that belong together.
-    pub(crate) fn platform_lines<const N: usize>(&mut self, lines: [String; N]) {
+    /// Adds lines of the platform after everything that was printed before them; `flush` sends them on their way.
+    pub(super) fn platform(&mut self, lines: Lines) {
+        if lines.iter().all(Option::is_none) {
+            return;
+        }
         self.drain();
         let mut events = std::mem::take(&mut self.unsent);
         let cut_short = std::mem::take(&mut self.unsplit);
         self.partial.extend_from_slice(&cut_short);
         self.flush_partial(&mut events);
-        for line in lines {
+        for line in lines.into_iter().flatten() {
             let event = self.event(line);
             events.push(event);
         }

@@ -3,6 +3,7 @@
 use super::{clock, random};
 use crate::runtimes::process::{Context, Credentials};
 use crate::runtimes::{Kind, Served};
+use hearth_logic::records::{SystemLevel, date};
 use hearth_logic::{FunctionId, RevisionId};
 use hearth_sandbox::Digest;
 use std::collections::BTreeMap;
@@ -44,6 +45,8 @@ pub(crate) struct Revision {
     pub(crate) log_group: Arc<str>,
     /// Application log level if the function logs in JSON.
     pub(crate) json_log_level: Option<String>,
+    /// Which of the platform's records its log gets if the function logs in JSON; else it gets lines of text.
+    pub(crate) system_log: Option<SystemLevel>,
     /// For `INIT_START`.
     pub(crate) runtime_version: String,
     /// For `INIT_START`.
@@ -63,7 +66,7 @@ impl Revision {
     /// A name for the log stream of a new environment: `YYYY/MM/DD/[<version>]<32 hex>`, with the function's name
     /// before it in a log group of the user's own choice (lambda-behaviour §3.6).
     pub(crate) fn new_log_stream(&self) -> String {
-        let (year, month, day) = date(clock::wall().as_millis() / 1000);
+        let (year, month, day) = date(clock::wall().as_millis() / 86_400_000);
         let own_group = *self.log_group == *format!("/aws/lambda/{}", self.name);
         let name = if own_group { "" } else { self.name.as_str() };
         format!("{year:04}/{month:02}/{day:02}/{name}[{}]{}", self.version, random::hex::<16>())
@@ -90,30 +93,5 @@ impl Revision {
             metadata_token,
             credentials,
         }
-    }
-}
-
-/// Year, month and day of a moment (proleptic Gregorian, UTC); days-from-civil inverted.
-pub(crate) fn date(epoch_s: u64) -> (u64, u64, u64) {
-    let days = epoch_s / 86_400 + 719_468;
-    let era = days / 146_097;
-    let day_of_era = days % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::date;
-
-    #[test]
-    fn dates_are_those_of_the_calendar() {
-        assert_eq!(date(0), (1970, 1, 1));
-        assert_eq!(date(951_782_400), (2000, 2, 29));
-        assert_eq!(date(1_767_225_599), (2025, 12, 31));
     }
 }

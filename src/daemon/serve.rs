@@ -274,6 +274,11 @@ impl Keeper {
         loop {
             tokio::time::sleep(COLLECT_EVERY).await;
             let keeper = self.clone();
+            let logs = self.shared.logs.clone();
+            let swept = tokio::task::spawn_blocking(move || logs.sweep()).await;
+            if let Err(error) = swept.map_err(std::io::Error::other).flatten() {
+                tracing::warn!(%error, "old log files could not be removed");
+            }
             match tokio::task::spawn_blocking(move || keeper.collect()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::warn!(%error, "unused code could not be removed"),

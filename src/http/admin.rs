@@ -151,7 +151,7 @@ impl Seen {
 }
 
 /// A body that ends when its sender does.
-struct Channel(mpsc::Receiver<Bytes>);
+pub(super) struct Channel(pub(super) mpsc::Receiver<Bytes>);
 
 impl hyper::body::Body for Channel {
     type Data = Bytes;

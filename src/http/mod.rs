@@ -9,5 +9,6 @@ pub(crate) mod guard;
 pub(crate) mod invoke;
 mod json_check;
 pub(crate) mod location;
+mod logs;
 mod names;
 pub(crate) mod server;

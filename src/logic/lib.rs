@@ -13,6 +13,7 @@ pub mod limits;
 pub mod machine;
 pub mod outcome;
 mod pool;
+pub mod records;
 pub mod routing;
 pub mod scheduler;
 pub mod sim;

@@ -2,7 +2,7 @@
 //!
 //! A failed function is a value here, never an error of ours. Payloads are not: an outcome knows sizes at most, and a
 //! document that the function wrote itself passes by. Times are integers throughout, so that a printed figure is the
-//! figure that was billed. JSON-format system records are not written here.
+//! figure that was billed. The records of functions that log in JSON are in `records`.
 
 use crate::RequestId;
 use crate::limits::RESPONSE_MAX_BYTES;
@@ -360,7 +360,7 @@ fn document(error_type: &str, message: &str) -> String {
 }
 
 /// A JSON string. By hand: a dependency for eight lines would be the larger evil in this crate.
-struct JsonText<'a>(&'a str);
+pub(crate) struct JsonText<'a>(pub(crate) &'a str);
 
 impl fmt::Display for JsonText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

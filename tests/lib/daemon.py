@@ -201,12 +201,15 @@ class Daemon:
             extra["HEARTH_ENDPOINT"] = self.endpoint
         return run([str(binary()), *arguments], stdin, check, within_s, extra)
 
-    def aws(self, *arguments, stdin=None, check=True, within_s=90):
-        """Runs `aws lambda …` of the aws CLI against this daemon."""
+    def aws_command(self, *arguments, service="lambda"):
+        """The command that runs `aws lambda …` of the aws CLI against this daemon."""
         program = shutil.which("aws", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
         assert program, "the aws CLI is not installed; tests/run.sh installs it"
-        command = [program, "--endpoint-url", self.endpoint, "--output", "json", "lambda", *arguments]
-        return run(command, stdin, check, within_s, {})
+        return [program, "--endpoint-url", self.endpoint, "--output", "json", service, *arguments]
+
+    def aws(self, *arguments, service="lambda", stdin=None, check=True, within_s=90):
+        """Runs `aws lambda …` of the aws CLI against this daemon."""
+        return run(self.aws_command(*arguments, service=service), stdin, check, within_s, {})
 
 
 def run(command, stdin, check, within_s, extra):

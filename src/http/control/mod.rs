@@ -17,6 +17,7 @@ use super::file;
 use super::guard::Guard;
 use super::invoke;
 use super::location::{self, Refused, Signer};
+use super::logs;
 use super::names::Target;
 use super::server::{Body, BodyError, full, read_body};
 use crate::config::Config;
@@ -113,6 +114,9 @@ impl Control {
         if let Some(why) = self.refuses(request.headers()) {
             let error = ApiError::new(ErrorCode::AccessDeniedException, why);
             return error_response(&error, &request_id);
+        }
+        if let Some(operation) = logs::asked(request.headers()) {
+            return logs::handle(&self.shared, &operation, request).await;
         }
         let (path, query) = (request.uri().path(), request.uri().query());
         if path.starts_with(location::PREFIX) && request.method() == http::Method::GET {

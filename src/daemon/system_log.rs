@@ -1,0 +1,71 @@
+//! The platform's own lines in a function's log: in which format its function wants them, and which of them it wants.
+//!
+//! `LoggingConfig` decides: text functions get START, END, REPORT and the lines of initialisation; JSON functions get
+//! records from their `SystemLogLevel` on. The texts are made in `logic` (`outcome`, `records`).
+
+use super::clock;
+use super::revision::Revision;
+use hearth_logic::RequestId;
+use hearth_logic::outcome::{self as text, InitPhase, Report, Status};
+use hearth_logic::records::Record;
+use std::time::Duration;
+
+/// Lines with their line ends; `None` is one that nobody wants.
+pub(super) type Lines = [Option<String>; 2];
+
+fn record(revision: &Revision, record: Record<'_>) -> Option<String> {
+    let least = revision.system_log?;
+    (record.level() >= least).then(|| record.line(clock::wall()))
+}
+
+/// An initialisation begins.
+pub(super) fn init_started(revision: &Revision) -> Lines {
+    let (version, arn) = (revision.runtime_version.as_str(), revision.runtime_version_arn.as_str());
+    let runtime = revision.is_managed().then_some((version, arn));
+    let line = if revision.system_log.is_none() {
+        runtime.map(|(version, arn)| text::init_start_line(version, arn))
+    } else {
+        let (function, version) = (revision.name.as_str(), revision.version.as_str());
+        record(revision, Record::InitStart { function, version, runtime })
+    };
+    [line, None]
+}
+
+/// An attempt at initialising is over.
+pub(super) fn init_ended(
+    revision: &Revision,
+    phase: InitPhase,
+    status: Status<'_>,
+    duration: Duration,
+) -> Lines {
+    if revision.system_log.is_none() {
+        let failed = !matches!(status, Status::Success);
+        return [failed.then(|| text::init_report_line(duration, phase, status)), None];
+    }
+    [
+        record(revision, Record::InitRuntimeDone { phase, status }),
+        record(revision, Record::InitReport { phase, status, duration }),
+    ]
+}
+
+/// An invocation begins.
+pub(super) fn started(revision: &Revision, request_id: RequestId) -> Lines {
+    let version = revision.version.as_str();
+    let line = if revision.system_log.is_none() {
+        Some(text::start_line(request_id, version))
+    } else {
+        record(revision, Record::Start { request_id, version })
+    };
+    [line, None]
+}
+
+/// An invocation is over.
+pub(super) fn ended(revision: &Revision, report: &Report<'_>, produced_bytes: Option<u64>) -> Lines {
+    if revision.system_log.is_none() {
+        return [Some(text::end_line(report.request_id)), Some(report.line())];
+    }
+    [
+        record(revision, Record::RuntimeDone { report, produced_bytes }),
+        record(revision, Record::Report { report }),
+    ]
+}
