@@ -87,7 +87,7 @@ def test_numbers_are_never_given_twice_and_deleting_is_idempotent(client, publis
     missing = error_of(client.get_layer_version, LayerName=name, VersionNumber=2)
     assert missing == (*NOT_FOUND, "The resource you requested does not exist.")
     low = error_of(client.get_layer_version, LayerName=name, VersionNumber=0)
-    assert low[:2] == INVALID and low[2].startswith("Layer Version Cannot be less than 1")
+    assert low == (*INVALID, "Layer Version Cannot be less than 1")
 
 
 def test_lists_are_paged_newest_first_and_filtered(client, publish):

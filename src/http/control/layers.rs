@@ -325,7 +325,7 @@ impl Control {
         let layer = self.layer_name(layer.unwrap_or_default())?;
         match number {
             Some(number @ 1..) => Ok(Numbered { layer, number }),
-            _ => Err(ApiError::invalid_parameter("Layer Version Cannot be less than 1.")),
+            _ => Err(ApiError::invalid_parameter("Layer Version Cannot be less than 1")),
         }
     }
 
