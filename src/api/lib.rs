@@ -9,20 +9,27 @@
 //! with `ApiError::to_reply` for what goes wrong on the way. `Invoke` stops after `codec::decode_head`: its payload is
 //! never parsed or copied here.
 //!
+//! Signatures ([`sigv4`], [`claim`], [`chunked`]) and what a caller must be allowed ([`permission`]) are data as well:
+//! whose key it is, and what a policy says, is decided elsewhere.
+//!
 //! Deliberately absent: behaviour, storage, HTTP libraries, async runtimes, clocks.
 
 pub mod arn;
+pub mod chunked;
+pub mod claim;
 pub mod codec;
 pub mod error;
 pub mod eventstream;
 pub mod operations;
 pub mod page;
 mod pattern;
+pub mod permission;
 pub mod primitives;
 pub mod reply;
 pub mod router;
 pub mod shape;
 pub mod shapes;
+pub mod sigv4;
 pub mod validate;
 
 pub use error::{ApiError, ErrorCode, ServiceError};
@@ -31,3 +38,5 @@ pub use reply::{Body, Reply};
 
 #[cfg(test)]
 mod model_tests;
+#[cfg(test)]
+mod sigv4_tests;

@@ -172,6 +172,15 @@ impl Chain {
     }
 }
 
+/// Keys that variables or a profile hold, for a client that asks nobody; none where that is not how it is set up.
+pub(crate) fn at_hand(around: &Surroundings) -> Option<Credentials> {
+    match source(around) {
+        Ok(Some(Source::Keys(credentials))) => Some(credentials),
+        Ok(Some(Source::WebIdentity(_) | Source::Container { .. } | Source::Instance { .. }) | None)
+        | Err(_) => None,
+    }
+}
+
 /// Where credentials are to be had.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Source {

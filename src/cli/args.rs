@@ -54,6 +54,9 @@ pub(crate) enum Verb {
     /// Call any operation of the API by its name, as the aws CLI does, or print the table of them
     #[command(subcommand, arg_required_else_help = true)]
     Api(Api),
+    /// About the keys that requests are signed with
+    #[command(subcommand, arg_required_else_help = true)]
+    Keys(Keys),
     /// Print what a shell needs to complete this command line
     #[command(after_help = help::COMPLETION)]
     Completion {
@@ -74,6 +77,9 @@ pub(crate) struct Connection {
     /// State directory of a daemon on this machine [default: /var/lib/hearth]
     #[arg(long, value_name = "DIR", env = "HEARTH_STATE_DIR", hide_env_values = true)]
     pub(crate) state_dir: Option<PathBuf>,
+    /// Certificates (PEM) of the authority that an https endpoint is known by [default: AWS_CA_BUNDLE, else this host's]
+    #[arg(long, value_name = "FILE", env = "HEARTH_CA", hide_env_values = true)]
+    pub(crate) ca: Option<PathBuf>,
 }
 
 /// Sources of the daemon's configuration.
@@ -250,6 +256,28 @@ pub(crate) enum Api {
         #[arg(long)]
         markdown: bool,
     },
+}
+
+/// `hearth keys …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Keys {
+    /// Make a key for auth = "sigv4" and print what a client needs of it
+    #[command(after_help = help::KEYS_NEW)]
+    New(KeysNew),
+}
+
+/// `hearth keys new`.
+#[derive(Args, Debug)]
+pub(crate) struct KeysNew {
+    /// Who signs with it, such as arn:aws:iam::000000000000:user/ci
+    #[arg(long)]
+    pub(crate) arn: String,
+    /// Policy document, named as seen from the keys' folder [default: admin.json, which allows everything]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+    /// File that it is added to, as the daemon's `auth_keys` names it
+    #[arg(long, value_name = "FILE", default_value = "/etc/hearth/keys.toml")]
+    pub(crate) file: PathBuf,
 }
 
 /// `hearth config …`.

@@ -1,16 +1,21 @@
 //! The API as a client calls it: an operation's row turns input into a request and the answer into output.
 //!
-//! Requests carry no signature, and the endpoint's own name in `Host`. Nothing is retried here: whether a call may be
-//! made twice is the verb's to know.
+//! Requests carry the endpoint's own name in `Host`, and a signature where keys are at hand: a daemon that needs none does
+//! not mind. Nothing is retried here: whether a call may be made twice is the verb's to know.
 
 use super::args::Connection;
+use super::duration::Since;
 use super::endpoint::{self, Endpoint, EndpointError};
 use super::wire::{self, Answer, Upload, WireError};
+use crate::aws::credentials::{Credentials, at_hand};
+use crate::aws::surroundings::Surroundings;
 use bytes::Bytes;
 use hearth_api::ServiceError;
 use hearth_api::codec::{self, EncodeError};
 use hearth_api::operations::Operation;
+use hearth_api::primitives::EpochTime;
 use hearth_api::shapes::{FunctionConfiguration, GetFunctionConfigurationRequest};
+use hearth_api::sigv4::{Head, PathStyle, Signing, payload_hash};
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -29,7 +34,49 @@ const UPLOAD_RATE_MIN: u64 = 64 * 1024;
 #[derive(Debug)]
 pub(super) struct Client {
     endpoint: Endpoint,
+    signer: Option<Signer>,
     runtime: tokio::runtime::Runtime,
+}
+
+/// Keys, and the region that signatures are for.
+#[derive(Debug)]
+struct Signer {
+    credentials: Credentials,
+    region: String,
+}
+
+impl Signer {
+    /// From the variables and files of the aws CLI; the region is the daemon's, where that is known.
+    fn of_this_process(endpoint: &Endpoint, surroundings: &Surroundings) -> Option<Self> {
+        let variable = |name| surroundings.variable(name).map(str::to_owned);
+        let region = endpoint.region.clone().or_else(|| variable("AWS_REGION"));
+        let region =
+            region.or_else(|| variable("AWS_DEFAULT_REGION")).unwrap_or_else(|| "us-east-1".to_owned());
+        Some(Self { credentials: at_hand(surroundings)?, region })
+    }
+
+    fn sign(
+        &self,
+        method: &str,
+        path_and_query: &str,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Vec<(&'static str, String)> {
+        let headers: Vec<(&str, &[u8])> =
+            headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
+        let now = i64::try_from(Since::Ago(Duration::ZERO).epoch_ms()).unwrap_or(i64::MAX);
+        let signing = Signing {
+            access_key: &self.credentials.access_key,
+            secret_key: &self.credentials.secret_key,
+            session_token: self.credentials.session_token.as_deref(),
+            region: &self.region,
+            service: "lambda",
+            now: EpochTime::from_ms(now),
+            style: PathStyle::Twice,
+        };
+        signing.sign(&Head { method, path, query, headers: &headers }, &payload_hash(body))
+    }
 }
 
 /// Why there is no client.
@@ -108,6 +155,11 @@ fn called(operation: Operation, subject: &str) -> String {
 }
 
 fn describe(error: &ServiceError) -> String {
+    if error.code == "MissingAuthenticationTokenException" {
+        return "the daemon takes signed requests only: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile of the \
+                aws CLI (MissingAuthenticationTokenException, HTTP 403)"
+            .to_owned();
+    }
     let reason = error.reason.as_ref().map_or_else(String::new, |reason| format!(", {reason}"));
     match error.message.as_str() {
         "" => format!("{} (HTTP {}{reason})", error.code, error.status),
@@ -118,9 +170,13 @@ fn describe(error: &ServiceError) -> String {
 impl Client {
     /// For the daemon that the user means. Connects when it is called.
     pub(super) fn new(connection: &Connection) -> Result<Self, ClientError> {
-        let endpoint = endpoint::find(connection)?;
+        let surroundings = Surroundings::of_this_process();
+        let bundle = || surroundings.variable("AWS_CA_BUNDLE").map(Into::into);
+        let connection = Connection { ca: connection.ca.clone().or_else(bundle), ..connection.clone() };
+        let endpoint = endpoint::find(&connection)?;
+        let signer = Signer::of_this_process(&endpoint, &surroundings);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Ok(Self { endpoint, runtime })
+        Ok(Self { endpoint, signer, runtime })
     }
 
     /// Calls an operation on `subject`, which errors name; empty where there is none.
@@ -155,7 +211,7 @@ impl Client {
             .map_err(|source| CallError::Encode { call: call(), source })?;
         let body = payload.unwrap_or_else(|| parts.body.into());
         let patience = patience + Duration::from_secs(body.len() as u64 / UPLOAD_RATE_MIN);
-        let mut request = Request::new(Upload::new(body));
+        let mut request = Request::new(Upload::new(body.clone()));
         *request.method_mut() = http::Method::from_bytes(parts.method.as_bytes()).unwrap_or_default();
         let unusable = |header| CallError::Header { call: call(), header };
         *request.uri_mut() = parts.path_and_query.parse().map_err(|_| unusable("the path"))?;
@@ -167,8 +223,14 @@ impl Client {
         }
         let host = HeaderValue::from_str(&self.endpoint.authority).map_err(|_| unusable("Host"))?;
         request.headers_mut().insert(http::header::HOST, host);
+        if let Some(signer) = &self.signer {
+            for (name, value) in signer.sign(parts.method, &parts.path_and_query, request.headers(), &body) {
+                let value = HeaderValue::from_str(&value).map_err(|_| unusable(name))?;
+                request.headers_mut().insert(HeaderName::from_static(name), value);
+            }
+        }
         let endpoint = || Box::new(self.endpoint.clone());
-        let exchange = wire::exchange(&self.endpoint.host, self.endpoint.port, request, patience);
+        let exchange = wire::exchange(&self.endpoint, request, patience);
         let answer = self.runtime.block_on(exchange).map_err(|source| match source {
             WireError::Connect(source) => CallError::Connect { endpoint: endpoint(), source },
             source => CallError::Wire { call: call(), endpoint: endpoint(), source },
@@ -240,8 +302,10 @@ mod tests {
             stream.write_all(answer.as_bytes()).expect("answers");
             String::from_utf8(request).expect("is text")
         });
-        let connection = Connection { endpoint: Some(endpoint), state_dir: None };
-        (Client::new(&connection).expect("is an address"), served)
+        let connection = Connection { endpoint: Some(endpoint), ..Connection::default() };
+        let client = Client::new(&connection).expect("is an address");
+        // Whatever this process's environment holds.
+        (Client { signer: None, ..client }, served)
     }
 
     #[test]
@@ -259,6 +323,31 @@ mod tests {
         );
         assert!(request.contains(&format!("host: {}\r\n", client.endpoint.authority)), "{request}");
         assert!(!request.to_lowercase().contains("authorization"), "{request}");
+    }
+
+    #[test]
+    fn a_call_is_signed_for_the_daemons_region_where_keys_are_at_hand() {
+        let variables = [
+            ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
+            ("AWS_SECRET_ACCESS_KEY", "s"),
+            ("AWS_REGION", "eu-west-3"),
+        ];
+        let surroundings =
+            Surroundings::new(variables.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let answer = "HTTP/1.1 404 Not Found\r\nx-amzn-ErrorType: ResourceNotFoundException\r\ncontent-length: 2\r\n\r\n{}";
+        let (client, served) = once(answer);
+        let elsewhere = Endpoint { region: Some("eu-west-1".to_owned()), ..client.endpoint.clone() };
+        let signer = Signer::of_this_process(&elsewhere, &surroundings).expect("there are keys");
+        assert_eq!(signer.region, "eu-west-1");
+        let signer = Signer::of_this_process(&client.endpoint, &surroundings);
+        Client { signer, ..client }.configuration("f").expect("answers");
+        let request = served.join().expect("served");
+        assert!(request.contains("authorization: AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/"), "{request}");
+        assert!(
+            request.contains("/eu-west-3/lambda/aws4_request, SignedHeaders=host;x-amz-date,"),
+            "{request}"
+        );
+        assert!(Signer::of_this_process(&elsewhere, &Surroundings::new([])).is_none());
     }
 
     #[test]
@@ -285,7 +374,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
         let endpoint = format!("http://{}", listener.local_addr().expect("has an address"));
         drop(listener);
-        let connection = Connection { endpoint: Some(endpoint.clone()), state_dir: None };
+        let connection = Connection { endpoint: Some(endpoint.clone()), ..Connection::default() };
         let error =
             Client::new(&connection).expect("is an address").configuration("f").expect_err("nobody is there");
         let text = error.to_string();

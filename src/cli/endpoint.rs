@@ -5,6 +5,7 @@
 //! nothing else in the state directory is the client's business but the admin socket, whose path is given here.
 
 use super::args::Connection;
+use super::tls::Trust;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,10 @@ pub(crate) struct Endpoint {
     pub(crate) port: u16,
     /// Why it is looked for there.
     pub(crate) source: Source,
+    /// How it proves who it is, if what is said to it is encrypted.
+    pub(crate) tls: Option<Trust>,
+    /// Region that it takes signatures for, if that is known.
+    pub(crate) region: Option<String>,
 }
 
 /// Why a daemon is looked for at an address.
@@ -47,17 +52,9 @@ pub(crate) enum Source {
 /// An endpoint that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum EndpointError {
-    /// Not `http://HOST[:PORT]`.
-    #[error("the endpoint {given:?} is not an address: write it as http://HOST:PORT")]
+    /// Not `http://HOST[:PORT]` or `https://HOST[:PORT]`.
+    #[error("the endpoint {given:?} is not an address: write it as http://HOST:PORT or https://HOST:PORT")]
     NotAnAddress {
-        /// As given.
-        given: String,
-    },
-    /// TLS.
-    #[error(
-        "the endpoint {given:?} asks for TLS, which this client does not speak: write it as http://HOST:PORT"
-    )]
-    Tls {
         /// As given.
         given: String,
     },
@@ -91,11 +88,13 @@ pub(crate) enum EndpointError {
 #[derive(serde::Deserialize)]
 struct RunInfo {
     listen: SocketAddr,
+    region: Option<String>,
+    certificate: Option<String>,
 }
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}", self.authority)
+        write!(f, "{}://{}", if self.tls.is_some() { "https" } else { "http" }, self.authority)
     }
 }
 
@@ -124,7 +123,7 @@ pub(crate) fn admin_socket(state_dir: &Path) -> PathBuf {
 /// The daemon that the user means.
 pub(crate) fn find(connection: &Connection) -> Result<Endpoint, EndpointError> {
     if let Some(given) = connection.endpoint.as_deref().filter(|given| !given.is_empty()) {
-        return parse(given);
+        return parse(given, connection.ca.as_deref());
     }
     let named = connection.state_dir.as_deref().filter(|dir| !dir.as_os_str().is_empty());
     let path = state_dir(named).join("run.json");
@@ -140,7 +139,8 @@ pub(crate) fn find(connection: &Connection) -> Result<Endpoint, EndpointError> {
 
 /// The address that daemons have if nobody says otherwise.
 fn usual(source: Source) -> Endpoint {
-    Endpoint { authority: DEFAULT.to_owned(), host: "127.0.0.1".to_owned(), port: 3001, source }
+    let (authority, host) = (DEFAULT.to_owned(), "127.0.0.1".to_owned());
+    Endpoint { authority, host, port: 3001, source, tls: None, region: None }
 }
 
 fn read_bounded(path: &Path) -> std::io::Result<String> {
@@ -152,7 +152,7 @@ fn read_bounded(path: &Path) -> std::io::Result<String> {
 
 fn from_run_info(text: &str, path: PathBuf) -> Result<Endpoint, EndpointError> {
     match serde_json::from_str::<RunInfo>(text) {
-        Ok(RunInfo { mut listen }) => {
+        Ok(RunInfo { mut listen, region, certificate }) => {
             // A daemon that listens everywhere is reached on this machine.
             if listen.ip().is_unspecified() {
                 listen.set_ip(if listen.is_ipv4() {
@@ -166,20 +166,22 @@ fn from_run_info(text: &str, path: PathBuf) -> Result<Endpoint, EndpointError> {
                 host: listen.ip().to_string(),
                 port: listen.port(),
                 source: Source::RunInfo(path),
+                tls: certificate.map(Trust::Certificate),
+                region: region.filter(|region| !region.is_empty()),
             })
         }
         Err(error) => Err(EndpointError::RunInfo { path, detail: error.to_string() }),
     }
 }
 
-fn parse(given: &str) -> Result<Endpoint, EndpointError> {
+fn parse(given: &str, ca: Option<&Path>) -> Result<Endpoint, EndpointError> {
     let nonsense = || EndpointError::NotAnAddress { given: given.to_owned() };
     let uri: http::Uri = given.parse().map_err(|_| nonsense())?;
-    match uri.scheme_str() {
-        Some("http") => {}
-        Some("https") => return Err(EndpointError::Tls { given: given.to_owned() }),
+    let tls = match uri.scheme_str() {
+        Some("http") => None,
+        Some("https") => Some(ca.map_or(Trust::Host, |path| Trust::File(path.to_owned()))),
         Some(_) | None => return Err(nonsense()),
-    }
+    };
     if uri.path() != "/" || uri.query().is_some() {
         return Err(EndpointError::HasPath { given: given.to_owned() });
     }
@@ -191,13 +193,20 @@ fn parse(given: &str) -> Result<Endpoint, EndpointError> {
     let has_port = authority.as_str().len() > host.len();
     let port = match (authority.port_u16(), has_port) {
         (Some(port), _) => port,
-        (None, false) => 80,
+        (None, false) => {
+            if tls.is_some() {
+                443
+            } else {
+                80
+            }
+        }
         (None, true) => return Err(nonsense()),
     };
     if bare.is_empty() {
         return Err(nonsense());
     }
-    Ok(Endpoint { authority: authority.to_string(), host: bare.to_owned(), port, source: Source::Given })
+    let (authority, host) = (authority.to_string(), bare.to_owned());
+    Ok(Endpoint { authority, host, port, source: Source::Given, tls, region: None })
 }
 
 #[cfg(test)]
@@ -211,7 +220,7 @@ mod tests {
     }
 
     fn connection(endpoint: Option<&str>, state_dir: &Path) -> Connection {
-        Connection { endpoint: endpoint.map(str::to_owned), state_dir: Some(state_dir.to_owned()) }
+        Connection { endpoint: endpoint.map(str::to_owned), state_dir: Some(state_dir.to_owned()), ca: None }
     }
 
     #[test]
@@ -256,7 +265,7 @@ mod tests {
             error.to_string().contains("/nonexistent/hearth") && error.to_string().contains("--endpoint"),
             "{error}"
         );
-        let unnamed = Connection { endpoint: None, state_dir: Some(PathBuf::new()) };
+        let unnamed = Connection { state_dir: Some(PathBuf::new()), ..Connection::default() };
         assert!(
             !matches!(find(&unnamed), Err(EndpointError::NoRunInfo { .. })),
             "an empty variable names nothing"
@@ -272,7 +281,7 @@ mod tests {
             ("http://[::1]:3001", "::1", 3001),
         ];
         for (text, host, port) in cases {
-            let found = parse(text).expect(text);
+            let found = parse(text, None).expect(text);
             assert_eq!((found.host.as_str(), found.port), (host, port), "{text}");
         }
     }
@@ -289,10 +298,31 @@ mod tests {
             "http://u@box",
             "http://box:99999",
         ] {
-            assert_eq!(parse(text), Err(EndpointError::NotAnAddress { given: text.to_owned() }), "{text}");
+            assert_eq!(
+                parse(text, None),
+                Err(EndpointError::NotAnAddress { given: text.to_owned() }),
+                "{text}"
+            );
         }
-        assert!(matches!(parse("https://box"), Err(EndpointError::Tls { .. })));
-        assert!(matches!(parse("http://box/api"), Err(EndpointError::HasPath { .. })));
-        assert!(matches!(parse("http://box/?x=1"), Err(EndpointError::HasPath { .. })));
+        assert!(matches!(parse("http://box/api", None), Err(EndpointError::HasPath { .. })));
+        assert!(matches!(parse("http://box/?x=1", None), Err(EndpointError::HasPath { .. })));
+    }
+
+    #[test]
+    fn an_encrypted_endpoint_is_known_by_an_authority_or_by_run_info() {
+        let found = parse("https://box", None).expect("is an address");
+        assert_eq!(
+            (found.port, found.tls.clone(), found.to_string()),
+            (443, Some(Trust::Host), "https://box".into())
+        );
+        let found = parse("https://box:3001", Some(Path::new("ca.pem"))).expect("is an address");
+        assert_eq!(found.tls, Some(Trust::File("ca.pem".into())));
+        let text = r#"{"listen":"[::]:4000","region":"eu-west-1","certificate":"ab"}"#;
+        let found = from_run_info(text, "run.json".into()).expect("is an address");
+        assert_eq!(found.to_string(), "https://[::1]:4000");
+        assert_eq!(
+            (found.tls, found.region.as_deref()),
+            (Some(Trust::Certificate("ab".into())), Some("eu-west-1"))
+        );
     }
 }

@@ -18,6 +18,7 @@ Exit codes:
 
 Client verbs find the daemon by --endpoint or HEARTH_ENDPOINT, else by run.json in the state directory \
 (--state-dir, HEARTH_STATE_DIR, /var/lib/hearth), else, if no directory was named, at http://127.0.0.1:3001. \
+Requests are signed if AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or a profile of the aws CLI hold keys. \
 Colours appear on terminals only, and never with NO_COLOR set.";
 
 /// `hearth serve --help`.
@@ -32,6 +33,17 @@ Examples:
   HEARTH_LOG__LEVEL=debug hearth serve --config ./hearth.toml
 
 Exit codes: 0 after a signal, 1 if it could not start or had to stop, 2 for a wrong command line.";
+
+/// `hearth keys new --help`.
+pub(super) const KEYS_NEW: &str = "\
+Adds an entry to the file and prints two lines for a shell; the secret is shown this once. The file is made with mode \
+600; the daemon refuses one that others can read. A policy is an IAM policy document in JSON.
+
+Examples:
+  hearth keys new --arn arn:aws:iam::000000000000:user/ci
+  eval \"$(hearth keys new --arn arn:aws:iam::000000000000:user/ci --policy ci.json)\"
+
+Exit codes: 0 added, 1 failed, 2 for a wrong command line.";
 
 /// `hearth deploy --help`.
 pub(super) const DEPLOY: &str = "\

@@ -17,6 +17,7 @@ mod functions;
 mod help;
 mod host;
 mod invoke;
+mod keys;
 mod logs;
 mod pack;
 mod raw;
@@ -26,6 +27,7 @@ mod settings;
 mod source;
 mod table;
 mod terminal;
+mod tls;
 mod value;
 mod wire;
 

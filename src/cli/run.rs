@@ -1,9 +1,9 @@
 //! From the command line to an exit code: sends each verb to its file, says what went wrong, once.
 
-use super::args::{CommandLine, Verb};
+use super::args::{CommandLine, Keys, Verb};
 use super::failure::Failure;
 use super::terminal::{self, Paint};
-use super::{api, deploy, doctor, functions, invoke, logs, raw, serve, settings};
+use super::{api, deploy, doctor, functions, invoke, keys, logs, raw, serve, settings};
 use crate::config::Config;
 use clap::{FromArgMatches, Parser};
 use std::io::IsTerminal;
@@ -51,6 +51,7 @@ fn run(verb: &Verb, daemon: Daemon) -> Result<(), Failure> {
         Verb::Logs(args) => logs::run(args),
         Verb::Doctor(args) => doctor::run(args),
         Verb::Api(args) => api::run(args),
+        Verb::Keys(Keys::New(args)) => keys::new(args),
         Verb::Completion { shell } => api::completion(*shell),
         Verb::Config(args) => settings::run(args),
     }

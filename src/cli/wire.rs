@@ -2,7 +2,9 @@
 //!
 //! A connection serves one request: a command line has few. Knows nothing of operations.
 
+use super::endpoint::Endpoint;
 use super::terminal::Progress;
+use super::tls;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Limited};
@@ -44,18 +46,23 @@ pub(super) enum WireError {
     Late(Duration),
 }
 
-/// Sends a request to an address and reads the whole answer, within `patience`.
+/// Sends a request to an endpoint and reads the whole answer, within `patience`.
 pub(super) async fn exchange(
-    host: &str,
-    port: u16,
+    endpoint: &Endpoint,
     request: Request<Upload>,
     patience: Duration,
 ) -> Result<Answer, WireError> {
-    let stream = connected(TcpStream::connect((host, port))).await?;
+    let stream = connected(TcpStream::connect((endpoint.host.as_str(), endpoint.port))).await?;
     // Small requests should not wait for the acknowledgement of earlier ones.
     stream.set_nodelay(true).ok();
     let whole = async {
-        let (parts, body) = send(stream, request).await?.into_parts();
+        let answer = match &endpoint.tls {
+            None => send(stream, request).await?,
+            Some(trust) => {
+                send(connected(tls::secured(stream, &endpoint.host, trust)).await?, request).await?
+            }
+        };
+        let (parts, body) = answer.into_parts();
         let body = Limited::new(body, ANSWER_MAX).collect().await.map_err(WireError::Answer)?;
         Ok(Response::from_parts(parts, body.to_bytes()))
     };
@@ -143,6 +150,7 @@ impl Body for Upload {
 
 #[cfg(test)]
 mod tests {
+    use super::super::endpoint::Source;
     use super::*;
 
     #[test]
@@ -163,7 +171,15 @@ mod tests {
         let port = listener.local_addr().expect("has an address").port();
         drop(listener);
         let request = Request::new(Upload::empty());
-        let result = runtime.block_on(exchange("127.0.0.1", port, request, CONNECT_MAX));
+        let endpoint = Endpoint {
+            authority: format!("127.0.0.1:{port}"),
+            host: "127.0.0.1".to_owned(),
+            port,
+            source: Source::Given,
+            tls: None,
+            region: None,
+        };
+        let result = runtime.block_on(exchange(&endpoint, request, CONNECT_MAX));
         assert!(matches!(result, Err(WireError::Connect(_))), "{result:?}");
         let request = Request::new(Upload::empty());
         let result = runtime.block_on(open_socket(Path::new("/nonexistent/admin.sock"), request));

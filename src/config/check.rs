@@ -27,6 +27,10 @@ pub(crate) struct Config {
     pub(crate) account_id: String,
     /// Who may use the API.
     pub(crate) auth: Auth,
+    /// Keys that requests are signed with.
+    pub(crate) auth_keys: PathBuf,
+    /// Encryption of the API.
+    pub(crate) tls: Option<Certificate>,
     /// Host names beside localhost.
     pub(crate) allowed_hosts: Vec<String>,
     /// Name or uid that the daemon runs as; none for the first of the sandboxes' range.
@@ -53,10 +57,29 @@ pub(crate) struct Config {
 /// Who may use the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Auth {
-    /// Anybody on this machine.
-    Loopback,
+    /// Known users of this machine.
+    Local,
+    /// Whoever signs with a known key.
+    Sigv4,
     /// Anybody.
     None,
+}
+
+/// `[tls]`: where the API's certificate comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Certificate {
+    /// From files.
+    Files {
+        /// The certificate and those between it and an authority.
+        cert: PathBuf,
+        /// Its key.
+        key: PathBuf,
+    },
+    /// Made by the daemon.
+    SelfSigned {
+        /// Names and addresses beside the local ones.
+        names: Vec<String>,
+    },
 }
 
 /// `[log]`.
@@ -244,6 +267,20 @@ impl Reader<'_> {
         self.text(key).parse().unwrap_or_else(|_| SocketAddr::from(([127, 0, 0, 1], 0)))
     }
 
+    /// Half a pair of files is refused by `together`.
+    fn certificate(&self) -> Option<Certificate> {
+        let names = self.list("tls.self_signed");
+        let (cert, key) = (self.optional_text("tls.cert"), self.optional_text("tls.key"));
+        match (cert, key) {
+            (None, None) if names.is_empty() => None,
+            (None, None) => Some(Certificate::SelfSigned { names }),
+            (cert, key) => Some(Certificate::Files {
+                cert: cert.unwrap_or_default().into(),
+                key: key.unwrap_or_default().into(),
+            }),
+        }
+    }
+
     fn interpreters(&self) -> BTreeMap<String, PathBuf> {
         let found =
             self.0.settings.iter().filter_map(|(parts, (value, _))| match (parts.as_slice(), value) {
@@ -276,7 +313,13 @@ fn build(it: &Reader<'_>) -> Config {
         key_file: it.optional_text("key_file").map(PathBuf::from),
         region: it.text("region"),
         account_id: it.text("account_id"),
-        auth: if it.text("auth") == "none" { Auth::None } else { Auth::Loopback },
+        auth: match it.text("auth").as_str() {
+            "none" => Auth::None,
+            "sigv4" => Auth::Sigv4,
+            _ => Auth::Local,
+        },
+        auth_keys: it.text("auth_keys").into(),
+        tls: it.certificate(),
         allowed_hosts: it.list("allowed_hosts"),
         user: it.optional_text("user"),
         drain_grace_s: it.number("drain_grace_s"),
@@ -388,15 +431,25 @@ fn together(config: &Config, origins: &Origins) -> Vec<Problem> {
         problems.push(Problem::Together { origin: origin_of(origins, key), sentence })
     };
     for (key, address) in [("listen", config.listen), ("admin_listen", config.admin_listen)] {
-        if config.auth == Auth::Loopback && !address.ip().is_loopback() {
+        if config.auth == Auth::Local && !address.ip().is_loopback() {
             refuse(
                 key,
                 format!(
-                    "`{key}` is {address}, which other machines can reach, and requests are not authenticated: use a \
-                     loopback address like 127.0.0.1, or write auth = \"none\" if everyone who can reach it may run \
-                     code here"
+                    "`{key}` is {address}, which other machines can reach, but auth = \"local\" knows the users of this \
+                     machine only: use a loopback address like 127.0.0.1, or auth = \"sigv4\" so that requests must be \
+                     signed with a known key, or write auth = \"none\" if everyone who can reach it may run code here"
                 ),
             );
+        }
+    }
+    if let Some(Certificate::Files { cert, key }) = &config.tls {
+        let empty = |path: &PathBuf| path.as_os_str().is_empty();
+        if empty(cert) || empty(key) {
+            let there = if empty(cert) { "tls.key" } else { "tls.cert" };
+            refuse(there, "`tls.cert` and `tls.key` go together: name both files".into());
+        } else if origins.origin("tls.self_signed").is_some_and(|it| *it != Origin::Default) {
+            let sentence = "the certificate comes either from `tls.cert` or from `tls.self_signed`: drop one";
+            refuse("tls.self_signed", sentence.into());
         }
     }
     if config.listen == config.admin_listen && config.listen.port() != 0 {

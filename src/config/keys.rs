@@ -58,7 +58,7 @@ use Fallback::{Empty, Integer as Number, Text as Words, Unset};
 use Kind::{Address, Choice, Endpoint, Integer, List, Path, Text};
 
 /// Keys without a table first, then table by table: the order of the sample file.
-pub(super) const KEYS: [Key; 39] = [
+pub(super) const KEYS: [Key; 43] = [
     key("listen", Address, Words("127.0.0.1:3001"), "", "Where the API listens. Port 0 picks a free one."),
     key(
         "admin_listen",
@@ -86,11 +86,20 @@ pub(super) const KEYS: [Key; 39] = [
     key("account_id", Text, Words("000000000000"), "", "Account in ARNs: twelve digits."),
     key(
         "auth",
-        Choice(&["loopback", "none"]),
-        Words("loopback"),
+        Choice(&["local", "sigv4", "none"]),
+        Words("local"),
         "",
-        "\"loopback\": requests need no signature, and only this machine is served. \"none\": nobody is asked anything \
-         and any address may be listened on; everyone who reaches it can run code here.",
+        "Who may use the API. \"local\": root, the daemon's own user, the user who started it through sudo, and members of \
+         the group hearth, all on this machine. \"sigv4\": requests signed with a key of `auth_keys`, as far as its \
+         policy goes. \"none\": nobody is asked anything; everyone who reaches `listen` can run code here.",
+    ),
+    key(
+        "auth_keys",
+        Path,
+        Words("/etc/hearth/keys.toml"),
+        "",
+        "Keys that requests may be signed with, each with an ARN and a policy, for auth = \"sigv4\". `hearth keys new` \
+         adds one.",
     ),
     key(
         "allowed_hosts",
@@ -113,6 +122,22 @@ pub(super) const KEYS: [Key; 39] = [
         Number(30),
         "seconds",
         "How long running invocations may take to finish after SIGTERM.",
+    ),
+    key(
+        "tls.cert",
+        Path,
+        Unset("the API is not encrypted, unless `tls.self_signed` says so"),
+        "",
+        "Certificate for the API in PEM, followed by those between it and its authority.",
+    ),
+    key("tls.key", Path, Unset("as for `tls.cert`"), "", "Its private key in PEM."),
+    key(
+        "tls.self_signed",
+        List,
+        Empty,
+        "",
+        "Names and addresses for a certificate that the daemon makes and keeps in its state directory, for example \
+         [\"hearth.example\"]; localhost is always in it. Clients have to trust tls/ca.pem there.",
     ),
     key(
         "log.format",

@@ -14,6 +14,6 @@ mod render;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use check::{Auth, Config, Endpoints, LogFormat};
+pub(crate) use check::{Auth, Certificate, Config, Endpoints, LogFormat};
 pub(crate) use network::Network;
 pub(crate) use render::{render_reference, render_sample};

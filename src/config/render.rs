@@ -73,6 +73,10 @@ fn shown(key: &Key) -> String {
         (Fallback::Empty, _) => "[]".into(),
         (Fallback::Unset(_), Kind::Integer(..)) => "8192".into(),
         (Fallback::Unset(_), Kind::Endpoint) => "\"http://127.0.0.1:9000\"".into(),
+        (Fallback::Unset(_), Kind::Path) => {
+            let name = key.name.replace("tls.", "tls/");
+            format!("\"/etc/hearth/{}\"", name.trim_end_matches("_file"))
+        }
         (Fallback::Unset(_), _) => "\"hearth\"".into(),
     }
 }

@@ -3,7 +3,7 @@
 use super::check::{MissingRuntime, finish};
 use super::keys::{Fallback, KEYS, Kind};
 use super::merge::{ConfigError, Merge, Origin, Origins};
-use super::{Auth, Config, LogFormat, render_reference, render_sample};
+use super::{Auth, Certificate, Config, LogFormat, render_reference, render_sample};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -36,7 +36,7 @@ fn without_sources_everything_has_its_default() {
     assert_eq!(config.admin_listen.to_string(), "127.0.0.1:3002");
     assert_eq!(config.state_dir, Path::new("/var/lib/hearth"));
     assert_eq!((config.region.as_str(), config.account_id.as_str()), ("us-east-1", "000000000000"));
-    assert_eq!((config.auth, config.user), (Auth::Loopback, None));
+    assert_eq!((config.auth, config.user), (Auth::Local, None));
     assert_eq!((config.limits.account_concurrency, config.limits.idle_timeout_s), (1_000, 300));
     assert_eq!((config.sandbox.uid_base, config.sandbox.pids_max), (1_900_000_000, 1_024));
     assert_eq!(config.missing_runtime, MissingRuntime::Refuse);
@@ -57,6 +57,8 @@ fn keys_and_config_agree() {
             "sandbox.uid_base" => Some("100000"),
             "sandbox.uid_count" => Some("70000"),
             "auth" => Some("\"none\""),
+            "tls.cert" => Some("\"x\"\ntls.key = \"y\""),
+            "tls.key" => Some("\"x\"\ntls.cert = \"y\""),
             "network.range" => Some("\"10.0.0.0/16\""),
             "network.deny" | "network.allow" => Some("[\"192.0.2.0/24\"]"),
             "network.dns" => Some("[\"192.0.2.1\"]"),
@@ -211,7 +213,7 @@ fn a_missing_file_is_named() {
 }
 
 #[test]
-fn other_machines_are_served_only_when_auth_none_is_written_out() {
+fn other_machines_are_served_only_with_signatures_or_when_auth_none_is_written_out() {
     for address in ["0.0.0.0:3001", "192.0.2.1:3001", "[::]:3001"] {
         for key in ["listen", "admin_listen"] {
             let error = load("", &[], &[(key, address)]).expect_err("refused").to_string();
@@ -220,12 +222,16 @@ fn other_machines_are_served_only_when_auth_none_is_written_out() {
                 "{error}"
             );
             assert!(
-                error.contains("requests are not authenticated") && error.contains("auth = \"none\""),
+                error.contains("auth = \"local\" knows")
+                    && error.contains("auth = \"sigv4\"")
+                    && error.contains("auth = \"none\""),
                 "{error}"
             );
         }
-        let (config, _) = load("auth = \"none\"", &[], &[("listen", address)]).expect("loads");
-        assert_eq!(config.auth, Auth::None);
+        for (word, auth) in [("none", Auth::None), ("sigv4", Auth::Sigv4)] {
+            let (config, _) = load(&format!("auth = {word:?}"), &[], &[("listen", address)]).expect("loads");
+            assert_eq!(config.auth, auth);
+        }
     }
     for address in ["127.0.0.9:1", "[::1]:0", "localhost:80"] {
         load("", &[], &[("listen", address)]).expect(address);
@@ -237,6 +243,12 @@ fn values_that_do_not_go_together_are_refused() {
     assert!(refused("listen = \"127.0.0.1:3002\"").contains("give them two ports"));
     load("listen = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"", &[], &[]).expect("two free ports");
     assert!(refused("sandbox.uid_base = 4294967293").contains("passes the highest uid"));
+    assert!(refused("tls.cert = \"x\"").contains("go together"));
+    assert!(refused("tls.key = \"x\"").contains("go together"));
+    let both = "tls.cert = \"x\"\ntls.key = \"y\"\ntls.self_signed = [\"z\"]";
+    assert!(refused(both).contains("either from `tls.cert` or from `tls.self_signed`"));
+    let (config, _) = load("tls.self_signed = [\"z\"]", &[], &[]).expect("loads");
+    assert_eq!(config.tls, Some(Certificate::SelfSigned { names: vec!["z".to_owned()] }));
     let error = refused("sandbox.uid_count = 100");
     assert!(error.contains("need 1029 uids"), "{error}");
 }

@@ -253,7 +253,7 @@ impl Environment {
         let output = Output::new(pipe, shared.logs.clone(), &revision, stream.into());
         Self {
             lifecycle: Lifecycle::new(clock::now(), Settings::default()),
-            minted: shared.keys.mint(SandboxId(id.0)),
+            minted: shared.keys.mint(SandboxId(id.0), &revision.role, &revision.name),
             series: shared.metrics.series(&revision.name),
             shared: Arc::clone(shared),
             id,

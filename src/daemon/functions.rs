@@ -294,6 +294,7 @@ impl Functions {
             id: RevisionId(self.next_id()),
             function,
             name: record.name.clone(),
+            role: settings.role.clone(),
             version: record.version.clone(),
             arn: self.arn(&record.name),
             code: record.code.digest,

@@ -2,6 +2,7 @@
 //!
 //! No policy here. Every queue is bounded, every task has an owner, nothing awaits inside `perform`.
 
+mod access;
 mod application_log;
 mod cached;
 pub(crate) mod clock;
@@ -13,6 +14,7 @@ mod environment;
 pub(crate) mod fetch;
 pub(crate) mod functions;
 pub(crate) mod invoke;
+pub(crate) mod keyring;
 pub(crate) mod logs;
 pub(crate) mod metrics;
 mod output;

@@ -53,6 +53,8 @@ pub(crate) struct Revision {
     pub(crate) runtime_version_arn: String,
     /// Region of this installation.
     pub(crate) region: String,
+    /// ARN of the function's role.
+    pub(crate) role: String,
     /// How many of its environments have answered and are not free yet.
     pub(crate) finishing: AtomicU32,
 }

@@ -3,6 +3,7 @@
 //! The order matters: everything privileged (listeners, interpreters, the forker) comes first, then privileges are given
 //! up, then threads start. On the way out: no new work, a grace for what runs, then everything is destroyed.
 
+use super::access::Access;
 use super::code::Code;
 use super::credentials::Keys;
 use super::dns::Resolvers;
@@ -15,7 +16,7 @@ use super::sandboxes::Sandboxes;
 use super::scheduler::{self, Order, SchedulerHandle};
 use super::{clock, random};
 use crate::aws::surroundings::Surroundings;
-use crate::config::{Auth, Config};
+use crate::config::Config;
 use crate::http::{self, admin::Health, control::Control, server};
 use crate::runtimes::{Interpreter, Language, Missing, Runtimes, discover};
 use crate::store::{Blobs, Layout, RunInfo, Sealer, Store, Unpacker, collect_garbage};
@@ -48,6 +49,8 @@ pub(crate) fn serve(config: Config) -> Result<(), Problem> {
     let layout = Layout::open(&config.state_dir, &random::hex::<8>())?;
     let listen = bind(config.listen, "listen")?;
     let admin = bind(config.admin_listen, "admin_listen")?;
+    let (uid, gid) = service_user(&config)?;
+    let access = Access::open(&config, &layout, uid, std::env::var("SUDO_UID").ok())?;
     let runtimes = Arc::new(find_runtimes(&config)?);
     let surroundings = Surroundings::of_this_process();
     tracing::info!(runtimes = ?runtimes.names(), absent = ?runtimes.absent(), "runtimes");
@@ -58,7 +61,6 @@ pub(crate) fn serve(config: Config) -> Result<(), Problem> {
     if let Some(nat) = &forker.nat {
         tracing::info!(%nat, "network class nat");
     }
-    let (uid, gid) = service_user(&config)?;
     layout.hand_over(uid, gid)?;
     let view = privileges::private_view(layout.root())?;
     let layout = layout.reached_by(&view);
@@ -70,7 +72,7 @@ pub(crate) fn serve(config: Config) -> Result<(), Problem> {
         .thread_name("hearth")
         .build()?;
     let started =
-        Started { sealer, config, layout, listen, admin, runtimes, forker, surroundings, open_files };
+        Started { sealer, config, layout, listen, admin, access, runtimes, forker, surroundings, open_files };
     let result = runtime.block_on(run(started));
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
@@ -82,6 +84,7 @@ struct Started {
     layout: Layout,
     listen: TcpListener,
     admin: TcpListener,
+    access: Access,
     runtimes: Arc<Runtimes>,
     forker: Forker,
     surroundings: Surroundings,
@@ -96,9 +99,6 @@ fn workers() -> usize {
 
 /// What can be refused before anything is touched.
 fn check(config: &Config) -> Result<(), Problem> {
-    if config.auth == Auth::None {
-        tracing::warn!(listen = %config.listen, "auth = \"none\": whoever reaches this address controls every function");
-    }
     let missing = privileges::missing();
     if missing.is_empty() {
         return check_network(config);
@@ -194,7 +194,7 @@ fn service_user(config: &Config) -> Result<(u32, u32), Problem> {
 }
 
 async fn run(started: Started) -> Result<(), Problem> {
-    let Started { sealer, config, layout, listen, admin, runtimes, forker, surroundings, open_files } =
+    let Started { sealer, config, layout, listen, admin, access, runtimes, forker, surroundings, open_files } =
         started;
     let pure_v2 = forker.cgroups == "v2";
     let metrics = Metrics::new()?;
@@ -227,20 +227,36 @@ async fn run(started: Started) -> Result<(), Problem> {
     let limits = config.scheduler_limits(open_files.saturating_sub(FDS_OWN) / FDS_PER_ENVIRONMENT);
     tokio::spawn(scheduler::start(limits, Arc::clone(&shared), scheduler.clone(), inbox));
     let (local, admin_local) = (listen.local_addr()?, admin.local_addr()?);
-    let control = Arc::new(Control::new(Arc::clone(&shared), (blobs.clone(), fetcher), &config, local));
+    let base = format!("{}://{local}", access.scheme());
+    let info = RunInfo {
+        listen: local.to_string(),
+        admin: admin_local.to_string(),
+        pid: std::process::id(),
+        instance: layout.instance().to_owned(),
+        region: config.region.clone(),
+        certificate: access.fingerprint(),
+    };
+    let listen = access.listener(tokio::net::TcpListener::from_std(listen)?);
+    let identity = access.identity(&shared.keys)?;
+    let control = Arc::new(Control::new(
+        Arc::clone(&shared),
+        (blobs.clone(), fetcher),
+        &config,
+        (identity, base.clone()),
+    ));
     let keeper = Keeper { store: store.clone(), blobs, unpacker, shared: Arc::clone(&shared) };
     keeper.clone().collect()?;
     tokio::spawn(keeper.run());
     control.resume().await?;
     let health = Health::default();
     let (stop, stopped) = watch::channel(false);
-    serve_control(listen, Arc::clone(&control), stopped.clone())?;
+    serve_control(listen, Arc::clone(&control), stopped.clone());
     serve_admin(admin, &control, &health, stopped.clone())?;
     serve_socket(&layout.admin_socket(), &control, stopped)?;
-    let ends = Ends::catch()?;
-    announce(&layout, local, admin_local)?;
+    let signals = Signals::catch()?;
+    announce(&layout, &info, &base)?;
     health.set(true);
-    let outcome = wait_for_end(ends, forker_gone).await;
+    let outcome = wait_for_end(signals, forker_gone, &control).await;
     health.set(false);
     drain(&scheduler, Duration::from_secs(config.drain_grace_s)).await;
     stop.send(true).ok();
@@ -288,23 +304,18 @@ impl Keeper {
     }
 }
 
-fn serve_control(
-    listener: TcpListener,
-    control: Arc<Control>,
-    stop: watch::Receiver<bool>,
-) -> Result<(), Problem> {
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    let handler = move |request| {
+fn serve_control(listener: server::Listener, control: Arc<Control>, stop: watch::Receiver<bool>) {
+    let meet = move |peer| {
         let control = Arc::clone(&control);
-        async move { control.handle(request).await }
+        async move {
+            let connection = Arc::new(control.identity.meet(peer).await);
+            move |request| {
+                let (control, connection) = (Arc::clone(&control), Arc::clone(&connection));
+                async move { control.handle(&connection, request).await }
+            }
+        }
     };
-    tokio::spawn(server::serve(
-        server::Listener::Tcp(listener),
-        Arc::new(handler),
-        server::Limits::default(),
-        stop,
-    ));
-    Ok(())
+    tokio::spawn(server::serve_each(listener, Arc::new(meet), server::Limits::default(), stop));
 }
 
 fn serve_admin(
@@ -315,13 +326,15 @@ fn serve_admin(
 ) -> Result<(), Problem> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let (control, health) = (Arc::clone(control), health.clone());
-    let handler = move |request| {
-        let response = http::admin::public(&control, &health, &request);
-        async move { response }
+    let meet = move |peer| {
+        let (control, health) = (Arc::clone(&control), health.clone());
+        std::future::ready(move |request| {
+            std::future::ready(http::admin::public(&control, &health, peer, &request))
+        })
     };
-    tokio::spawn(server::serve(
+    tokio::spawn(server::serve_each(
         server::Listener::Tcp(listener),
-        Arc::new(handler),
+        Arc::new(meet),
         server::Limits::default(),
         stop,
     ));
@@ -345,38 +358,50 @@ fn serve_socket(path: &Path, control: &Arc<Control>, stop: watch::Receiver<bool>
 }
 
 /// The one line on standard output, and `run.json` for clients on this machine.
-fn announce(layout: &Layout, listen: SocketAddr, admin: SocketAddr) -> Result<(), Problem> {
-    layout.write_run_info(&RunInfo {
-        listen: listen.to_string(),
-        admin: admin.to_string(),
-        pid: std::process::id(),
-        instance: layout.instance().to_owned(),
-    })?;
-    println!("hearth: listening on http://{listen}");
-    tracing::info!(%listen, %admin, start_ms = clock::now().as_nanos() / 1_000_000, "ready");
+fn announce(layout: &Layout, info: &RunInfo, base: &str) -> Result<(), Problem> {
+    layout.write_run_info(info)?;
+    println!("hearth: listening on {base}");
+    tracing::info!(listen = %info.listen, admin = %info.admin, start_ms = clock::now().as_nanos() / 1_000_000, "ready");
     Ok(())
 }
 
-/// The signals that end the daemon. Caught before anybody is told that it is ready: who reads the line may signal at once.
-struct Ends {
+/// The signals that the daemon minds. Caught before anybody is told that it is ready: who reads the line may signal at once.
+struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
-impl Ends {
+impl Signals {
     fn catch() -> Result<Self, Problem> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 }
 
-async fn wait_for_end(ends: Ends, forker_gone: tokio::task::JoinHandle<()>) -> Result<(), Problem> {
-    let Ends { mut terminate, mut interrupt } = ends;
-    tokio::select! {
-        _ = terminate.recv() => tracing::info!("SIGTERM: draining"),
-        _ = interrupt.recv() => tracing::info!("SIGINT: draining"),
-        _ = forker_gone => return Err("the forker ended; without it there are no sandboxes".into()),
+/// Until the daemon is to end.
+async fn wait_for_end(
+    mut signals: Signals,
+    mut forker_gone: tokio::task::JoinHandle<()>,
+    control: &Arc<Control>,
+) -> Result<(), Problem> {
+    loop {
+        tokio::select! {
+            _ = signals.terminate.recv() => tracing::info!("SIGTERM: draining"),
+            _ = signals.interrupt.recv() => tracing::info!("SIGINT: draining"),
+            _ = &mut forker_gone => return Err("the forker ended; without it there are no sandboxes".into()),
+            _ = signals.hangup.recv() => {
+                let control = Arc::clone(control);
+                // Files may be slow; nobody waits for the outcome, which is in the log.
+                tokio::task::spawn_blocking(move || control.identity.reload());
+                continue;
+            }
+        }
+        return Ok(());
     }
-    Ok(())
 }
 
 async fn drain(scheduler: &SchedulerHandle, grace: Duration) {

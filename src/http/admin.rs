@@ -1,7 +1,10 @@
 //! Administration: health and metrics on an address, logs and host report on the socket in the state directory.
+//!
+//! Whoever reaches the address may know whether the daemon is well. Metrics name functions: unless nobody is asked for
+//! anything here, they are for this machine only, like the socket, which its mode protects.
 
 use super::control::Control;
-use super::server::{Body, full};
+use super::server::{Body, Peer, full};
 use crate::daemon::invoke::Shared;
 use crate::daemon::logs::LogEvent;
 use bytes::Bytes;
@@ -43,7 +46,12 @@ const PLAIN: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 
 /// `/healthz` and `/metrics`.
-pub(crate) fn public(control: &Control, health: &Health, request: &Request<Incoming>) -> Response<Body> {
+pub(crate) fn public(
+    control: &Control,
+    health: &Health,
+    peer: Peer,
+    request: &Request<Incoming>,
+) -> Response<Body> {
     if let Some(why) = control.refuses(request.headers()) {
         return text(StatusCode::FORBIDDEN, PLAIN, format!("{why}\n"));
     }
@@ -55,6 +63,11 @@ pub(crate) fn public(control: &Control, health: &Health, request: &Request<Incom
         (&Method::GET | &Method::HEAD, "/healthz") => {
             text(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "draining\n")
         }
+        (&Method::GET, "/metrics") if !control.tells_everyone() && !is_local(peer) => {
+            let why =
+                "metrics are for callers on this machine, at its loopback address, unless auth = \"none\"\n";
+            text(StatusCode::FORBIDDEN, PLAIN, why)
+        }
         (&Method::GET, "/metrics") => {
             let dropped = shared.logs.dropped().saturating_sub(shared.metrics.log_events_dropped.get());
             shared.metrics.log_events_dropped.inc_by(dropped);
@@ -62,6 +75,10 @@ pub(crate) fn public(control: &Control, health: &Health, request: &Request<Incom
         }
         _ => text(StatusCode::NOT_FOUND, PLAIN, "this address serves /healthz and /metrics\n"),
     }
+}
+
+fn is_local(peer: Peer) -> bool {
+    peer.remote.is_some_and(|address| address.ip().to_canonical().is_loopback())
 }
 
 /// What the socket serves: `GET /logs?group=…&since_ms=…&limit=…&follow=1`, `GET /doctor`.

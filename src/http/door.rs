@@ -5,7 +5,7 @@
 
 use super::control::error_response;
 use super::invoke;
-use super::server::{self, Body, full};
+use super::server::{self, Body, Intake, full};
 use crate::daemon::credentials;
 use crate::daemon::invoke::Shared;
 use crate::daemon::random;
@@ -76,7 +76,7 @@ async fn answer(
         );
         return error_response(&ApiError::new(ErrorCode::AccessDeniedException, text), &request_id);
     }
-    invoke::handle(shared, &found.labels, request).await
+    invoke::handle(shared, &found.labels, request.map(Intake::Arriving)).await
 }
 
 /// Where this environment runs (lambda-behaviour §1.8).

@@ -6,7 +6,7 @@
 use super::control::{body_error, error_response, header, reply_response};
 use super::json_check;
 use super::names::Target;
-use super::server::{Body, full, read_body};
+use super::server::{Body, Intake, full};
 use crate::daemon::functions::Unavailable;
 use crate::daemon::invoke::{Answer, Call, Refusal, Shared, invoke};
 use crate::daemon::random;
@@ -22,11 +22,10 @@ use hearth_api::shapes::InvocationRequest;
 use hearth_logic::RequestId;
 use hearth_logic::admission::Reason;
 use http::{HeaderName, HeaderValue, Request, Response};
-use hyper::body::{Body as _, Incoming};
 use std::sync::Arc;
 
 /// Bytes of a synchronous payload.
-const PAYLOAD_MAX: usize = 6_291_456;
+pub(super) const PAYLOAD_MAX: usize = 6_291_456;
 /// Bytes of a client context in base64.
 const CLIENT_CONTEXT_MAX: usize = 3583;
 const RETRY_AFTER_S: u32 = 1;
@@ -46,7 +45,7 @@ enum Kind {
 pub(crate) async fn handle(
     shared: &Arc<Shared>,
     labels: &Labels,
-    request: Request<Incoming>,
+    request: Request<Intake>,
 ) -> Response<Body> {
     let id = RequestId::from_random(random::id());
     match answer(shared, labels, request, id).await {
@@ -58,7 +57,7 @@ pub(crate) async fn handle(
 async fn answer(
     shared: &Arc<Shared>,
     labels: &Labels,
-    request: Request<Incoming>,
+    request: Request<Intake>,
     id: RequestId,
 ) -> Result<Response<Body>, ApiError> {
     let (parts, body) = request.into_parts();
@@ -69,7 +68,7 @@ async fn answer(
         input.function_name.as_deref().unwrap_or_default(),
         input.qualifier.as_deref(),
     )?;
-    if body.size_hint().lower() > PAYLOAD_MAX as u64 {
+    if body.announced() > PAYLOAD_MAX as u64 {
         return Err(body_error(super::server::BodyError::TooLarge, PAYLOAD_MAX, "InvokeFunction"));
     }
     let revision = resolve(shared, &target).await?;
@@ -77,9 +76,8 @@ async fn answer(
         return Ok(reply_response(Reply { status: 204, ..Reply::default() }, &id.to_string()));
     }
     let client_context = client_context(input.client_context.as_deref())?;
-    let payload = read_body(body, PAYLOAD_MAX)
-        .await
-        .map_err(|error| body_error(error, PAYLOAD_MAX, "InvokeFunction"))?;
+    let payload =
+        body.read(PAYLOAD_MAX).await.map_err(|error| body_error(error, PAYLOAD_MAX, "InvokeFunction"))?;
     let payload = if payload.is_empty() { Bytes::from_static(b"{}") } else { payload };
     json_check::check(&payload).map_err(|why| {
         let text =

@@ -2,13 +2,18 @@
 //! errors in one place; decides nothing about concurrency and touches no sandbox.
 
 pub(crate) mod admin;
+pub(crate) mod authorise;
 pub(crate) mod control;
 pub(crate) mod door;
 mod file;
 pub(crate) mod guard;
+pub(crate) mod identity;
 pub(crate) mod invoke;
 mod json_check;
 pub(crate) mod location;
 mod logs;
 mod names;
+pub(crate) mod peer;
 pub(crate) mod server;
+pub(crate) mod signed;
+pub(crate) mod tls;

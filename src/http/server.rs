@@ -1,6 +1,7 @@
 //! Serves HTTP/1.1 on a listener with bounds on everything a client can make large or slow.
 //!
-//! Knows nothing of what is served: a handler is a function from request to response.
+//! Knows nothing of what is served: a handler is a function from request to response, made for all connections or for
+//! each by itself.
 
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
@@ -10,11 +11,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
 
 /// What one listener's clients may take together.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +34,8 @@ impl Default for Limits {
 
 /// A client has this long to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
+/// A client has this long to agree on encryption.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// A client may pause this long within a body.
 const BODY_PAUSE_MAX: Duration = Duration::from_secs(20);
 /// Bytes of a request's head (its lines are bounded by hyper's own 100: another number costs an allocation per request); Lambda allows 1 MB of request line and header values in all.
@@ -50,23 +55,73 @@ pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
 pub(crate) enum Listener {
     /// On an address.
     Tcp(TcpListener),
+    /// On an address, encrypted.
+    Tls(TcpListener, TlsAcceptor),
     /// In the file system.
     Unix(UnixListener),
+}
+
+/// The ends of a connection; no addresses for one in the file system.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer {
+    /// The client's.
+    pub(crate) remote: Option<SocketAddr>,
+    /// The one it connected to.
+    pub(crate) local: Option<SocketAddr>,
+    /// Whether what goes between them is encrypted.
+    pub(crate) secure: bool,
 }
 
 /// Bytes in and out.
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
+/// A connection before anything was said on it.
+enum Accepted {
+    Tcp(TcpStream),
+    Tls(TcpStream, TlsAcceptor),
+    Unix(UnixStream),
+}
+
 impl Listener {
-    async fn accept(&self) -> std::io::Result<Box<dyn Stream>> {
-        match self {
-            Self::Tcp(listener) => {
-                let (stream, _) = listener.accept().await?;
-                stream.set_nodelay(true).ok();
-                Ok(Box::new(stream))
+    async fn accept(&self) -> std::io::Result<(Accepted, Peer)> {
+        let listener = match self {
+            Self::Tcp(listener) | Self::Tls(listener, _) => listener,
+            Self::Unix(listener) => {
+                let peer = Peer { remote: None, local: None, secure: false };
+                return Ok((Accepted::Unix(listener.accept().await?.0), peer));
             }
-            Self::Unix(listener) => Ok(Box::new(listener.accept().await?.0)),
+        };
+        let (stream, remote) = listener.accept().await?;
+        stream.set_nodelay(true).ok();
+        let peer = Peer {
+            remote: Some(remote),
+            local: stream.local_addr().ok(),
+            secure: matches!(self, Self::Tls(..)),
+        };
+        Ok(match self {
+            Self::Tls(_, acceptor) => (Accepted::Tls(stream, acceptor.clone()), peer),
+            Self::Tcp(_) | Self::Unix(_) => (Accepted::Tcp(stream), peer),
+        })
+    }
+}
+
+impl Accepted {
+    /// The stream, once both sides agree on how to speak; none if they do not, or not in time.
+    async fn ready(self) -> Option<Box<dyn Stream>> {
+        match self {
+            Self::Tcp(stream) => Some(Box::new(stream)),
+            Self::Unix(stream) => Some(Box::new(stream)),
+            Self::Tls(stream, acceptor) => {
+                match tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await {
+                    Ok(Ok(stream)) => Some(Box::new(stream)),
+                    Ok(Err(error)) => {
+                        tracing::debug!(%error, "no agreement on encryption");
+                        None
+                    }
+                    Err(_) => None,
+                }
+            }
         }
     }
 }
@@ -76,8 +131,27 @@ pub(crate) async fn serve<H, F>(
     listener: Listener,
     handler: Arc<H>,
     limits: Limits,
+    stop: watch::Receiver<bool>,
+) where
+    H: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    let same = move |_: Peer| {
+        let handler = Arc::clone(&handler);
+        std::future::ready(move |request| handler(request))
+    };
+    serve_each(listener, Arc::new(same), limits, stop).await;
+}
+
+/// The same with a handler for each connection, which `meet` makes when it is accepted.
+pub(crate) async fn serve_each<M, A, H, F>(
+    listener: Listener,
+    meet: Arc<M>,
+    limits: Limits,
     mut stop: watch::Receiver<bool>,
 ) where
+    M: Fn(Peer) -> A + Send + Sync + 'static,
+    A: Future<Output = H> + Send + 'static,
     H: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
@@ -94,7 +168,7 @@ pub(crate) async fn serve<H, F>(
             accepted = listener.accept() => accepted,
             _ = stop.wait_for(|stop| *stop) => break,
         };
-        let stream = match accepted {
+        let (accepted, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of descriptors, most likely: accepting again at once would spin.
@@ -104,20 +178,50 @@ pub(crate) async fn serve<H, F>(
             }
         };
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { break };
-        let handler = Arc::clone(&handler);
-        let service = hyper::service::service_fn(move |request| {
-            let answer = handler(request);
-            async move { Ok::<_, Infallible>(answer.await) }
-        });
-        let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service));
+        let (meet, builder, watcher) = (Arc::clone(&meet), builder.clone(), graceful.watcher());
         tokio::spawn(async move {
-            // Clients that hang up in the middle are their own business.
-            connection.await.ok();
+            if let Some(stream) = accepted.ready().await {
+                let handler = meet(peer).await;
+                let service = hyper::service::service_fn(move |request| {
+                    let answer = handler(request);
+                    async move { Ok::<_, Infallible>(answer.await) }
+                });
+                // Clients that hang up in the middle are their own business.
+                watcher.watch(builder.serve_connection(TokioIo::new(stream), service)).await.ok();
+            }
             drop(slot);
         });
     }
     drop(listener);
     tokio::time::timeout(CLOSE_GRACE, graceful.shutdown()).await.ok();
+}
+
+/// The body of a request: on its way, or read already because the signature is about it.
+pub(crate) enum Intake {
+    /// Not read yet.
+    Arriving(Incoming),
+    /// Read.
+    Here(Bytes),
+}
+
+impl Intake {
+    /// Its length, if it was announced or is known.
+    pub(crate) fn announced(&self) -> u64 {
+        use hyper::body::Body as _;
+        match self {
+            Self::Arriving(body) => body.size_hint().lower(),
+            Self::Here(bytes) => bytes.len() as u64,
+        }
+    }
+
+    /// All of it, within a limit.
+    pub(crate) async fn read(self, limit: usize) -> Result<Bytes, BodyError> {
+        match self {
+            Self::Arriving(body) => read_body(body, limit).await,
+            Self::Here(bytes) if bytes.len() > limit => Err(BodyError::TooLarge),
+            Self::Here(bytes) => Ok(bytes),
+        }
+    }
 }
 
 /// Why a body was not read.

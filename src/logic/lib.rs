@@ -1,8 +1,8 @@
 //! Decisions: functions of (state, time, event). No async, no I/O, no clock, no hash order.
 //!
-//! Who may run (`admission`), which version (`routing`), where it runs (`scheduler` over `fleet` and `pool`), and what it
-//! came to (`outcome`). `sim` runs the same decisions in virtual time. Nothing here knows of sockets, processes, payloads
-//! or files.
+//! Who may run (`admission`), which version (`routing`), where it runs (`scheduler` over `fleet` and `pool`), what it came to
+//! (`outcome`), and what a policy says about a request (`policy`). `sim` runs the scheduler's decisions in virtual time.
+//! Nothing here knows of sockets, processes, payloads or files.
 
 pub mod admission;
 mod exchange;
@@ -12,6 +12,7 @@ mod laws;
 pub mod limits;
 pub mod machine;
 pub mod outcome;
+pub mod policy;
 mod pool;
 pub mod records;
 pub mod routing;

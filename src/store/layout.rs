@@ -39,6 +39,12 @@ pub(crate) struct RunInfo {
     pub(crate) pid: u32,
     /// Stable id of the state directory.
     pub(crate) instance: String,
+    /// Region that signatures are for.
+    #[serde(default)]
+    pub(crate) region: String,
+    /// SHA-256 of the API's certificate, if it is encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) certificate: Option<String>,
 }
 
 /// Why a state directory cannot be used.
@@ -158,6 +164,11 @@ impl Layout {
     /// Functions' logs.
     pub(crate) fn logs(&self) -> PathBuf {
         self.root.join("logs")
+    }
+
+    /// A certificate of the daemon's own making.
+    pub(crate) fn tls(&self) -> PathBuf {
+        self.root.join("tls")
     }
 
     /// The administrative socket.
@@ -491,6 +502,8 @@ mod tests {
             admin: "127.0.0.1:2".into(),
             pid: 3,
             instance: ID.into(),
+            region: "us-east-1".into(),
+            certificate: None,
         };
         layout.write_run_info(&info).expect("writes");
         let read = fs::read_to_string(scratch.path().join("run.json")).expect("reads");

@@ -20,7 +20,7 @@ import boto3
 from botocore.config import Config
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-READY_LINE = re.compile(r"hearth: listening on (http://\S+:\d+)\n")
+READY_LINE = re.compile(r"hearth: listening on (https?://\S+:\d+)\n")
 READY_WITHIN_S = 60.0
 STOP_WITHIN_S = 60.0
 STDERR_SHOWN = 6_000
@@ -77,6 +77,8 @@ class Daemon:
             self.config.write_text(config)
         self.process = None
         self.endpoint = None
+        self.key = ("test", "test")
+        self.ca = None
         self._clients = {}
 
     # --- life ---
@@ -176,14 +178,18 @@ class Daemon:
     @property
     def address(self):
         """(host, port) of the control API."""
-        host, port = self.endpoint.removeprefix("http://").rsplit(":", 1)
+        host, port = self.endpoint.split("://")[1].rsplit(":", 1)
         return host, int(port)
 
-    def client(self, timeout_s=70, validate=True, retries=0, region=REGION):
-        """A boto3 lambda client; `validate=False` lets wrong parameters through to the daemon."""
-        key = (timeout_s, validate, retries, region)
+    def client(self, timeout_s=70, validate=True, retries=0, region=REGION, signer=None):
+        """A boto3 lambda client; `validate=False` lets wrong parameters through to the daemon.
+
+        `signer` is id, secret and, for temporary keys, token of another key than the daemon's usual one.
+        """
+        signer = signer or self.key
+        key = (timeout_s, validate, retries, region, signer)
         if key not in self._clients:
-            session = boto3.session.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=region)
+            session = boto3.session.Session(*signer, region_name=region)
             config = Config(
                 connect_timeout=5,
                 read_timeout=timeout_s,
@@ -191,14 +197,14 @@ class Daemon:
                 parameter_validation=validate,
                 max_pool_connections=64,
             )
-            self._clients[key] = session.client("lambda", endpoint_url=self.endpoint, config=config)
+            self._clients[key] = session.client("lambda", endpoint_url=self.endpoint, config=config, verify=self.ca)
         return self._clients[key]
 
     def cli(self, *arguments, stdin=None, check=True, within_s=90, environment=None):
         """Runs one of the program's client verbs against this daemon."""
-        extra = {"HEARTH_STATE_DIR": str(self.state), **(environment or {})}
+        extra = {"HEARTH_STATE_DIR": str(self.state), **self._signing(), **(environment or {})}
         if self.endpoint:
-            extra["HEARTH_ENDPOINT"] = self.endpoint
+            extra.setdefault("HEARTH_ENDPOINT", self.endpoint)
         return run([str(binary()), *arguments], stdin, check, within_s, extra)
 
     def aws_command(self, *arguments, service="lambda"):
@@ -209,7 +215,11 @@ class Daemon:
 
     def aws(self, *arguments, service="lambda", stdin=None, check=True, within_s=90):
         """Runs `aws lambda …` of the aws CLI against this daemon."""
-        return run(self.aws_command(*arguments, service=service), stdin, check, within_s, {})
+        return run(self.aws_command(*arguments, service=service), stdin, check, within_s, self._signing())
+
+    def _signing(self):
+        variables = {"AWS_ACCESS_KEY_ID": self.key[0], "AWS_SECRET_ACCESS_KEY": self.key[1]}
+        return variables | ({"AWS_CA_BUNDLE": str(self.ca)} if self.ca else {})
 
 
 def run(command, stdin, check, within_s, extra):

@@ -13,13 +13,16 @@ mod settings;
 mod tags;
 mod versions;
 
+use super::authorise::{Caller, Circumstances, Kind, authorise};
 use super::file;
 use super::guard::Guard;
+use super::identity::{Connection, Identity};
 use super::invoke;
 use super::location::{self, Refused, Signer};
 use super::logs;
 use super::names::Target;
-use super::server::{Body, BodyError, full, read_body};
+use super::server::{Body, BodyError, Intake, full};
+use super::signed::Verifier;
 use crate::config::Config;
 use crate::daemon::credentials;
 use crate::daemon::fetch::Fetcher;
@@ -30,13 +33,14 @@ use bytes::Bytes;
 use hearth_api::codec::{self, Head};
 use hearth_api::error::{ApiError, ErrorCode};
 use hearth_api::operations::{Operation, Row, Service, dispatch};
+use hearth_api::permission::Permission;
 use hearth_api::reply::Reply;
 use hearth_api::router;
 use hearth_api::shapes::*;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use std::net::SocketAddr;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Bytes of a request that carries a package: 50 MB in base64 and the rest of the document.
@@ -52,11 +56,15 @@ pub(crate) struct Control {
     pub(crate) shared: Arc<Shared>,
     pub(super) blobs: Blobs,
     fetcher: Fetcher,
+    /// Who may use it.
+    pub(crate) identity: Identity,
+    /// Whom nobody asks for a signature.
+    owner: Caller,
     guard: Guard,
     signer: Signer,
     /// Taken before a function's gate: while layers are attached or deleted.
     layer_turn: tokio::sync::Mutex<()>,
-    /// `http://host:port` of this endpoint.
+    /// `http://host:port` or `https://host:port` of this endpoint.
     base: String,
     pub(super) account_concurrency: u32,
     pub(super) unreserved_minimum: u32,
@@ -67,6 +75,20 @@ pub(crate) struct Control {
 pub(crate) struct Context {
     /// The JSON of `Environment.Variables`, in the order in which the client gave them.
     pub(crate) environment: Option<String>,
+}
+
+/// Who a request is from, and where.
+struct Asker<'a> {
+    caller: Cow<'a, Caller>,
+    connection: &'a Connection,
+}
+
+/// Bytes of a control request's body.
+fn body_limit(row: &Row) -> usize {
+    match row.operation {
+        Operation::CreateFunction | Operation::UpdateFunctionCode => PACKAGE_REQUEST_MAX,
+        _ => REQUEST_MAX,
+    }
 }
 
 /// One of hyper's headers as the codec reads it.
@@ -80,7 +102,7 @@ impl Control {
         shared: Arc<Shared>,
         (blobs, fetcher): (Blobs, Fetcher),
         config: &Config,
-        listen: SocketAddr,
+        (identity, base): (Identity, String),
     ) -> Self {
         let report = serde_json::json!({
             "version": env!("CARGO_PKG_VERSION"),
@@ -90,13 +112,15 @@ impl Control {
             "runtimes_absent": shared.functions.runtimes().absent(),
         });
         Self {
+            owner: Caller::owner(shared.functions.home()),
             shared,
             blobs,
             fetcher,
+            identity,
             guard: Guard::new(&config.allowed_hosts),
             signer: Signer::new(random::bytes()),
             layer_turn: tokio::sync::Mutex::new(()),
-            base: format!("http://{listen}"),
+            base,
             account_concurrency: config.limits.account_concurrency,
             unreserved_minimum: config.limits.unreserved_minimum,
             report,
@@ -109,14 +133,17 @@ impl Control {
     }
 
     /// Answers one request.
-    pub(crate) async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+    pub(crate) async fn handle(&self, connection: &Connection, request: Request<Incoming>) -> Response<Body> {
         let request_id = random::uuid();
+        if let Some(error) = connection.refusal() {
+            return error_response(&error, &request_id);
+        }
         if let Some(why) = self.refuses(request.headers()) {
             let error = ApiError::new(ErrorCode::AccessDeniedException, why);
             return error_response(&error, &request_id);
         }
         if let Some(operation) = logs::asked(request.headers()) {
-            return logs::handle(&self.shared, &operation, request).await;
+            return self.logs(connection, &operation, request.map(Intake::Arriving)).await;
         }
         let (path, query) = (request.uri().path(), request.uri().query());
         if path.starts_with(location::PREFIX) && request.method() == http::Method::GET {
@@ -127,20 +154,115 @@ impl Control {
             Err(error) => return error_response(&error.into(), &request_id),
         };
         let row = found.row;
-        let response = if row.operation == Operation::Invoke {
-            invoke::handle(&self.shared, &found.labels, request).await
-        } else {
-            match self.answer(row, &found.labels, request).await {
+        let request = request.map(Intake::Arriving);
+        let admitted = match &self.identity {
+            Identity::Anyone | Identity::Local(_) => {
+                Ok((request, Asker { caller: Cow::Borrowed(&self.owner), connection }))
+            }
+            Identity::Signed(verifier) => self.admit(verifier, connection, &found, request).await,
+        };
+        let response = match admitted {
+            Err(error) => error_response(&error, &request_id),
+            Ok((request, _)) if row.operation == Operation::Invoke => {
+                invoke::handle(&self.shared, &found.labels, request).await
+            }
+            Ok((request, asker)) => match self.answer(row, &found.labels, request, &asker).await {
                 Ok(reply) => reply_response(reply, &request_id),
                 Err(error) => error_response(&error, &request_id),
-            }
+            },
         };
         self.shared.metrics.request(row.label, &response.status());
         response
     }
 
-    /// Why requests with these headers are refused on any of the daemon's addresses.
+    /// Answers a request for the logs, if its caller may have them.
+    async fn logs(
+        &self,
+        connection: &Connection,
+        operation: &str,
+        request: Request<Intake>,
+    ) -> Response<Body> {
+        let Identity::Signed(verifier) = &self.identity else {
+            return logs::handle(&self.shared, operation, request, &|_| Ok(())).await;
+        };
+        let (parts, body) = request.into_parts();
+        let refusal = |error| body_error(error, logs::REQUEST_MAX, operation);
+        let (caller, body) = match verifier.prove("logs", &parts, body, logs::REQUEST_MAX, refusal).await {
+            Ok(proven) => proven,
+            Err(error) => return logs::refused(&error),
+        };
+        let asker = Asker { caller: Cow::Owned(caller), connection };
+        let head = parts.clone();
+        let may = |permission: &Permission| self.allows(&asker, permission, &head);
+        logs::handle(&self.shared, operation, Request::from_parts(parts, Intake::Here(body)), &may).await
+    }
+
+    /// Proves whose a request is; an invocation is allowed or not at once, before anything is said about its function.
+    async fn admit<'a>(
+        &'a self,
+        verifier: &'a Verifier,
+        connection: &'a Connection,
+        found: &router::Match,
+        request: Request<Intake>,
+    ) -> Result<(Request<Intake>, Asker<'a>), ApiError> {
+        let row = found.row;
+        let (parts, body) = request.into_parts();
+        let (limit, name) = match row.operation {
+            Operation::Invoke => (invoke::PAYLOAD_MAX, "InvokeFunction"),
+            _ => (body_limit(row), row.name),
+        };
+        let refusal = |error| body_error(error, limit, name);
+        if body.announced() > (limit + limit / 8 + 4096) as u64 {
+            return Err(refusal(BodyError::TooLarge));
+        }
+        let (caller, body) = verifier.prove("lambda", &parts, body, limit, refusal).await?;
+        let asker = Asker { caller: Cow::Owned(caller), connection };
+        if row.operation == Operation::Invoke {
+            let headers = |name: &str| header(&parts.headers, name);
+            let query = parts.uri.query().unwrap_or_default();
+            let head = Head { labels: &found.labels, query, headers: &headers };
+            self.authorise(&asker, row, &codec::decode_head(row, &head)?, &parts)?;
+        }
+        Ok((Request::from_parts(parts, Intake::Here(body)), asker))
+    }
+
+    fn authorise(
+        &self,
+        asker: &Asker<'_>,
+        row: &Row,
+        input: &serde_json::Value,
+        parts: &http::request::Parts,
+    ) -> Result<(), ApiError> {
+        if asker.caller.kind == Kind::Owner {
+            // Nothing to ask, so that nothing needs to be named.
+            return Ok(());
+        }
+        let permission = Permission::of(row.operation, self.shared.functions.home(), input)?;
+        self.allows(asker, &permission, parts)
+    }
+
+    fn allows(
+        &self,
+        asker: &Asker<'_>,
+        permission: &Permission,
+        parts: &http::request::Parts,
+    ) -> Result<(), ApiError> {
+        let agent = header(&parts.headers, USER_AGENT.as_str());
+        let region = &self.shared.functions.home().region;
+        let circumstances = Circumstances { region, connection: asker.connection, agent };
+        authorise(&asker.caller, permission, None, &circumstances)
+    }
+
+    /// Whether this daemon asks nobody who they are.
+    pub(crate) fn tells_everyone(&self) -> bool {
+        matches!(self.identity, Identity::Anyone)
+    }
+
+    /// Why requests with these headers are refused on any of the daemon's addresses. No web page can sign.
     pub(crate) fn refuses(&self, headers: &HeaderMap) -> Option<&'static str> {
+        if matches!(self.identity, Identity::Signed(_)) {
+            return None;
+        }
         let key = headers
             .get(AUTHORIZATION)
             .and_then(|value| value.to_str().ok())
@@ -157,22 +279,22 @@ impl Control {
         &self,
         row: &'static Row,
         labels: &router::Labels,
-        request: Request<Incoming>,
+        request: Request<Intake>,
+        asker: &Asker<'_>,
     ) -> Result<Reply, ApiError> {
         if !row.is_built() {
             return Err(ApiError::not_built(row.operation));
         }
         let (parts, body) = request.into_parts();
-        let carries_package =
-            matches!(row.operation, Operation::CreateFunction | Operation::UpdateFunctionCode);
-        let limit = if carries_package { PACKAGE_REQUEST_MAX } else { REQUEST_MAX };
-        let body = read_body(body, limit).await.map_err(|error| body_error(error, limit, row.name))?;
+        let limit = body_limit(row);
+        let body = body.read(limit).await.map_err(|error| body_error(error, limit, row.name))?;
         let input = {
             let headers = |name: &str| header(&parts.headers, name);
             let head = Head { labels, query: parts.uri.query().unwrap_or_default(), headers: &headers };
             codec::decode(row, &head, &body)?
         };
         drop(body);
+        self.authorise(asker, row, &input, &parts)?;
         let environment = input.pointer("/Environment/Variables").map(serde_json::Value::to_string);
         dispatch(self, Context { environment }, row.operation, input).await
     }

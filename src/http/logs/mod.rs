@@ -10,14 +10,15 @@ mod input;
 mod live;
 mod pattern;
 
-use super::server::{Body, BodyError, full, read_body};
+use super::server::{Body, BodyError, Intake, full};
 use crate::daemon::invoke::Shared;
 use crate::daemon::logs::Logs;
 use crate::daemon::random;
 use hearth_api::arn::Home;
+use hearth_api::error::ApiError;
+use hearth_api::permission::Permission;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
-use hyper::body::Incoming;
 use input::Input;
 use serde_json::{Value, json};
 use std::io;
@@ -29,7 +30,7 @@ const PREFIX: &str = "Logs_20140328.";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.1");
 /// Bytes of a request: 1 MiB of events, and what JSON may make of them.
-const REQUEST_MAX: usize = 8 << 20;
+pub(crate) const REQUEST_MAX: usize = 8 << 20;
 /// Operations at once: each may read tens of MiB and hold a page of 1 MiB.
 static AT_ONCE: Semaphore = Semaphore::const_new(4);
 
@@ -75,6 +76,12 @@ impl Fault {
     }
 }
 
+impl From<&ApiError> for Fault {
+    fn from(error: &ApiError) -> Self {
+        Self::new(error.code().name(), error.message().unwrap_or_default())
+    }
+}
+
 impl From<io::Error> for Fault {
     fn from(error: io::Error) -> Self {
         Self::internal(&error)
@@ -88,6 +95,9 @@ struct Desk {
 }
 
 type Answer = Result<Value, Fault>;
+
+/// Whether the caller is allowed something.
+pub(crate) type May<'a> = &'a (dyn Fn(&Permission) -> Result<(), ApiError> + Sync);
 
 /// How an operation answers.
 #[derive(Clone, Copy)]
@@ -125,11 +135,17 @@ pub(crate) fn asked(headers: &HeaderMap) -> Option<String> {
     headers.get(TARGET)?.to_str().ok()?.strip_prefix(PREFIX).map(str::to_owned)
 }
 
-/// Answers a request for one of this API's operations.
+/// The answer to a request of somebody who is not known.
+pub(crate) fn refused(error: &ApiError) -> Response<Body> {
+    Fault::from(error).into_response()
+}
+
+/// Answers a request for one of this API's operations; `may` says whether its caller is allowed something.
 pub(crate) async fn handle(
     shared: &Arc<Shared>,
     operation: &str,
-    request: Request<Incoming>,
+    request: Request<Intake>,
+    may: May<'_>,
 ) -> Response<Body> {
     let row = OPERATIONS.iter().find(|(name, ..)| *name == operation);
     let request_id = random::uuid();
@@ -138,7 +154,7 @@ pub(crate) async fn handle(
             "UnknownOperationException",
             format!("Hearth does not have the operation {operation} of CloudWatch Logs."),
         )),
-        Some((_, action, perform)) => answer(shared, action, *perform, request, &request_id).await,
+        Some((_, action, perform)) => answer(shared, (action, *perform), request, may, &request_id).await,
     };
     let mut response = answered.unwrap_or_else(Fault::into_response);
     if let Ok(value) = HeaderValue::from_str(&request_id) {
@@ -149,8 +165,8 @@ pub(crate) async fn handle(
     response
 }
 
-async fn read(request: Request<Incoming>) -> Result<Input, Fault> {
-    let body = read_body(request.into_body(), REQUEST_MAX).await.map_err(|error| match error {
+async fn read(request: Request<Intake>) -> Result<Input, Fault> {
+    let body = request.into_body().read(REQUEST_MAX).await.map_err(|error| match error {
         BodyError::TooLarge => Fault {
             status: StatusCode::PAYLOAD_TOO_LARGE,
             ..Fault::new(
@@ -167,15 +183,17 @@ async fn read(request: Request<Incoming>) -> Result<Input, Fault> {
 
 async fn answer(
     shared: &Arc<Shared>,
-    action: &str,
-    perform: Perform,
-    request: Request<Incoming>,
+    (action, perform): (&str, Perform),
+    request: Request<Intake>,
+    may: May<'_>,
     request_id: &str,
 ) -> Result<Response<Body>, Fault> {
     let mut input = read(request).await?;
     let desk = Desk { logs: shared.logs.clone(), home: shared.functions.home().clone() };
     // What is asked for, and of which groups, is known here, and nothing has been done yet.
-    tracing::debug!(action, groups = ?input.groups(&desk.home), request_id, "a logs request");
+    for permission in permissions(action, &input, &desk.home) {
+        may(&permission).map_err(|error| Fault::from(&error))?;
+    }
     let perform = match perform {
         Document(perform) => perform,
         Perform::LiveTail => return live::start(desk, input, request_id).await,
@@ -184,6 +202,21 @@ async fn answer(
     let mut response = Response::new(full(if answer.is_null() { String::new() } else { answer.to_string() }));
     response.headers_mut().insert(CONTENT_TYPE, JSON);
     Ok(response)
+}
+
+/// Everything that an operation needs to be allowed: itself, on each of the groups. As the service has them, ARNs of
+/// groups end in `:*` but where tags are concerned.
+fn permissions(action: &str, input: &Input, home: &Home) -> Vec<Permission> {
+    let end = if action.contains("Resource") { "" } else { ":*" };
+    let mut groups = input.groups(home);
+    if groups.is_empty() {
+        groups.push(format!("{}*", input::arn_prefix(home)));
+    }
+    let of = |group: String| Permission {
+        action: action.to_owned(),
+        resource: format!("{}{end}", group.trim_end_matches(":*")),
+    };
+    groups.into_iter().map(of).collect()
 }
 
 /// Does something that reads files, beside the asynchronous threads and few at a time.

@@ -1,0 +1,241 @@
+//! Whether a caller may do something: the one place where what is known of a caller meets policies.
+//!
+//! The policy of an identity and that of a resource weigh the same, because every caller here is of the daemon's own
+//! account: one of them has to allow, none may deny. Whom the daemon does not ask for a signature is the account's owner,
+//! about whom no policy is asked. Deliberately not here: who a caller is (`identity.rs`, `signed.rs`), what an operation
+//! needs (`hearth_api::permission`), what a document says (`hearth_logic::policy`).
+
+use super::identity::Connection;
+use hearth_api::arn::Home;
+use hearth_api::error::{ApiError, ErrorCode};
+use hearth_api::permission::Permission;
+use hearth_logic::policy::{Decision, Document, Principal, Request};
+use std::sync::Arc;
+
+/// Who a request is from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Caller {
+    /// How it is known.
+    pub(crate) kind: Kind,
+    /// `arn:aws:iam::000000000000:user/ci`, or that of a role's session.
+    pub(crate) arn: String,
+    /// The value of `aws:PrincipalArn`: the role's ARN where a session of it signs, else `arn`.
+    pub(crate) principal: String,
+    /// What it may do; none if it may do everything.
+    policy: Option<Arc<Document>>,
+}
+
+/// How a caller is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// By being let in without a signature.
+    Owner,
+    /// By a key of `keys.toml`.
+    Key,
+    /// By the key of an environment.
+    Function,
+}
+
+/// What conditions may ask about a request beside its caller.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Circumstances<'a> {
+    /// The daemon's region.
+    pub(crate) region: &'a str,
+    /// How the request came.
+    pub(crate) connection: &'a Connection,
+    /// Its `User-Agent`.
+    pub(crate) agent: Option<&'a str>,
+}
+
+impl Caller {
+    /// Whom nobody asks for a signature: root of the account.
+    pub(crate) fn owner(home: &Home) -> Self {
+        let arn = format!("arn:{}:iam::{}:root", home.partition, home.account);
+        Self { kind: Kind::Owner, principal: arn.clone(), arn, policy: None }
+    }
+
+    /// The holder of a key.
+    pub(crate) fn holder(arn: String, policy: Arc<Document>) -> Self {
+        Self { kind: Kind::Key, principal: arn.clone(), arn, policy: Some(policy) }
+    }
+
+    /// A function that acts as its role.
+    pub(crate) fn function(session_arn: String, role: String, policy: Arc<Document>) -> Self {
+        Self { kind: Kind::Function, arn: session_arn, principal: role, policy: Some(policy) }
+    }
+
+    /// The account in its ARN: twelve digits.
+    pub(crate) fn account(&self) -> &str {
+        self.principal.split(':').nth(4).unwrap_or_default()
+    }
+
+    /// Users have one, sessions of roles have none.
+    fn user_name(&self) -> Option<&str> {
+        let name = self.principal.splitn(6, ':').nth(5)?.strip_prefix("user/")?;
+        name.rsplit('/').next()
+    }
+
+    /// What the policy of a resource says about this caller. One that lets the whole account in leaves it to the account
+    /// who of its people may; one that keeps the account out keeps everybody out.
+    fn met_by(&self, policy: &Document, request: &Request<'_>) -> Decision {
+        let arns = [self.arn.as_str(), self.principal.as_str()];
+        let as_account =
+            |account| Request { principal: Principal::Identity { arns: &arns, account }, ..*request };
+        match policy.decide(&as_account(self.account())) {
+            Decision::Denied => Decision::Denied,
+            Decision::Allowed | Decision::Unmentioned => policy.decide(&as_account("")),
+        }
+    }
+}
+
+/// Whether a caller may do something to a resource, which may have a policy of its own.
+///
+/// # Errors
+/// `AccessDeniedException` in the words of IAM.
+pub(crate) fn authorise(
+    caller: &Caller,
+    permission: &Permission,
+    resource_policy: Option<&Document>,
+    circumstances: &Circumstances<'_>,
+) -> Result<(), ApiError> {
+    let Some(policy) = &caller.policy else { return Ok(()) };
+    let Permission { action, resource } = permission;
+    let context = |key: &str| context(key, caller, circumstances);
+    let request = Request { principal: Principal::Anonymous, action, resource, context: &context };
+    let own = policy.decide(&request);
+    let of_resource = resource_policy.map_or(Decision::Unmentioned, |it| caller.met_by(it, &request));
+    let because = match (own, of_resource) {
+        (Decision::Denied, _) => "with an explicit deny in an identity-based policy".to_owned(),
+        (_, Decision::Denied) => "with an explicit deny in a resource-based policy".to_owned(),
+        (Decision::Allowed, _) | (_, Decision::Allowed) => return Ok(()),
+        (Decision::Unmentioned, Decision::Unmentioned) => {
+            format!("because no identity-based policy allows the {action} action")
+        }
+    };
+    let text = format!(
+        "User: {} is not authorized to perform: {action} on resource: {resource} {because}",
+        caller.arn
+    );
+    Err(ApiError::new(ErrorCode::AccessDeniedException, text))
+}
+
+/// The value of a condition key; those are `keyring::CONTEXT_KEYS`.
+fn context(key: &str, caller: &Caller, circumstances: &Circumstances<'_>) -> Option<String> {
+    match key {
+        "aws:principalarn" => Some(caller.principal.clone()),
+        "aws:principalaccount" => Some(caller.account().to_owned()),
+        "aws:requestedregion" => Some(circumstances.region.to_owned()),
+        "aws:securetransport" => Some(circumstances.connection.secure.to_string()),
+        "aws:sourceip" => circumstances.connection.source.map(|address| address.to_string()),
+        "aws:useragent" => circumstances.agent.map(str::to_owned),
+        "aws:username" => caller.user_name().map(str::to_owned),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::identity::Identity;
+    use super::super::server::Peer;
+    use super::*;
+    use crate::daemon::keyring::CONTEXT_KEYS;
+    use serde_json::{Value, json};
+
+    const F: &str = "arn:aws:lambda:us-east-1:000000000000:function:f";
+    const USER: &str = "arn:aws:iam::000000000000:user/team/ci";
+    const ROLE: &str = "arn:aws:iam::000000000000:role/path/r";
+    const SESSION: &str = "arn:aws:sts::000000000000:assumed-role/r/f";
+
+    async fn connection(address: &str) -> Connection {
+        let remote = Some(std::net::SocketAddr::new(address.parse().expect("is one"), 1));
+        Identity::Anyone.meet(Peer { remote, local: None, secure: true }).await
+    }
+
+    fn document(statement: Value) -> Arc<Document> {
+        serde_json::from_value::<Document>(json!({ "Statement": statement })).expect("is a policy").into()
+    }
+
+    fn own(effect: &str) -> Arc<Document> {
+        document(json!({ "Effect": effect, "Action": "lambda:InvokeFunction", "Resource": F }))
+    }
+
+    /// A policy of another action.
+    fn silent() -> Arc<Document> {
+        document(json!({ "Effect": "Allow", "Action": "lambda:GetFunction", "Resource": "*" }))
+    }
+
+    fn of_resource(effect: &str, principal: &str) -> Arc<Document> {
+        document(json!({
+            "Effect": effect, "Action": "lambda:InvokeFunction", "Resource": F, "Principal": { "AWS": principal }
+        }))
+    }
+
+    async fn asked(caller: &Caller, resource_policy: Option<&Document>) -> Result<(), String> {
+        let permission = Permission { action: "lambda:InvokeFunction".to_owned(), resource: F.to_owned() };
+        let connection = connection("10.1.2.3").await;
+        let circumstances = Circumstances { region: "us-east-1", connection: &connection, agent: None };
+        authorise(caller, &permission, resource_policy, &circumstances).map_err(|error| {
+            assert_eq!(error.code(), ErrorCode::AccessDeniedException);
+            error.message().unwrap_or_default().to_owned()
+        })
+    }
+
+    #[tokio::test]
+    async fn what_no_policy_allows_and_what_one_denies_is_refused_in_iams_words() {
+        let denied = |because: &str| {
+            Err(format!(
+                "User: {USER} is not authorized to perform: lambda:InvokeFunction on resource: {F} {because}"
+            ))
+        };
+        let unmentioned = denied("because no identity-based policy allows the lambda:InvokeFunction action");
+        let user = |policy| Caller::holder(USER.to_owned(), policy);
+        assert_eq!(asked(&user(own("Allow")), None).await, Ok(()));
+        assert_eq!(asked(&user(silent()), None).await, unmentioned);
+        let explicit = denied("with an explicit deny in an identity-based policy");
+        assert_eq!(asked(&user(own("Deny")), Some(&of_resource("Allow", USER))).await, explicit);
+        let explicit = denied("with an explicit deny in a resource-based policy");
+        assert_eq!(asked(&user(own("Allow")), Some(&of_resource("Deny", USER))).await, explicit);
+        assert_eq!(asked(&user(own("Allow")), Some(&of_resource("Deny", "000000000000"))).await, explicit);
+    }
+
+    #[tokio::test]
+    async fn the_policy_of_a_resource_lets_in_whom_it_names() {
+        let user = Caller::holder(USER.to_owned(), silent());
+        assert_eq!(asked(&user, Some(&of_resource("Allow", USER))).await, Ok(()));
+        for somebody_else in ["arn:aws:iam::000000000000:user/other", "000000000000", "111111111111"] {
+            assert!(
+                asked(&user, Some(&of_resource("Allow", somebody_else))).await.is_err(),
+                "{somebody_else}"
+            );
+        }
+        let function = Caller::function(SESSION.to_owned(), ROLE.to_owned(), silent());
+        for name in [SESSION, ROLE] {
+            assert_eq!(asked(&function, Some(&of_resource("Allow", name))).await, Ok(()), "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_owner_of_the_account_is_asked_nothing() {
+        let owner = Caller::owner(&Home::new("us-east-1", "000000000000"));
+        assert_eq!((owner.kind, owner.account()), (Kind::Owner, "000000000000"));
+        assert_eq!(owner.arn, "arn:aws:iam::000000000000:root");
+        assert_eq!(asked(&owner, Some(&of_resource("Deny", "*"))).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn every_condition_key_that_policies_may_name_has_a_value() {
+        let connection = connection("10.1.2.3").await;
+        let circumstances =
+            Circumstances { region: "us-east-1", connection: &connection, agent: Some("test") };
+        let user = Caller::holder(USER.to_owned(), silent());
+        let value = |key: &str| context(key, &user, &circumstances);
+        for key in CONTEXT_KEYS {
+            assert!(value(key).is_some(), "{key}");
+        }
+        assert_eq!(value("aws:username").as_deref(), Some("ci"));
+        assert_eq!(value("aws:sourceip").as_deref(), Some("10.1.2.3"));
+        let function = Caller::function(SESSION.to_owned(), ROLE.to_owned(), silent());
+        assert_eq!(context("aws:username", &function, &circumstances), None);
+        assert_eq!(context("aws:principalarn", &function, &circumstances).as_deref(), Some(ROLE));
+    }
+}
