@@ -68,6 +68,7 @@ install_packages() {
     PATH=$PATH:/usr/sbin:/sbin has nft nftables
     PATH=$PATH:/usr/sbin:/sbin has sysctl procps
     has node nodejs
+    has busybox busybox-static
     # The official client for Node.js is built from source.
     has npm npm
     has cmake cmake

@@ -14,7 +14,7 @@ use std::path::Path;
 
 /// The policy of a key for which none is named.
 const USUAL_POLICY: &str = "admin.json";
-const EVERYTHING: &str = "{\n  \"Version\": \"2012-10-17\",\n  \"Statement\": [\n    { \"Effect\": \"Allow\", \"Action\": \"lambda:*\", \"Resource\": \"*\" }\n  ]\n}\n";
+const EVERYTHING: &str = "{\n  \"Version\": \"2012-10-17\",\n  \"Statement\": [\n    { \"Effect\": \"Allow\", \"Action\": \"*\", \"Resource\": \"*\" }\n  ]\n}\n";
 const ID_ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
 /// Runs the verb.

@@ -17,6 +17,7 @@ pub(crate) mod invoke;
 pub(crate) mod keyring;
 pub(crate) mod logs;
 pub(crate) mod metrics;
+pub(crate) mod offers;
 mod output;
 pub(crate) mod random;
 pub(crate) mod revision;

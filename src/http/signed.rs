@@ -56,11 +56,10 @@ impl Verifier {
         Ok(count)
     }
 
-    /// Who signed a request to `service`, with its payload. `limit` bounds the payload in bytes; `refusal` says to the client why it was not read.
+    /// Who signed a request for a service, with its payload. `limit` bounds the payload in bytes; `refusal` says to the client why it was not read.
     pub(crate) async fn prove(
         &self,
-        service: &str,
-        parts: &Parts,
+        (service, parts): (&str, &Parts),
         body: Intake,
         limit: usize,
         refusal: impl Fn(BodyError) -> ApiError,
@@ -226,7 +225,7 @@ mod tests {
     async fn proven(verifier: &Verifier, parts: &Parts, body: &'static [u8]) -> Result<Caller, ErrorCode> {
         let refusal = |_| ApiError::new(ErrorCode::RequestEntityTooLargeException, "");
         let proven =
-            verifier.prove("lambda", parts, Intake::Here(Bytes::from_static(body)), 1024, refusal).await;
+            verifier.prove(("lambda", parts), Intake::Here(Bytes::from_static(body)), 1024, refusal).await;
         proven.map(|(caller, _)| caller).map_err(|error| error.code())
     }
 
@@ -297,11 +296,11 @@ mod tests {
         let refusal = |_| ApiError::new(ErrorCode::RequestEntityTooLargeException, "");
         let body = Intake::Here(Bytes::from_static(&LARGE));
         let error =
-            verifier.prove("lambda", &empty, body, LARGE.len(), refusal).await.expect_err("another body");
+            verifier.prove(("lambda", &empty), body, LARGE.len(), refusal).await.expect_err("another body");
         assert_eq!(error.code(), ErrorCode::InvalidSignatureException);
         let right = request(ID, SECRET, None, &LARGE);
         let body = Intake::Here(Bytes::from_static(&LARGE));
-        verifier.prove("lambda", &right, body, LARGE.len(), refusal).await.expect("its own body");
+        verifier.prove(("lambda", &right), body, LARGE.len(), refusal).await.expect("its own body");
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use super::archive::{self, ArchiveError, Node};
 use super::blobs::BlobError;
 use super::package::Package;
 use super::unpack::{UnpackError, Unpacker};
-use hearth_sandbox::Digest;
+use hearth_sandbox::{Digest, Tree};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 
@@ -29,7 +29,9 @@ pub(crate) fn tree_of(layers: &[Digest]) -> Option<Digest> {
 impl Unpacker {
     /// Makes the tree of these layers, later ones over earlier ones, unless it is there. Blocks.
     pub(crate) fn ensure_layers(&self, layers: &[Digest]) -> Result<(), UnpackError> {
-        let Some(tree) = tree_of(layers).filter(|tree| !self.path(tree).is_dir()) else { return Ok(()) };
+        let Some(tree) = tree_of(layers).filter(|tree| !self.path(Tree::Task(*tree)).is_dir()) else {
+            return Ok(());
+        };
         let stored = layers.iter().map(|layer| self.blobs.open(layer)).collect::<Result<Vec<_>, _>>()?;
         let packages: Vec<Package<'_>> = stored.iter().map(|stored| stored.package()).collect();
         self.unpack_all(&tree, &packages)
@@ -114,7 +116,7 @@ mod tests {
         let second = put(&[("same", "2"), ("folder", "2"), ("file/in", "2")]);
         let layers = [first.code().digest, second.code().digest];
         fixture.unpacker.ensure_layers(&layers).expect("merges");
-        let root = fixture.unpacker.path(&tree_of(&layers).expect("is named"));
+        let root = fixture.unpacker.path(Tree::Task(tree_of(&layers).expect("is named")));
         let read = |name: &str| fs::read_to_string(root.join(name)).expect(name);
         assert_eq!([read("same"), read("folder"), read("file/in")], ["2", "2", "2"]);
         assert_eq!(read("only-first"), "1");

@@ -15,9 +15,11 @@ mod layers;
 mod layout;
 mod memory;
 mod package;
-mod record;
+pub(crate) mod record;
+mod root;
 mod seal;
 mod sqlite;
+mod tar;
 mod tree;
 mod unpack;
 mod versions;
@@ -39,6 +41,7 @@ pub(crate) use layout::{Layout, RunInfo};
 pub(crate) use record::{
     Code, Configuration, FunctionRecord, Layer, Logging, State, StateKind, UpdateKind, UpdateStatus,
 };
+pub(crate) use root::ROOT_BYTES_MAX;
 pub(crate) use seal::Sealer;
-pub(crate) use unpack::Unpacker;
+pub(crate) use unpack::{UnpackError, Unpacker};
 pub(crate) use versions::{Alias, Published, Version, VersionChange, VersionError};

@@ -96,6 +96,8 @@ def guarded(folder, start_module_daemon):
         {"Action": "lambda:GetFunction", "Condition": {"IpAddress": {"aws:SourceIp": "192.0.2.0/24"}}},
         {"Action": "lambda:GetPolicy", "Condition": {"StringEquals": {"aws:username": "caller"}}},
     )
+    groups = f"arn:aws:logs:*:{daemons.ACCOUNT}:log-group:/aws/lambda/open-*:*"
+    folder.teller = folder.add("teller", {"Action": ["logs:FilterLogEvents", "logs:StartLiveTail"], "Resource": groups})
     role = f"arn:aws:iam::{daemons.ACCOUNT}:role/reader"
     with folder.file.open("a") as file:
         file.write(f'\n[roles."{role}"]\npolicy = "reader.json"\n')
@@ -353,6 +355,52 @@ def test_resources_conditions_and_denials_count(guarded, folder, shared_echo, ma
     denied(client.list_functions, arn, "lambda:ListFunctions", "*")
     status, code, _ = functions.error_of(client.get_policy, FunctionName=shared_echo.name)
     assert code != "AccessDeniedException", f"a condition that holds lets the request in: {status} {code}"
+
+
+def test_logs_are_guarded_like_functions(guarded, folder, shared_echo):
+    def logs(key):
+        return boto3.client(
+            "logs",
+            endpoint_url=guarded.endpoint,
+            region_name=daemons.REGION,
+            aws_access_key_id=key[0],
+            aws_secret_access_key=key[1],
+        )
+
+    shared_echo.invoke({})
+    group = f"/aws/lambda/{shared_echo.name}"
+    for key in (guarded.key, folder.teller):
+        waiting.until(lambda key=key: logs(key).filter_log_events(logGroupName=group)["events"], "the log is there")
+
+    def refusal(call, **parameters):
+        with pytest.raises(botocore.exceptions.ClientError) as caught:
+            call(**parameters)
+        return caught.value.response["Error"]["Code"], caught.value.response["Error"]["Message"]
+
+    own = f"arn:aws:logs:{daemons.REGION}:{daemons.ACCOUNT}:log-group:"
+    for key, name, action, call, parameters in [
+        (folder.reader, "reader", "FilterLogEvents", "filter_log_events", {"logGroupName": group}),
+        (folder.teller, "teller", "DeleteLogGroup", "delete_log_group", {"logGroupName": group}),
+        (folder.teller, "teller", "FilterLogEvents", "filter_log_events", {"logGroupName": "/aws/lambda/closed"}),
+        (folder.teller, "teller", "FilterLogEvents", "filter_log_events", {"logGroupIdentifier": f"{own}/aws/lambda/closed"}),
+    ]:
+        code, text = refusal(getattr(logs(key), call), **parameters)
+        group_asked = parameters.get("logGroupName", "/aws/lambda/closed")
+        user = f"arn:aws:iam::{daemons.ACCOUNT}:user/{name}"
+        expected = f"User: {user} is not authorized to perform: logs:{action} on resource: {own}{group_asked}:* because"
+        assert code == "AccessDeniedException" and text.startswith(expected), text
+    code, text = refusal(logs(folder.teller).describe_log_groups)
+    assert code == "AccessDeniedException" and "on resource: * because" in text
+    assert refusal(logs(("AKIAUNKNOWNUNKNOWN12", "x")).describe_log_groups)[0] == "UnrecognizedClientException"
+    headers = {"X-Amz-Target": "Logs_20140328.DescribeLogGroups", "Content-Type": "application/x-amz-json-1.1"}
+    answer = ask(guarded, headers, "POST", "/", b"{}")
+    assert (answer.status, answer.json["__type"]) == (400, "MissingAuthenticationTokenException")
+    # A signature for one service is none for another.
+    for service, status in [("logs", 200), ("lambda", 400)]:
+        signature = signed(guarded, "POST", "/", b"{}", headers=headers, service=service)
+        assert ask(guarded, signature, "POST", "/", b"{}").status == status
+    smuggled = signed(guarded, path=LIST, service="logs")
+    refused(ask(guarded, smuggled, path=LIST), "InvalidSignatureException", "correct service: 'lambda'")
 
 
 # --- keys of functions ---
@@ -657,47 +705,3 @@ def test_other_machines_are_served_by_key_on_any_address_and_learn_health_but_no
     finally:
         daemon.kill()
         daemon.remove()
-
-
-# --- logs ---
-
-
-def logs_client(daemon, key):
-    session = boto3.session.Session(aws_access_key_id=key[0], aws_secret_access_key=key[1], region_name="us-east-1")
-    return session.client("logs", endpoint_url=daemon.endpoint)
-
-
-def test_logs_are_for_those_whose_policy_names_them(guarded, folder, shared_echo):
-    shared_echo.invoke(1).ok()
-    group = f"/aws/lambda/{shared_echo.name}"
-    arn = f"arn:aws:logs:us-east-1:{daemons.ACCOUNT}:log-group:{group}"
-    statement = {"Action": ["logs:FilterLogEvents", "logs:List*"], "Resource": [f"{arn}:*", arn]}
-    watcher = folder.add("watcher", statement)
-    os.kill(guarded.pid, signal.SIGHUP)
-    reads = logs_client(guarded, watcher)
-    waiting.until(lambda: known(reads, group), "the key is known")
-    waiting.until(lambda: reads.filter_log_events(logGroupName=group)["events"], "events are there")
-    assert reads.list_tags_for_resource(resourceArn=arn)["tags"] == {}
-    denied = [
-        lambda: reads.delete_log_group(logGroupName=group),
-        lambda: reads.describe_log_groups(),
-        lambda: reads.filter_log_events(logGroupName="/aws/lambda/another"),
-        lambda: logs_client(guarded, folder.reader).filter_log_events(logGroupName=group),
-    ]
-    for call in denied:
-        status, code, text = functions.error_of(call)
-        assert (status, code) == (400, "AccessDeniedException") and "is not authorized to perform: logs:" in text
-    status, code, _ = functions.error_of(lambda: logs_client(guarded, (watcher[0], "wrong")).describe_log_groups())
-    assert (status, code) == (400, "InvalidSignatureException")
-    assert logs_client(guarded, guarded.key).describe_log_groups()["logGroups"]
-    unsigned = {"X-Amz-Target": "Logs_20140328.DescribeLogGroups", "Content-Type": "application/x-amz-json-1.1"}
-    answer = ask(guarded, unsigned, method="POST", path="/", body=b"{}")
-    assert answer.json["__type"] == "MissingAuthenticationTokenException", answer.body
-
-
-def known(client, group):
-    try:
-        return client.filter_log_events(logGroupName=group) is not None
-    except botocore.exceptions.ClientError as error:
-        assert error.response["Error"]["Code"] == "UnrecognizedClientException"
-        return False

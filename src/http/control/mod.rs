@@ -7,6 +7,7 @@ mod aliases;
 mod code;
 mod concurrency;
 mod functions;
+mod images;
 mod layer_policies;
 mod layers;
 mod settings;
@@ -21,6 +22,7 @@ use super::invoke;
 use super::location::{self, Refused, Signer};
 use super::logs;
 use super::names::Target;
+use super::roots;
 use super::server::{Body, BodyError, Intake, full};
 use super::signed::Verifier;
 use crate::config::Config;
@@ -42,6 +44,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use std::borrow::Cow;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 
 /// Bytes of a request that carries a package: 50 MB in base64 and the rest of the document.
 const PACKAGE_REQUEST_MAX: usize = 70_167_211;
@@ -64,6 +67,7 @@ pub(crate) struct Control {
     signer: Signer,
     /// Taken before a function's gate: while layers are attached or deleted.
     layer_turn: tokio::sync::Mutex<()>,
+    pub(super) uploads: Semaphore,
     /// `http://host:port` or `https://host:port` of this endpoint.
     base: String,
     pub(super) account_concurrency: u32,
@@ -120,6 +124,7 @@ impl Control {
             guard: Guard::new(&config.allowed_hosts),
             signer: Signer::new(random::bytes()),
             layer_turn: tokio::sync::Mutex::new(()),
+            uploads: Semaphore::new(roots::UPLOADS_MAX),
             base,
             account_concurrency: config.limits.account_concurrency,
             unreserved_minimum: config.limits.unreserved_minimum,
@@ -175,26 +180,31 @@ impl Control {
         response
     }
 
-    /// Answers a request for the logs, if its caller may have them.
+    /// A request for an operation of CloudWatch Logs, which has rows and errors of its own.
     async fn logs(
         &self,
         connection: &Connection,
         operation: &str,
         request: Request<Intake>,
     ) -> Response<Body> {
-        let Identity::Signed(verifier) = &self.identity else {
-            return logs::handle(&self.shared, operation, request, &|_| Ok(())).await;
-        };
         let (parts, body) = request.into_parts();
-        let refusal = |error| body_error(error, logs::REQUEST_MAX, operation);
-        let (caller, body) = match verifier.prove("logs", &parts, body, logs::REQUEST_MAX, refusal).await {
+        let proven = match &self.identity {
+            Identity::Anyone | Identity::Local(_) => Ok((Cow::Borrowed(&self.owner), body)),
+            Identity::Signed(verifier) => {
+                let refusal = |error| body_error(error, logs::REQUEST_MAX, operation);
+                let proven = verifier.prove(("logs", &parts), body, logs::REQUEST_MAX, refusal).await;
+                proven.map(|(caller, body)| (Cow::Owned(caller), Intake::Here(body)))
+            }
+        };
+        let (caller, body) = match proven {
             Ok(proven) => proven,
             Err(error) => return logs::refused(&error),
         };
-        let asker = Asker { caller: Cow::Owned(caller), connection };
-        let head = parts.clone();
-        let may = |permission: &Permission| self.allows(&asker, permission, &head);
-        logs::handle(&self.shared, operation, Request::from_parts(parts, Intake::Here(body)), &may).await
+        let region = &self.shared.functions.home().region;
+        let agent = header(&parts.headers, USER_AGENT.as_str());
+        let circumstances = Circumstances { region, connection, agent };
+        let may = |permission: &Permission| authorise(&caller, permission, None, &circumstances);
+        logs::handle(&self.shared, operation, body, &may).await
     }
 
     /// Proves whose a request is; an invocation is allowed or not at once, before anything is said about its function.
@@ -215,7 +225,7 @@ impl Control {
         if body.announced() > (limit + limit / 8 + 4096) as u64 {
             return Err(refusal(BodyError::TooLarge));
         }
-        let (caller, body) = verifier.prove("lambda", &parts, body, limit, refusal).await?;
+        let (caller, body) = verifier.prove(("lambda", &parts), body, limit, refusal).await?;
         let asker = Asker { caller: Cow::Owned(caller), connection };
         if row.operation == Operation::Invoke {
             let headers = |name: &str| header(&parts.headers, name);
@@ -237,20 +247,10 @@ impl Control {
             // Nothing to ask, so that nothing needs to be named.
             return Ok(());
         }
-        let permission = Permission::of(row.operation, self.shared.functions.home(), input)?;
-        self.allows(asker, &permission, parts)
-    }
-
-    fn allows(
-        &self,
-        asker: &Asker<'_>,
-        permission: &Permission,
-        parts: &http::request::Parts,
-    ) -> Result<(), ApiError> {
+        let home = self.shared.functions.home();
         let agent = header(&parts.headers, USER_AGENT.as_str());
-        let region = &self.shared.functions.home().region;
-        let circumstances = Circumstances { region, connection: asker.connection, agent };
-        authorise(&asker.caller, permission, None, &circumstances)
+        let circumstances = Circumstances { region: &home.region, connection: asker.connection, agent };
+        authorise(&asker.caller, &Permission::of(row.operation, home, input)?, None, &circumstances)
     }
 
     /// Whether this daemon asks nobody who they are.

@@ -181,6 +181,7 @@ impl Control {
             let change = VersionChange::Remove { function: target.name.clone(), number };
             self.commit(Change::Version(change), &whole).await?;
             self.shared.functions.forget_version(&target.name, number);
+            self.shared.code.released.notify_one();
         }
         Ok(DeleteFunctionResponse { status_code: Some(204) })
     }

@@ -18,7 +18,7 @@ use hearth_api::arn::Home;
 use hearth_api::error::ApiError;
 use hearth_api::permission::Permission;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use input::Input;
 use serde_json::{Value, json};
 use std::io;
@@ -30,7 +30,7 @@ const PREFIX: &str = "Logs_20140328.";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.1");
 /// Bytes of a request: 1 MiB of events, and what JSON may make of them.
-pub(crate) const REQUEST_MAX: usize = 8 << 20;
+pub(super) const REQUEST_MAX: usize = 8 << 20;
 /// Operations at once: each may read tens of MiB and hold a page of 1 MiB.
 static AT_ONCE: Semaphore = Semaphore::const_new(4);
 
@@ -78,7 +78,12 @@ impl Fault {
 
 impl From<&ApiError> for Fault {
     fn from(error: &ApiError) -> Self {
-        Self::new(error.code().name(), error.message().unwrap_or_default())
+        let fault = Self::new(error.code().name(), error.message().unwrap_or_default());
+        // Services that speak JSON alone answer 400 where Lambda answers 403.
+        match StatusCode::from_u16(error.status()) {
+            Ok(status) if status != StatusCode::FORBIDDEN => Self { status, ..fault },
+            Ok(_) | Err(_) => fault,
+        }
     }
 }
 
@@ -95,9 +100,6 @@ struct Desk {
 }
 
 type Answer = Result<Value, Fault>;
-
-/// Whether the caller is allowed something.
-pub(crate) type May<'a> = &'a (dyn Fn(&Permission) -> Result<(), ApiError> + Sync);
 
 /// How an operation answers.
 #[derive(Clone, Copy)]
@@ -135,16 +137,19 @@ pub(crate) fn asked(headers: &HeaderMap) -> Option<String> {
     headers.get(TARGET)?.to_str().ok()?.strip_prefix(PREFIX).map(str::to_owned)
 }
 
-/// The answer to a request of somebody who is not known.
-pub(crate) fn refused(error: &ApiError) -> Response<Body> {
+/// Whether who asks may do something.
+pub(super) type May<'a> = &'a (dyn Fn(&Permission) -> Result<(), ApiError> + Sync);
+
+/// What a request is answered that was not let in.
+pub(super) fn refused(error: &ApiError) -> Response<Body> {
     Fault::from(error).into_response()
 }
 
-/// Answers a request for one of this API's operations; `may` says whether its caller is allowed something.
-pub(crate) async fn handle(
+/// Answers a request for one of this API's operations.
+pub(super) async fn handle(
     shared: &Arc<Shared>,
     operation: &str,
-    request: Request<Intake>,
+    body: Intake,
     may: May<'_>,
 ) -> Response<Body> {
     let row = OPERATIONS.iter().find(|(name, ..)| *name == operation);
@@ -154,7 +159,7 @@ pub(crate) async fn handle(
             "UnknownOperationException",
             format!("Hearth does not have the operation {operation} of CloudWatch Logs."),
         )),
-        Some((_, action, perform)) => answer(shared, (action, *perform), request, may, &request_id).await,
+        Some((_, action, perform)) => answer(shared, (action, may), *perform, body, &request_id).await,
     };
     let mut response = answered.unwrap_or_else(Fault::into_response);
     if let Ok(value) = HeaderValue::from_str(&request_id) {
@@ -165,8 +170,8 @@ pub(crate) async fn handle(
     response
 }
 
-async fn read(request: Request<Intake>) -> Result<Input, Fault> {
-    let body = request.into_body().read(REQUEST_MAX).await.map_err(|error| match error {
+async fn read(body: Intake) -> Result<Input, Fault> {
+    let body = body.read(REQUEST_MAX).await.map_err(|error| match error {
         BodyError::TooLarge => Fault {
             status: StatusCode::PAYLOAD_TOO_LARGE,
             ..Fault::new(
@@ -183,16 +188,15 @@ async fn read(request: Request<Intake>) -> Result<Input, Fault> {
 
 async fn answer(
     shared: &Arc<Shared>,
-    (action, perform): (&str, Perform),
-    request: Request<Intake>,
-    may: May<'_>,
+    (action, may): (&str, May<'_>),
+    perform: Perform,
+    body: Intake,
     request_id: &str,
 ) -> Result<Response<Body>, Fault> {
-    let mut input = read(request).await?;
+    let mut input = read(body).await?;
     let desk = Desk { logs: shared.logs.clone(), home: shared.functions.home().clone() };
-    // What is asked for, and of which groups, is known here, and nothing has been done yet.
-    for permission in permissions(action, &input, &desk.home) {
-        may(&permission).map_err(|error| Fault::from(&error))?;
+    for resource in resources(input.groups(&desk.home)) {
+        may(&Permission { action: action.to_owned(), resource }).map_err(|error| Fault::from(&error))?;
     }
     let perform = match perform {
         Document(perform) => perform,
@@ -204,19 +208,12 @@ async fn answer(
     Ok(response)
 }
 
-/// Everything that an operation needs to be allowed: itself, on each of the groups. As the service has them, ARNs of
-/// groups end in `:*` but where tags are concerned.
-fn permissions(action: &str, input: &Input, home: &Home) -> Vec<Permission> {
-    let end = if action.contains("Resource") { "" } else { ":*" };
-    let mut groups = input.groups(home);
+/// What a policy must allow: each group that is named, in the form that IAM gives groups, or `*` where none is.
+fn resources(groups: Vec<String>) -> Vec<String> {
     if groups.is_empty() {
-        groups.push(format!("{}*", input::arn_prefix(home)));
+        return vec!["*".to_owned()];
     }
-    let of = |group: String| Permission {
-        action: action.to_owned(),
-        resource: format!("{}{end}", group.trim_end_matches(":*")),
-    };
-    groups.into_iter().map(of).collect()
+    groups.into_iter().map(|group| format!("{}:*", group.trim_end_matches(":*"))).collect()
 }
 
 /// Does something that reads files, beside the asynchronous threads and few at a time.
