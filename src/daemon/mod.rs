@@ -11,6 +11,7 @@ pub(crate) mod credentials;
 mod dns;
 mod drive;
 mod environment;
+mod farewell;
 pub(crate) mod fetch;
 pub(crate) mod functions;
 pub(crate) mod invoke;

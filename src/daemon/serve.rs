@@ -14,7 +14,7 @@ use super::logs::{Logs, Retention};
 use super::metrics::Metrics;
 use super::sandboxes::Sandboxes;
 use super::scheduler::{self, Order, SchedulerHandle};
-use super::{clock, random};
+use super::{clock, farewell, random};
 use crate::aws::surroundings::Surroundings;
 use crate::config::Config;
 use crate::http::{self, admin::Health, control::Control, server};
@@ -75,10 +75,14 @@ pub(crate) fn serve(config: Config) -> Result<(), Problem> {
         .enable_all()
         .thread_name("hearth")
         .build()?;
+    let forker_pid = forker.child.id();
     let started =
         Started { sealer, config, layout, listen, admin, access, runtimes, forker, surroundings, open_files };
     let result = runtime.block_on(run(started));
     runtime.shutdown_timeout(Duration::from_secs(1));
+    if !farewell::await_forker(forker_pid) {
+        tracing::error!(pid = forker_pid, "the forker is still at work");
+    }
     result
 }
 

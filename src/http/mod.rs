@@ -18,3 +18,4 @@ pub(crate) mod roots;
 pub(crate) mod server;
 pub(crate) mod signed;
 pub(crate) mod tls;
+pub(crate) mod url;

@@ -10,6 +10,7 @@ pub mod cidr;
 pub mod firewall;
 pub mod forker;
 pub mod guard;
+mod hierarchy;
 pub mod link;
 pub mod mounts;
 pub mod nat;

@@ -3,7 +3,7 @@
 import attacks
 import pytest
 
-from lib import functions
+from lib import functions, waiting
 from lib.daemon import ROLE
 
 
@@ -28,7 +28,7 @@ def attack(make):
     """Runs an attack and returns the result of its invocation."""
 
     def run(code, event=None, **settings):
-        settings.setdefault("Timeout", 20)
+        settings["Timeout"] = min(waiting.stretched(settings.get("Timeout", 20)), 900)
         settings.setdefault("MemorySize", 256)
         return make(attacks.HEAD + code, **settings).invoke({} if event is None else event)
 

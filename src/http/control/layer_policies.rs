@@ -71,7 +71,7 @@ impl Control {
             );
             return Err(ApiError::new(ErrorCode::PolicyLengthExceededException, text));
         }
-        let revision = self.keep_policy(&numbered, &policy).await?;
+        let revision = self.keep_layer_policy(&numbered, &policy).await?;
         Ok(AddLayerVersionPermissionResponse {
             revision_id: Some(revision),
             statement: Some(statement.to_string()),
@@ -90,7 +90,7 @@ impl Control {
         let at = policy.position(&id).ok_or_else(missing)?;
         check_revision(&policy, input.revision_id.as_deref())?;
         policy.statements.remove(at);
-        self.keep_policy(&numbered, &policy).await?;
+        self.keep_layer_policy(&numbered, &policy).await?;
         Ok(NoOutput::default())
     }
 
@@ -122,7 +122,7 @@ impl Control {
     }
 
     /// Writes the statements under a new revision, which is given back; a policy without any is none.
-    async fn keep_policy(&self, numbered: &Numbered, policy: &Policy) -> Result<String, ApiError> {
+    async fn keep_layer_policy(&self, numbered: &Numbered, policy: &Policy) -> Result<String, ApiError> {
         let (family, revision) = (Family::LayerPolicy, random::uuid());
         let change = if policy.statements.is_empty() {
             DocumentChange::Remove { family, key: numbered.key(), expect: Expect::Anything }
