@@ -271,7 +271,10 @@ impl Control {
             }
             Ok(_) | Err(_) => None,
         };
-        authorise(&asker.caller, &permission, policy.as_ref(), &circumstances)
+        authorise(&asker.caller, &permission, policy.as_ref(), &circumstances)?;
+        // Policies of layers let other accounts in; for this one they say nothing.
+        let mut beside = Permission::beside(row.operation, input).into_iter();
+        beside.try_for_each(|permission| authorise(&asker.caller, &permission, None, &circumstances))
     }
 
     /// Whether this daemon asks nobody who they are.
