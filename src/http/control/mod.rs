@@ -12,6 +12,8 @@ mod conduct;
 mod event_invoke;
 mod functions;
 mod images;
+mod layer_policies;
+mod layers;
 pub(crate) mod policies;
 mod settings;
 mod side;
@@ -71,6 +73,8 @@ pub(crate) struct Control {
     pub(super) owner: Caller,
     guard: Guard,
     signer: Signer,
+    /// Taken before a function's gate: while layers are attached or deleted.
+    layer_turn: tokio::sync::Mutex<()>,
     pub(super) uploads: Semaphore,
     /// `http://host:port` or `https://host:port` of this endpoint.
     base: String,
@@ -129,6 +133,7 @@ impl Control {
             identity,
             guard: Guard::new(&config.allowed_hosts),
             signer: Signer::new(random::bytes()),
+            layer_turn: tokio::sync::Mutex::new(()),
             uploads: Semaphore::new(roots::UPLOADS_MAX),
             places: Places::new(config, &base),
             base,
@@ -269,7 +274,10 @@ impl Control {
             }
             Ok(_) | Err(_) => None,
         };
-        authorise(&asker.caller, &permission, policy.as_ref(), &circumstances)
+        authorise(&asker.caller, &permission, policy.as_ref(), &circumstances)?;
+        // Policies of layers let other accounts in; for this one they say nothing.
+        let mut beside = Permission::beside(row.operation, input).into_iter();
+        beside.try_for_each(|permission| authorise(&asker.caller, &permission, None, &circumstances))
     }
 
     /// Whether this daemon asks nobody who they are.
@@ -587,6 +595,78 @@ impl Service for Control {
 
     async fn untag_resource(&self, _: Context, input: UntagResourceRequest) -> Result<NoOutput, ApiError> {
         self.untag(input).await
+    }
+
+    async fn publish_layer_version(
+        &self,
+        _: Context,
+        input: PublishLayerVersionRequest,
+    ) -> Result<PublishLayerVersionResponse, ApiError> {
+        self.publish_layer(input).await
+    }
+
+    async fn get_layer_version(
+        &self,
+        _: Context,
+        input: GetLayerVersionRequest,
+    ) -> Result<GetLayerVersionResponse, ApiError> {
+        self.layer_version(input).await
+    }
+
+    async fn get_layer_version_by_arn(
+        &self,
+        _: Context,
+        input: GetLayerVersionByArnRequest,
+    ) -> Result<GetLayerVersionResponse, ApiError> {
+        self.layer_version_by_arn(input).await
+    }
+
+    async fn list_layers(
+        &self,
+        _: Context,
+        input: ListLayersRequest,
+    ) -> Result<ListLayersResponse, ApiError> {
+        self.layers(input).await
+    }
+
+    async fn list_layer_versions(
+        &self,
+        _: Context,
+        input: ListLayerVersionsRequest,
+    ) -> Result<ListLayerVersionsResponse, ApiError> {
+        self.layer_versions(input).await
+    }
+
+    async fn delete_layer_version(
+        &self,
+        _: Context,
+        input: DeleteLayerVersionRequest,
+    ) -> Result<NoOutput, ApiError> {
+        self.remove_layer_version(input).await
+    }
+
+    async fn add_layer_version_permission(
+        &self,
+        _: Context,
+        input: AddLayerVersionPermissionRequest,
+    ) -> Result<AddLayerVersionPermissionResponse, ApiError> {
+        self.add_layer_permission(input).await
+    }
+
+    async fn remove_layer_version_permission(
+        &self,
+        _: Context,
+        input: RemoveLayerVersionPermissionRequest,
+    ) -> Result<NoOutput, ApiError> {
+        self.remove_layer_permission(input).await
+    }
+
+    async fn get_layer_version_policy(
+        &self,
+        _: Context,
+        input: GetLayerVersionPolicyRequest,
+    ) -> Result<GetLayerVersionPolicyResponse, ApiError> {
+        self.layer_policy(input).await
     }
 
     async fn add_permission(
