@@ -1,17 +1,20 @@
 //! The control API: one request from the router to the answer, and the state all operations share.
 //!
-//! `functions`, `versions`, `aliases`, `code`, `concurrency` and `tags` hold the operations, `settings` the semantic checks,
-//! `names` the forms of a function's name. Errors become answers here and nowhere else; what the operator must know is logged here, once.
+//! `functions`, `versions`, `aliases`, `code`, `concurrency`, `tags`, `event_invoke` and `conduct` hold the operations,
+//! `side` what the small families share, `settings` the semantic checks, `names` the forms of a function's name. Errors become answers here and nowhere else; what the operator must know is logged here, once.
 //!
 //! Long because every operation of the API has its method of `Service` here, three lines each.
 
 mod aliases;
 mod code;
 mod concurrency;
+mod conduct;
+mod event_invoke;
 mod functions;
 mod images;
 pub(crate) mod policies;
 mod settings;
+mod side;
 mod tags;
 mod urls;
 mod versions;
@@ -668,5 +671,77 @@ impl Service for Control {
         input: ListFunctionUrlConfigsRequest,
     ) -> Result<ListFunctionUrlConfigsResponse, ApiError> {
         self.urls(input).await
+    }
+
+    async fn put_function_event_invoke_config(
+        &self,
+        _: Context,
+        input: PutFunctionEventInvokeConfigRequest,
+    ) -> Result<FunctionEventInvokeConfig, ApiError> {
+        self.put_event_invoke(input).await
+    }
+
+    async fn update_function_event_invoke_config(
+        &self,
+        _: Context,
+        input: UpdateFunctionEventInvokeConfigRequest,
+    ) -> Result<FunctionEventInvokeConfig, ApiError> {
+        self.update_event_invoke(input).await
+    }
+
+    async fn get_function_event_invoke_config(
+        &self,
+        _: Context,
+        input: GetFunctionEventInvokeConfigRequest,
+    ) -> Result<FunctionEventInvokeConfig, ApiError> {
+        self.get_event_invoke(input).await
+    }
+
+    async fn delete_function_event_invoke_config(
+        &self,
+        _: Context,
+        input: DeleteFunctionEventInvokeConfigRequest,
+    ) -> Result<NoOutput, ApiError> {
+        self.delete_event_invoke(input).await
+    }
+
+    async fn list_function_event_invoke_configs(
+        &self,
+        _: Context,
+        input: ListFunctionEventInvokeConfigsRequest,
+    ) -> Result<ListFunctionEventInvokeConfigsResponse, ApiError> {
+        self.list_event_invokes(input).await
+    }
+
+    async fn put_function_recursion_config(
+        &self,
+        _: Context,
+        input: PutFunctionRecursionConfigRequest,
+    ) -> Result<PutFunctionRecursionConfigResponse, ApiError> {
+        self.put_recursion(input).await
+    }
+
+    async fn get_function_recursion_config(
+        &self,
+        _: Context,
+        input: GetFunctionRecursionConfigRequest,
+    ) -> Result<GetFunctionRecursionConfigResponse, ApiError> {
+        self.get_recursion(input).await
+    }
+
+    async fn put_runtime_management_config(
+        &self,
+        _: Context,
+        input: PutRuntimeManagementConfigRequest,
+    ) -> Result<PutRuntimeManagementConfigResponse, ApiError> {
+        self.put_runtime_management(input).await
+    }
+
+    async fn get_runtime_management_config(
+        &self,
+        _: Context,
+        input: GetRuntimeManagementConfigRequest,
+    ) -> Result<GetRuntimeManagementConfigResponse, ApiError> {
+        self.get_runtime_management(input).await
     }
 }
