@@ -4,7 +4,7 @@
 //! has keys of these kinds.
 
 use super::{arn_like, glob};
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 /// A condition key in lower case, such as `aws:sourceip`.
 pub type ContextKey = String;
