@@ -68,6 +68,7 @@ install_packages() {
     PATH=$PATH:/usr/sbin:/sbin has nft nftables
     PATH=$PATH:/usr/sbin:/sbin has sysctl procps
     has node nodejs
+    has busybox busybox-static
     # The official client for Node.js is built from source.
     has npm npm
     has cmake cmake
@@ -89,6 +90,23 @@ install_packages() {
     echo "installing ${missing[*]}"
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# What only the guest needs; without it the guest's tests are skipped, with the reason.
+install_guest_packages() {
+    local missing=()
+    command -v qemu-system-x86_64 >/dev/null 2>&1 || missing+=(qemu-system-x86)
+    command -v strip >/dev/null 2>&1 || missing+=(binutils)
+    if [ "${#missing[@]}" = 0 ]; then
+        echo "all packages are there"
+    elif [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+        echo "not installed: ${missing[*]}" >&2
+    else
+        echo "installing ${missing[*]}"
+        export DEBIAN_FRONTEND=noninteractive
+        { apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null; } ||
+            echo "could not install ${missing[*]}" >&2
+    fi
 }
 
 # The AWS CLI of version 2 can follow logs; Python's index has version 1. Where a distribution has no version 2 either, the
@@ -229,6 +247,8 @@ export PYTHONDONTWRITEBYTECODE=1
 suite "black-box tests" it tests/it --ignore tests/it/test_leaks.py --ignore tests/it/test_crash.py
 suite "recorded answers of the service" conformance tests/conformance
 suite "the jail" jail tests/jail
+section "packages of the guest" guest-packages.log install_guest_packages
+suite "pure cgroup v2, in a guest" guest tests/guest
 # Last and alone: they count what is on the host.
 suite "crashes" crash tests/it/test_crash.py
 suite "leaks" leaks tests/it/test_leaks.py

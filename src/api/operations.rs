@@ -218,14 +218,14 @@ macro_rules! operations {
 
 operations! {
     AddLayerVersionPermission add_layer_version_permission: POST "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy" 201, AddLayerVersionPermissionRequest -> AddLayerVersionPermissionResponse, NotBuilt;
-    AddPermission add_permission: POST "/2015-03-31/functions/{FunctionName}/policy" 201, AddPermissionRequest -> AddPermissionResponse, NotBuilt;
+    AddPermission add_permission: POST "/2015-03-31/functions/{FunctionName}/policy" 201, AddPermissionRequest -> AddPermissionResponse, Built;
     CheckpointDurableExecution checkpoint_durable_execution: POST "/2025-12-01/durable-executions/{DurableExecutionArn}/checkpoint" 200, CheckpointDurableExecutionRequest -> CheckpointDurableExecutionResponse, NotBuilt;
     CreateAlias create_alias: POST "/2015-03-31/functions/{FunctionName}/aliases" 201, CreateAliasRequest -> AliasConfiguration, Built;
     CreateCapacityProvider create_capacity_provider: POST "/2025-11-30/capacity-providers" 202, CreateCapacityProviderRequest -> CreateCapacityProviderResponse, NotBuilt;
     CreateCodeSigningConfig create_code_signing_config: POST "/2020-04-22/code-signing-configs" 201, CreateCodeSigningConfigRequest -> CreateCodeSigningConfigResponse, NotBuilt;
     CreateEventSourceMapping create_event_source_mapping: POST "/2015-03-31/event-source-mappings" 202, CreateEventSourceMappingRequest -> EventSourceMappingConfiguration, NotBuilt;
     CreateFunction create_function: POST "/2015-03-31/functions" 201, CreateFunctionRequest -> FunctionConfiguration, Built;
-    CreateFunctionUrlConfig create_function_url_config: POST "/2021-10-31/functions/{FunctionName}/url" 201, CreateFunctionUrlConfigRequest -> CreateFunctionUrlConfigResponse, NotBuilt;
+    CreateFunctionUrlConfig create_function_url_config: POST "/2021-10-31/functions/{FunctionName}/url" 201, CreateFunctionUrlConfigRequest -> CreateFunctionUrlConfigResponse, Built;
     DeleteAlias delete_alias: DELETE "/2015-03-31/functions/{FunctionName}/aliases/{Name}" 204, DeleteAliasRequest -> NoOutput, Built;
     DeleteCapacityProvider delete_capacity_provider: DELETE "/2025-11-30/capacity-providers/{CapacityProviderName}" 202, DeleteCapacityProviderRequest -> DeleteCapacityProviderResponse, NotBuilt;
     DeleteCodeSigningConfig delete_code_signing_config: DELETE "/2020-04-22/code-signing-configs/{CodeSigningConfigArn}" 204, DeleteCodeSigningConfigRequest -> DeleteCodeSigningConfigResponse, NotBuilt;
@@ -235,10 +235,10 @@ operations! {
     DeleteFunctionCodeSigningConfig delete_function_code_signing_config: DELETE "/2020-06-30/functions/{FunctionName}/code-signing-config" 204, DeleteFunctionCodeSigningConfigRequest -> NoOutput, NotBuilt;
     DeleteFunctionConcurrency delete_function_concurrency: DELETE "/2017-10-31/functions/{FunctionName}/concurrency" 204, DeleteFunctionConcurrencyRequest -> NoOutput, Built;
     DeleteFunctionEventInvokeConfig delete_function_event_invoke_config: DELETE "/2019-09-25/functions/{FunctionName}/event-invoke-config" 204, DeleteFunctionEventInvokeConfigRequest -> NoOutput, NotBuilt;
-    DeleteFunctionUrlConfig delete_function_url_config: DELETE "/2021-10-31/functions/{FunctionName}/url" 204, DeleteFunctionUrlConfigRequest -> NoOutput, NotBuilt;
+    DeleteFunctionUrlConfig delete_function_url_config: DELETE "/2021-10-31/functions/{FunctionName}/url" 204, DeleteFunctionUrlConfigRequest -> NoOutput, Built;
     DeleteLayerVersion delete_layer_version: DELETE "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}" 204, DeleteLayerVersionRequest -> NoOutput, NotBuilt;
     DeleteProvisionedConcurrencyConfig delete_provisioned_concurrency_config: DELETE "/2019-09-30/functions/{FunctionName}/provisioned-concurrency" 204, DeleteProvisionedConcurrencyConfigRequest -> NoOutput, NotBuilt;
-    DeleteResourcePolicy delete_resource_policy: DELETE "/2026-07-09/resource-policy/{ResourceArn}" 204, DeleteResourcePolicyRequest -> NoOutput, NotBuilt;
+    DeleteResourcePolicy delete_resource_policy: DELETE "/2026-07-09/resource-policy/{ResourceArn}" 204, DeleteResourcePolicyRequest -> NoOutput, Built;
     GetAccountSettings get_account_settings: GET "/2016-08-19/account-settings" 200, GetAccountSettingsRequest -> GetAccountSettingsResponse, Built;
     GetAlias get_alias: GET "/2015-03-31/functions/{FunctionName}/aliases/{Name}" 200, GetAliasRequest -> AliasConfiguration, Built;
     GetCapacityProvider get_capacity_provider: GET "/2025-11-30/capacity-providers/{CapacityProviderName}" 200, GetCapacityProviderRequest -> GetCapacityProviderResponse, NotBuilt;
@@ -254,13 +254,13 @@ operations! {
     GetFunctionEventInvokeConfig get_function_event_invoke_config: GET "/2019-09-25/functions/{FunctionName}/event-invoke-config" 200, GetFunctionEventInvokeConfigRequest -> FunctionEventInvokeConfig, NotBuilt;
     GetFunctionRecursionConfig get_function_recursion_config: GET "/2024-08-31/functions/{FunctionName}/recursion-config" 200, GetFunctionRecursionConfigRequest -> GetFunctionRecursionConfigResponse, NotBuilt;
     GetFunctionScalingConfig get_function_scaling_config: GET "/2025-11-30/functions/{FunctionName}/function-scaling-config" 200, GetFunctionScalingConfigRequest -> GetFunctionScalingConfigResponse, NotBuilt;
-    GetFunctionUrlConfig get_function_url_config: GET "/2021-10-31/functions/{FunctionName}/url" 200, GetFunctionUrlConfigRequest -> GetFunctionUrlConfigResponse, NotBuilt;
+    GetFunctionUrlConfig get_function_url_config: GET "/2021-10-31/functions/{FunctionName}/url" 200, GetFunctionUrlConfigRequest -> GetFunctionUrlConfigResponse, Built;
     GetLayerVersion get_layer_version: GET "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}" 200, GetLayerVersionRequest -> GetLayerVersionResponse, NotBuilt;
     GetLayerVersionByArn get_layer_version_by_arn: GET "/2018-10-31/layers?find=LayerVersion" 200, GetLayerVersionByArnRequest -> GetLayerVersionResponse, NotBuilt;
     GetLayerVersionPolicy get_layer_version_policy: GET "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy" 200, GetLayerVersionPolicyRequest -> GetLayerVersionPolicyResponse, NotBuilt;
-    GetPolicy get_policy: GET "/2015-03-31/functions/{FunctionName}/policy" 200, GetPolicyRequest -> GetPolicyResponse, NotBuilt;
+    GetPolicy get_policy: GET "/2015-03-31/functions/{FunctionName}/policy" 200, GetPolicyRequest -> GetPolicyResponse, Built;
     GetProvisionedConcurrencyConfig get_provisioned_concurrency_config: GET "/2019-09-30/functions/{FunctionName}/provisioned-concurrency" 200, GetProvisionedConcurrencyConfigRequest -> GetProvisionedConcurrencyConfigResponse, NotBuilt;
-    GetResourcePolicy get_resource_policy: GET "/2026-07-09/resource-policy/{ResourceArn}" 200, GetResourcePolicyRequest -> GetResourcePolicyResponse, NotBuilt;
+    GetResourcePolicy get_resource_policy: GET "/2026-07-09/resource-policy/{ResourceArn}" 200, GetResourcePolicyRequest -> GetResourcePolicyResponse, Built;
     GetRuntimeManagementConfig get_runtime_management_config: GET "/2021-07-20/functions/{FunctionName}/runtime-management-config" 200, GetRuntimeManagementConfigRequest -> GetRuntimeManagementConfigResponse, NotBuilt;
     Invoke invoke: POST "/2015-03-31/functions/{FunctionName}/invocations" 200, InvocationRequest -> InvocationResponse, Built;
     InvokeAsync invoke_async: POST "/2014-11-13/functions/{FunctionName}/invoke-async" 202, InvokeAsyncRequest -> InvokeAsyncResponse, NotBuilt;
@@ -271,7 +271,7 @@ operations! {
     ListDurableExecutionsByFunction list_durable_executions_by_function: GET "/2025-12-01/functions/{FunctionName}/durable-executions" 200, ListDurableExecutionsByFunctionRequest -> ListDurableExecutionsByFunctionResponse, NotBuilt;
     ListEventSourceMappings list_event_source_mappings: GET "/2015-03-31/event-source-mappings" 200, ListEventSourceMappingsRequest -> ListEventSourceMappingsResponse, NotBuilt;
     ListFunctionEventInvokeConfigs list_function_event_invoke_configs: GET "/2019-09-25/functions/{FunctionName}/event-invoke-config/list" 200, ListFunctionEventInvokeConfigsRequest -> ListFunctionEventInvokeConfigsResponse, NotBuilt;
-    ListFunctionUrlConfigs list_function_url_configs: GET "/2021-10-31/functions/{FunctionName}/urls" 200, ListFunctionUrlConfigsRequest -> ListFunctionUrlConfigsResponse, NotBuilt;
+    ListFunctionUrlConfigs list_function_url_configs: GET "/2021-10-31/functions/{FunctionName}/urls" 200, ListFunctionUrlConfigsRequest -> ListFunctionUrlConfigsResponse, Built;
     ListFunctionVersionsByCapacityProvider list_function_versions_by_capacity_provider: GET "/2025-11-30/capacity-providers/{CapacityProviderName}/function-versions" 200, ListFunctionVersionsByCapacityProviderRequest -> ListFunctionVersionsByCapacityProviderResponse, NotBuilt;
     ListFunctions list_functions: GET "/2015-03-31/functions" 200, ListFunctionsRequest -> ListFunctionsResponse, Built;
     ListFunctionsByCodeSigningConfig list_functions_by_code_signing_config: GET "/2020-04-22/code-signing-configs/{CodeSigningConfigArn}/functions" 200, ListFunctionsByCodeSigningConfigRequest -> ListFunctionsByCodeSigningConfigResponse, NotBuilt;
@@ -289,10 +289,10 @@ operations! {
     PutFunctionRecursionConfig put_function_recursion_config: PUT "/2024-08-31/functions/{FunctionName}/recursion-config" 200, PutFunctionRecursionConfigRequest -> PutFunctionRecursionConfigResponse, NotBuilt;
     PutFunctionScalingConfig put_function_scaling_config: PUT "/2025-11-30/functions/{FunctionName}/function-scaling-config" 202, PutFunctionScalingConfigRequest -> PutFunctionScalingConfigResponse, NotBuilt;
     PutProvisionedConcurrencyConfig put_provisioned_concurrency_config: PUT "/2019-09-30/functions/{FunctionName}/provisioned-concurrency" 202, PutProvisionedConcurrencyConfigRequest -> PutProvisionedConcurrencyConfigResponse, NotBuilt;
-    PutResourcePolicy put_resource_policy: PUT "/2026-07-09/resource-policy/{ResourceArn}" 200, PutResourcePolicyRequest -> PutResourcePolicyResponse, NotBuilt;
+    PutResourcePolicy put_resource_policy: PUT "/2026-07-09/resource-policy/{ResourceArn}" 200, PutResourcePolicyRequest -> PutResourcePolicyResponse, Built;
     PutRuntimeManagementConfig put_runtime_management_config: PUT "/2021-07-20/functions/{FunctionName}/runtime-management-config" 200, PutRuntimeManagementConfigRequest -> PutRuntimeManagementConfigResponse, NotBuilt;
     RemoveLayerVersionPermission remove_layer_version_permission: DELETE "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy/{StatementId}" 204, RemoveLayerVersionPermissionRequest -> NoOutput, NotBuilt;
-    RemovePermission remove_permission: DELETE "/2015-03-31/functions/{FunctionName}/policy/{StatementId}" 204, RemovePermissionRequest -> NoOutput, NotBuilt;
+    RemovePermission remove_permission: DELETE "/2015-03-31/functions/{FunctionName}/policy/{StatementId}" 204, RemovePermissionRequest -> NoOutput, Built;
     ResumeDurableExecution resume_durable_execution: POST "/2025-12-01/durable-executions/{DurableExecutionArn}/resume" 202, ResumeDurableExecutionRequest -> ResumeDurableExecutionResponse, NotBuilt;
     SendDurableExecutionCallbackFailure send_durable_execution_callback_failure: POST "/2025-12-01/durable-execution-callbacks/{CallbackId}/fail" 200, SendDurableExecutionCallbackFailureRequest -> SendDurableExecutionCallbackFailureResponse, NotBuilt;
     SendDurableExecutionCallbackHeartbeat send_durable_execution_callback_heartbeat: POST "/2025-12-01/durable-execution-callbacks/{CallbackId}/heartbeat" 200, SendDurableExecutionCallbackHeartbeatRequest -> SendDurableExecutionCallbackHeartbeatResponse, NotBuilt;
@@ -307,7 +307,7 @@ operations! {
     UpdateFunctionCode update_function_code: PUT "/2015-03-31/functions/{FunctionName}/code" 200, UpdateFunctionCodeRequest -> FunctionConfiguration, Built;
     UpdateFunctionConfiguration update_function_configuration: PUT "/2015-03-31/functions/{FunctionName}/configuration" 200, UpdateFunctionConfigurationRequest -> FunctionConfiguration, Built;
     UpdateFunctionEventInvokeConfig update_function_event_invoke_config: POST "/2019-09-25/functions/{FunctionName}/event-invoke-config" 200, UpdateFunctionEventInvokeConfigRequest -> FunctionEventInvokeConfig, NotBuilt;
-    UpdateFunctionUrlConfig update_function_url_config: PUT "/2021-10-31/functions/{FunctionName}/url" 200, UpdateFunctionUrlConfigRequest -> UpdateFunctionUrlConfigResponse, NotBuilt;
+    UpdateFunctionUrlConfig update_function_url_config: PUT "/2021-10-31/functions/{FunctionName}/url" 200, UpdateFunctionUrlConfigRequest -> UpdateFunctionUrlConfigResponse, Built;
 }
 
 /// The list of all operations with their state, as Markdown, for the README.

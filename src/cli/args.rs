@@ -32,7 +32,7 @@ pub(crate) enum Verb {
     Serve(Serve),
     /// Create or update a function from a directory, a file or a zip
     #[command(after_help = help::DEPLOY)]
-    Deploy(Deploy),
+    Deploy(Box<Deploy>),
     /// Run a function and print its answer
     #[command(after_help = help::INVOKE)]
     Invoke(Invoke),
@@ -110,7 +110,35 @@ pub(crate) struct Serve {
 #[derive(Args, Debug)]
 pub(crate) struct Deploy {
     /// Directory (zipped as it is), single file (zipped alone), .zip, or s3://BUCKET/KEY
-    pub(crate) path: PathBuf,
+    #[arg(required_unless_present = "rootfs")]
+    pub(crate) path: Option<PathBuf>,
+    /// Directory tree that is the function's whole root, instead of a package
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["path", "runtime", "handler", "object_version"])]
+    pub(crate) rootfs: Option<PathBuf>,
+    /// With --rootfs: the program and its first arguments, one word each; may be repeated
+    #[arg(
+        long,
+        value_name = "WORD",
+        requires = "rootfs",
+        conflicts_with = "path",
+        allow_hyphen_values = true
+    )]
+    pub(crate) entry_point: Vec<String>,
+    /// With --rootfs: further arguments, one word each; may be repeated
+    #[arg(
+        long,
+        value_name = "WORD",
+        requires = "rootfs",
+        conflicts_with = "path",
+        allow_hyphen_values = true
+    )]
+    pub(crate) command: Vec<String>,
+    /// With --rootfs: directory in which the program starts [when created: /]
+    #[arg(long, value_name = "DIR", requires = "rootfs", conflicts_with = "path")]
+    pub(crate) workdir: Option<String>,
+    /// With --rootfs: who the function is inside, as NAME, UID or UID:GID; not root [default: 993:990]
+    #[arg(long, value_name = "USER", requires = "rootfs", conflicts_with = "path")]
+    pub(crate) user: Option<String>,
     /// Name of the function
     #[arg(long)]
     pub(crate) name: String,
@@ -338,6 +366,17 @@ mod tests {
         assert_eq!((deploy.memory, deploy.timeout, deploy.no_wait), (Some(256), None, false));
         assert!(parse("hearth deploy src --name f --env A").is_err());
         assert!(parse("hearth deploy src").is_err(), "a name is needed");
+    }
+
+    #[test]
+    fn a_root_is_deployed_instead_of_a_package() {
+        let line = "hearth deploy --rootfs tree --name f --entry-point /app --entry-point -v --command x --workdir /srv";
+        let Ok(Verb::Deploy(deploy)) = parse(line) else { panic!("is a deployment") };
+        assert_eq!((deploy.entry_point.len(), deploy.command.len()), (2, 1));
+        assert!(parse("hearth deploy --name f").is_err(), "something has to be deployed");
+        assert!(parse("hearth deploy src --rootfs tree --name f").is_err());
+        assert!(parse("hearth deploy --rootfs tree --name f --runtime python3.12").is_err());
+        assert!(parse("hearth deploy src --name f --user app").is_err());
     }
 
     #[test]

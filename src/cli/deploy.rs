@@ -6,12 +6,12 @@
 use super::args;
 use super::client::{self, Client};
 use super::failure::Failure;
-use super::source::Source;
+use super::source::{Present, Source};
 use super::terminal;
 use hearth_api::operations::Operation;
 use hearth_api::shapes::{
-    CreateFunctionRequest, Environment, EphemeralStorage, FunctionConfiguration,
-    UpdateFunctionConfigurationRequest,
+    CreateFunctionRequest, Environment, EphemeralStorage, FunctionConfiguration, GetFunctionRequest,
+    GetFunctionResponse, ImageConfig, UpdateFunctionConfigurationRequest,
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -62,14 +62,26 @@ impl Deployment<'_> {
                 args.name
             ))
         };
-        let runtime = args.runtime.clone().ok_or_else(|| missing("--runtime"))?;
+        let is_image = args.rootfs.is_some();
+        if is_image && args.entry_point.is_empty() && args.command.is_empty() {
+            return Err(missing("--entry-point"));
+        }
+        let runtime = args.runtime.clone();
+        if !is_image && runtime.is_none() {
+            return Err(missing("--runtime"));
+        }
         // The API asks for a handler even where the package brings its own program.
-        let own = runtime.starts_with("provided").then(|| "bootstrap".to_owned());
-        let handler = args.handler.clone().or(own).ok_or_else(|| missing("--handler"))?;
+        let is_provided = runtime.as_ref().is_some_and(|runtime| runtime.starts_with("provided"));
+        let handler = args.handler.clone().or_else(|| is_provided.then(|| "bootstrap".to_owned()));
+        if !is_image && handler.is_none() {
+            return Err(missing("--handler"));
+        }
         let input = CreateFunctionRequest {
             function_name: Some(args.name.clone()),
-            runtime: Some(runtime),
-            handler: Some(handler),
+            runtime,
+            handler,
+            package_type: is_image.then(|| "Image".to_owned()),
+            image_config: image_config(args, None),
             role: Some(args.role.clone().unwrap_or_else(|| ROLE.to_owned())),
             code: Some(source.code()),
             memory_size: args.memory,
@@ -91,17 +103,28 @@ impl Deployment<'_> {
             value = self.client.call(Operation::UpdateFunctionConfiguration, name, &changes)?;
             done = Done::Updated;
         }
-        if !source.is(old.code_sha256.as_deref()) {
+        let image = if self.args.rootfs.is_some() { self.image()? } else { None };
+        if !source.is(&Present { sha256: old.code_sha256.clone(), image }) {
             if done == Done::Updated {
                 self.settled()?;
             }
             value = self.client.call(Operation::UpdateFunctionCode, name, &source.update(name))?;
-            // What is in a store may turn out to be the same.
-            if value.get("CodeSha256").and_then(Value::as_str) != old.code_sha256.as_deref() {
+            // What is in a store may turn out to be the same; a root may differ in its user alone.
+            if self.args.rootfs.is_some()
+                || value.get("CodeSha256").and_then(Value::as_str) != old.code_sha256.as_deref()
+            {
                 done = Done::Updated;
             }
         }
         Ok((done, value))
+    }
+
+    /// The address of the image that the function has.
+    fn image(&self) -> Result<Option<String>, Failure> {
+        let name = &self.args.name;
+        let input = GetFunctionRequest { function_name: Some(name.clone()), ..Default::default() };
+        let found: GetFunctionResponse = self.client.call(Operation::GetFunction, name, &input)?;
+        Ok(found.code.and_then(|code| code.image_uri))
     }
 
     /// The function once nothing is under way; a failure if it came out badly or takes too long.
@@ -151,6 +174,18 @@ fn variables(given: &[(String, String)]) -> Option<BTreeMap<String, String>> {
     (!given.is_empty()).then(|| given.iter().cloned().collect())
 }
 
+/// What is given of an `ImageConfig`, over what there was: the API replaces it as a whole.
+fn image_config(args: &args::Deploy, old: Option<&ImageConfig>) -> Option<ImageConfig> {
+    let is_given = !args.entry_point.is_empty() || !args.command.is_empty() || args.workdir.is_some();
+    let old = old.cloned().unwrap_or_default();
+    let words = |given: &[String], old| if given.is_empty() { old } else { Some(given.to_vec()) };
+    is_given.then(|| ImageConfig {
+        entry_point: words(&args.entry_point, old.entry_point),
+        command: words(&args.command, old.command),
+        working_directory: args.workdir.clone().or(old.working_directory),
+    })
+}
+
 /// The settings that are given and differ from the function's; none if there are none.
 fn changes(args: &args::Deploy, old: &FunctionConfiguration) -> Option<UpdateFunctionConfigurationRequest> {
     fn differing<T: PartialEq + Clone>(given: &Option<T>, old: Option<&T>) -> Option<T> {
@@ -158,7 +193,9 @@ fn changes(args: &args::Deploy, old: &FunctionConfiguration) -> Option<UpdateFun
     }
     let old_variables = old.environment.as_ref().and_then(|environment| environment.variables.as_ref());
     let old_storage = old.ephemeral_storage.as_ref().and_then(|storage| storage.size.as_ref());
+    let old_image = old.image_config_response.as_ref().and_then(|response| response.image_config.as_ref());
     let changes = UpdateFunctionConfigurationRequest {
+        image_config: differing(&image_config(args, old_image), old_image),
         runtime: differing(&args.runtime, old.runtime.as_ref()),
         handler: differing(&args.handler, old.handler.as_ref()),
         role: differing(&args.role, old.role.as_ref()),
@@ -193,7 +230,11 @@ fn report(args: &args::Deploy, done: Done, value: &Value) -> Result<(), Failure>
     let waits = if progress(&configuration) == Progress::UnderWay { ", not ready yet" } else { "" };
     let arn = configuration.function_arn.unwrap_or_default();
     let size = u64::try_from(configuration.code_size.unwrap_or_default()).unwrap_or_default();
-    terminal::print(format!("{} {verb}{waits} ({} of code): {arn}\n", args.name, terminal::size(size)))
+    let what = match configuration.package_type.as_deref() {
+        Some("Image") => "a root of its own".to_owned(),
+        _ => format!("{} of code", terminal::size(size)),
+    };
+    terminal::print(format!("{} {verb}{waits} ({what}): {arn}\n", args.name))
 }
 
 #[cfg(test)]
@@ -201,12 +242,12 @@ mod tests {
     use super::*;
     use crate::cli::args::{CommandLine, Verb};
     use clap::Parser;
-    use hearth_api::shapes::EnvironmentResponse;
+    use hearth_api::shapes::{EnvironmentResponse, ImageConfigResponse};
 
     fn deploy(flags: &str) -> args::Deploy {
         let line = format!("hearth deploy src --name f{}{flags}", if flags.is_empty() { "" } else { " " });
         match CommandLine::try_parse_from(line.split(' ')).expect("parses").verb {
-            Verb::Deploy(deploy) => deploy,
+            Verb::Deploy(deploy) => *deploy,
             other => panic!("{other:?}"),
         }
     }
@@ -244,6 +285,32 @@ mod tests {
             ..Default::default()
         };
         assert_eq!(changes, expected);
+    }
+
+    #[test]
+    fn parts_of_an_image_config_are_laid_over_the_old_one() {
+        let words = |word: &str| Some(vec![word.to_owned()]);
+        let config = |command: &str| ImageConfig {
+            entry_point: words("/app"),
+            command: words(command),
+            working_directory: None,
+        };
+        let response = ImageConfigResponse { image_config: Some(config("old")), ..Default::default() };
+        let old = FunctionConfiguration { image_config_response: Some(response), ..Default::default() };
+        let line = "hearth deploy --rootfs tree --name f --command new";
+        let Ok(CommandLine { verb: Verb::Deploy(deploy) }) = CommandLine::try_parse_from(line.split(' '))
+        else {
+            panic!("is a deployment")
+        };
+        assert_eq!(changes(&deploy, &old).expect("differs").image_config, Some(config("new")));
+        let same = FunctionConfiguration {
+            image_config_response: Some(ImageConfigResponse {
+                image_config: Some(config("new")),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        assert_eq!(changes(&deploy, &same), None);
     }
 
     #[test]

@@ -87,6 +87,9 @@ fn described(function: &GetFunctionResponse, output: Output) -> String {
     let unit = |number: Option<i32>, unit: &str| number.map(|number| Cell::text(format!("{number} {unit}")));
     let size = configuration.code_size.and_then(|size| u64::try_from(size).ok());
     let storage = configuration.ephemeral_storage.as_ref().and_then(|storage| storage.size);
+    let image = configuration.image_config_response.clone().and_then(|response| response.image_config);
+    let image = image.unwrap_or_default();
+    let words = |words: Option<Vec<String>>| words.map(|words| Cell::text(words.join(" ")));
     let reserved = function.concurrency.as_ref().and_then(|it| it.reserved_concurrent_executions);
     let properties = [
         ("name", text(&configuration.function_name)),
@@ -97,6 +100,10 @@ fn described(function: &GetFunctionResponse, output: Output) -> String {
         ("description", text(&configuration.description)),
         ("runtime", text(&configuration.runtime)),
         ("handler", text(&configuration.handler)),
+        ("image", function.code.as_ref().and_then(|code| text(&code.image_uri))),
+        ("entry point", words(image.entry_point)),
+        ("command", words(image.command)),
+        ("working directory", text(&image.working_directory)),
         ("role", text(&configuration.role)),
         ("memory", unit(configuration.memory_size, "MB")),
         ("timeout", unit(configuration.timeout, "s")),

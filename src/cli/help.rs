@@ -52,10 +52,16 @@ that are the same already are not sent again. Directories are zipped reproducibl
 and links inside kept; .git and __pycache__ are left out. A single file named bootstrap is made executable. An object \
 s3://BUCKET/KEY is fetched by the daemon, from the store and with the credentials that it is configured with.
 
+With --rootfs the function's whole file system is the given tree, read-only, with /tmp, /proc and a few devices of its \
+own; its program speaks the Runtime API. The tree goes to a daemon on this machine through its admin socket (root, or \
+the daemon's group), at most 10 GiB; owners, devices and set-uid bits are not kept, and what a link leads to is looked up \
+in the tree. Entry point, command and working directory are laid over those that the function has.
+
 Examples:
   hearth deploy ./app --name hello --runtime python3.12 --handler app.handler
   hearth deploy bootstrap --name native --runtime provided.al2023
   hearth deploy build.zip --name hello --memory 512 --timeout 30 --env STAGE=test
+  hearth deploy --rootfs ./tree --name own --entry-point /usr/bin/app --workdir /srv --user app
   hearth deploy s3://builds/hello.zip --name hello
 
 Exit codes: 0 deployed (or unchanged), 1 refused or failed, 2 for a wrong command line.";

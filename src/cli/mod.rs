@@ -21,6 +21,7 @@ mod keys;
 mod logs;
 mod pack;
 mod raw;
+mod rootfs;
 mod run;
 mod serve;
 mod settings;

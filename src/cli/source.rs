@@ -1,8 +1,10 @@
-//! Where `hearth deploy` takes code from: this machine, or an object store that the daemon asks.
+//! Where `hearth deploy` takes code from: this machine (a package, or a root), or an object store that the daemon asks.
 
 use super::args;
+use super::endpoint;
 use super::failure::Failure;
 use super::pack;
+use super::rootfs;
 use hearth_api::primitives::{Blob, base64_sha256};
 use hearth_api::shapes::{FunctionCode, UpdateFunctionCodeRequest};
 
@@ -23,18 +25,40 @@ pub(super) enum Source {
         /// Version; none for the newest.
         version: Option<String>,
     },
+    /// A root that the daemon has.
+    Image {
+        /// Its address.
+        uri: String,
+    },
+}
+
+/// What is known of the code that a function has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Present {
+    /// `CodeSha256`.
+    pub(super) sha256: Option<String>,
+    /// `ImageUri`.
+    pub(super) image: Option<String>,
 }
 
 impl Source {
-    /// What the command line names; a path is packed.
+    /// What the command line names; a path is packed, a root is delivered.
     pub(super) fn of(args: &args::Deploy) -> Result<Self, Failure> {
-        let place = args.path.to_str().and_then(|path| path.strip_prefix(SCHEME));
+        if let Some(root) = &args.rootfs {
+            let state_dir = endpoint::state_dir(args.connection.state_dir.as_deref());
+            let socket = endpoint::admin_socket(&state_dir);
+            return Ok(Self::Image { uri: rootfs::deliver(&socket, root, args.user.as_deref())? });
+        }
+        let Some(path) = &args.path else {
+            return Err(Failure::Usage("say what to deploy: a path, or --rootfs DIR".to_owned()));
+        };
+        let place = path.to_str().and_then(|path| path.strip_prefix(SCHEME));
         match (place, &args.object_version) {
             (Some(place), version) => Self::object(place, version.clone()),
             (None, Some(_)) => {
                 Err(Failure::Usage("--object-version goes with s3://BUCKET/KEY only".to_owned()))
             }
-            (None, None) => Ok(Self::Package(pack::pack(&args.path)?.zip)),
+            (None, None) => Ok(Self::Package(pack::pack(path)?.zip)),
         }
     }
 
@@ -48,10 +72,11 @@ impl Source {
     }
 
     /// Whether the function's code is known to be this already. What is in a store is not known here.
-    pub(super) fn is(&self, code_sha256: Option<&str>) -> bool {
+    pub(super) fn is(&self, present: &Present) -> bool {
         match self {
-            Self::Package(zip) => code_sha256 == Some(&base64_sha256(zip)),
+            Self::Package(zip) => present.sha256.as_deref() == Some(&base64_sha256(zip)),
             Self::Object { .. } => false,
+            Self::Image { uri } => present.image.as_ref() == Some(uri),
         }
     }
 
@@ -65,6 +90,7 @@ impl Source {
                 s3_object_version: version,
                 ..Default::default()
             },
+            Self::Image { uri } => FunctionCode { image_uri: Some(uri), ..Default::default() },
         }
     }
 
@@ -77,6 +103,7 @@ impl Source {
             s3_bucket: code.s3_bucket,
             s3_key: code.s3_key,
             s3_object_version: code.s3_object_version,
+            image_uri: code.image_uri,
             ..Default::default()
         }
     }
@@ -100,8 +127,11 @@ mod tests {
     #[test]
     fn only_a_package_in_hand_is_known_to_be_the_same() {
         let package = Source::Package(b"zip".to_vec());
-        assert!(package.is(Some(&base64_sha256(b"zip"))));
-        assert!(!package.is(Some(&base64_sha256(b"other"))) && !package.is(None));
-        assert!(!Source::object("b/k", None).expect("an object").is(Some("x")));
+        let present = |bytes| Present { sha256: Some(base64_sha256(bytes)), image: Some("uri".to_owned()) };
+        assert!(package.is(&present(b"zip")));
+        assert!(!package.is(&present(b"other")) && !package.is(&Present::default()));
+        assert!(!Source::object("b/k", None).expect("an object").is(&present(b"x")));
+        assert!(Source::Image { uri: "uri".to_owned() }.is(&present(b"x")));
+        assert!(!Source::Image { uri: "uri?user=1:1".to_owned() }.is(&present(b"x")));
     }
 }

@@ -18,6 +18,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::mpsc;
 
 /// How long a connection may take to stand.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -80,6 +81,21 @@ pub(super) async fn open_socket(
         .map_err(|_| WireError::Late(CONNECT_MAX))?
 }
 
+/// Sends a request to a socket and reads the whole answer, within `patience`.
+pub(super) async fn exchange_on_socket(
+    path: &Path,
+    request: Request<Stream>,
+    patience: Duration,
+) -> Result<Answer, WireError> {
+    let stream = connected(UnixStream::connect(path)).await?;
+    let whole = async {
+        let (parts, body) = send(stream, request).await?.into_parts();
+        let body = Limited::new(body, ANSWER_MAX).collect().await.map_err(WireError::Answer)?;
+        Ok(Response::from_parts(parts, body.to_bytes()))
+    };
+    tokio::time::timeout(patience, whole).await.map_err(|_| WireError::Late(patience))?
+}
+
 async fn connected<S>(connecting: impl Future<Output = io::Result<S>>) -> Result<S, WireError> {
     let late = |_| {
         io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {} s", CONNECT_MAX.as_secs()))
@@ -87,9 +103,10 @@ async fn connected<S>(connecting: impl Future<Output = io::Result<S>>) -> Result
     tokio::time::timeout(CONNECT_MAX, connecting).await.map_err(late).flatten().map_err(WireError::Connect)
 }
 
-async fn send<S>(stream: S, request: Request<Upload>) -> Result<Response<Incoming>, WireError>
+async fn send<S, B>(stream: S, request: Request<B>) -> Result<Response<Incoming>, WireError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
 {
     let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream));
     let (mut sender, connection) = handshake.await.map_err(WireError::Exchange)?;
@@ -145,6 +162,49 @@ impl Body for Upload {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.left.len() as u64)
+    }
+}
+
+/// A body that somebody else writes while it is sent.
+#[derive(Debug)]
+pub(super) struct Stream {
+    arriving: mpsc::Receiver<Bytes>,
+    left: u64,
+}
+
+impl Stream {
+    /// So many bytes; a writer that ends before them breaks the exchange off.
+    pub(super) fn new(arriving: mpsc::Receiver<Bytes>, size: u64) -> Self {
+        Self { arriving, left: size }
+    }
+
+    /// No bytes.
+    pub(super) fn empty() -> Self {
+        Self::new(mpsc::channel(1).1, 0)
+    }
+}
+
+impl Body for Stream {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.arriving.poll_recv(context).map(|piece| {
+            let piece = piece?;
+            self.left = self.left.saturating_sub(piece.len() as u64);
+            Some(Ok(Frame::data(piece)))
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
     }
 }
 

@@ -10,6 +10,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// Bytes of a domain below which host names are made.
+const DOMAIN_MAX: usize = 180;
+
 /// The daemon's configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Config {
@@ -33,6 +36,8 @@ pub(crate) struct Config {
     pub(crate) tls: Option<Certificate>,
     /// Host names beside localhost.
     pub(crate) allowed_hosts: Vec<String>,
+    /// Last part of the host names of function URLs.
+    pub(crate) url_domain: String,
     /// Name or uid that the daemon runs as; none for the first of the sandboxes' range.
     pub(crate) user: Option<String>,
     /// Time for running invocations to finish at the end, seconds.
@@ -321,6 +326,7 @@ fn build(it: &Reader<'_>) -> Config {
         auth_keys: it.text("auth_keys").into(),
         tls: it.certificate(),
         allowed_hosts: it.list("allowed_hosts"),
+        url_domain: it.text("url_domain"),
         user: it.optional_text("user"),
         drain_grace_s: it.number("drain_grace_s"),
         log: Log {
@@ -386,6 +392,13 @@ fn values(config: &Config, origins: &Origins) -> Vec<Problem> {
     if config.account_id.len() != 12 || !config.account_id.bytes().all(|byte| byte.is_ascii_digit()) {
         wrong("account_id", &config.account_id, "twelve digits");
     }
+    if !is_domain(&config.url_domain) {
+        wrong(
+            "url_domain",
+            &config.url_domain,
+            "a domain in lower case without a port, for example \"lambda.example\"",
+        );
+    }
     if !is_region(&config.region) {
         wrong("region", &config.region, "shaped like a region, for example \"us-east-1\"");
     }
@@ -410,6 +423,15 @@ fn values(config: &Config, origins: &Origins) -> Vec<Problem> {
 }
 
 /// `us-east-1`, `us-gov-west-1`: what clients accept in ARNs.
+/// Labels of a host name, as they are written in URLs.
+fn is_domain(text: &str) -> bool {
+    let fits = |label: &str| {
+        !label.is_empty()
+            && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+    };
+    text.len() <= DOMAIN_MAX && text.split('.').all(fits)
+}
+
 fn is_region(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
     let [first, middle @ .., last] = parts.as_slice() else { return false };

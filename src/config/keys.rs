@@ -58,7 +58,7 @@ use Fallback::{Empty, Integer as Number, Text as Words, Unset};
 use Kind::{Address, Choice, Endpoint, Integer, List, Path, Text};
 
 /// Keys without a table first, then table by table: the order of the sample file.
-pub(super) const KEYS: [Key; 43] = [
+pub(super) const KEYS: [Key; 44] = [
     key("listen", Address, Words("127.0.0.1:3001"), "", "Where the API listens. Port 0 picks a free one."),
     key(
         "admin_listen",
@@ -108,6 +108,14 @@ pub(super) const KEYS: [Key; 43] = [
         "",
         "Names beside localhost that requests may carry in Host and Origin. Others are refused, so that web pages \
          cannot reach the API through a browser.",
+    ),
+    key(
+        "url_domain",
+        Text,
+        Words("localhost"),
+        "",
+        "Last part of the host names of function URLs: <id>.lambda-url.<region>.<url_domain>. Most machines find every name \
+         below localhost at home; another domain needs a wildcard in DNS.",
     ),
     key(
         "user",

@@ -179,6 +179,12 @@ fn wrong_values_say_where_they_are_and_what_would_fit() {
     for region in ["local", "us-east", "US-EAST-1", "us-east-1a", "us--1"] {
         assert!(refused(&format!("region = \"{region}\"")).contains("shaped like a region"), "{region}");
     }
+    for domain in ["a..b", "a:1", "A.example", "x/y"] {
+        assert!(
+            refused(&format!("url_domain = \"{domain}\"")).contains("a domain in lower case"),
+            "{domain}"
+        );
+    }
     for user in ["root", "0", "nobody"] {
         assert!(refused(&format!("user = \"{user}\"")).contains("neither root nor nobody"), "{user}");
     }

@@ -1,11 +1,12 @@
-//! Makes sure that a function's code is unpacked before a sandbox is asked to mount it; each tree is made once however
+//! Makes sure that a function's code or root is unpacked before a sandbox is asked to mount it; each tree is made once however
 //! many environments start at the same time.
 
-use crate::store::Unpacker;
-use hearth_sandbox::Digest;
+use super::offers::Offers;
+use crate::store::{UnpackError, Unpacker};
+use hearth_sandbox::Tree;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::OnceCell;
+use tokio::sync::{Notify, OnceCell};
 
 /// Trees remembered as present; beyond, the disk is asked again.
 const REMEMBERED_MAX: usize = 4096;
@@ -15,23 +16,27 @@ type Cell = Arc<OnceCell<Result<(), String>>>;
 /// The code trees of this daemon.
 pub(crate) struct Code {
     unpacker: Arc<Unpacker>,
-    known: Mutex<BTreeMap<Digest, Cell>>,
-    used: Arc<Mutex<BTreeMap<Digest, usize>>>,
+    known: Mutex<BTreeMap<Tree, Cell>>,
+    used: Arc<Mutex<BTreeMap<Tree, usize>>>,
+    /// Code may have lost its last function.
+    pub(crate) released: Notify,
+    /// Roots that no function has yet.
+    pub(crate) offers: Offers,
 }
 
 /// A tree that a sandbox has mounted; it stays on disk for as long as this lives.
 pub(crate) struct Use {
-    digest: Digest,
-    used: Arc<Mutex<BTreeMap<Digest, usize>>>,
+    tree: Tree,
+    used: Arc<Mutex<BTreeMap<Tree, usize>>>,
 }
 
 impl Drop for Use {
     fn drop(&mut self) {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        match used.get_mut(&self.digest) {
+        match used.get_mut(&self.tree) {
             Some(count) if *count > 1 => *count -= 1,
             _ => {
-                used.remove(&self.digest);
+                used.remove(&self.tree);
             }
         }
     }
@@ -40,17 +45,23 @@ impl Drop for Use {
 impl Code {
     /// Over the store's unpacker.
     pub(crate) fn new(unpacker: Arc<Unpacker>) -> Self {
-        Self { unpacker, known: Mutex::default(), used: Arc::default() }
+        Self {
+            unpacker,
+            known: Mutex::default(),
+            used: Arc::default(),
+            released: Notify::new(),
+            offers: Offers::default(),
+        }
     }
 
     /// Keeps a tree on disk while a sandbox uses it.
-    pub(crate) fn hold(&self, digest: Digest) -> Use {
-        *self.used.lock().unwrap_or_else(PoisonError::into_inner).entry(digest).or_default() += 1;
-        Use { digest, used: Arc::clone(&self.used) }
+    pub(crate) fn hold(&self, tree: Tree) -> Use {
+        *self.used.lock().unwrap_or_else(PoisonError::into_inner).entry(tree).or_default() += 1;
+        Use { tree, used: Arc::clone(&self.used) }
     }
 
     /// Trees that sandboxes use.
-    pub(crate) fn in_use(&self) -> BTreeSet<Digest> {
+    pub(crate) fn in_use(&self) -> BTreeSet<Tree> {
         self.used.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
     }
 
@@ -59,13 +70,22 @@ impl Code {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Unpacks the blob of this hash if its tree is not there yet.
-    pub(crate) async fn ensure_unpacked(&self, code: Digest) -> Result<(), String> {
+    /// Unpacks a root that has just come, and says why it cannot be.
+    pub(crate) async fn try_root(
+        &self,
+        root: Tree,
+    ) -> Result<Result<(), UnpackError>, tokio::task::JoinError> {
+        let unpacker = Arc::clone(&self.unpacker);
+        tokio::task::spawn_blocking(move || unpacker.ensure(root)).await
+    }
+
+    /// Makes a tree from its blob if it is not there yet.
+    pub(crate) async fn ensure_unpacked(&self, code: Tree) -> Result<(), String> {
         let cell = self.cell(code);
         let unpacker = Arc::clone(&self.unpacker);
         let made = cell
             .get_or_init(|| async move {
-                let work = tokio::task::spawn_blocking(move || unpacker.ensure(&code.hex()));
+                let work = tokio::task::spawn_blocking(move || unpacker.ensure(code));
                 match work.await {
                     Ok(done) => done.map_err(|error| error.to_string()),
                     Err(error) => Err(error.to_string()),
@@ -80,11 +100,11 @@ impl Code {
         made
     }
 
-    fn forget(&self, code: Digest) {
+    fn forget(&self, code: Tree) {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&code);
     }
 
-    fn cell(&self, code: Digest) -> Cell {
+    fn cell(&self, code: Tree) -> Cell {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= REMEMBERED_MAX {
             known.clear();

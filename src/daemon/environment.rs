@@ -14,7 +14,7 @@ use super::revision::Revision;
 use super::sandboxes::{Control, Launched};
 use super::scheduler::{EnvironmentHandle, Told};
 use super::system_log;
-use crate::runtimes::process;
+use crate::runtimes::{image, process};
 use hearth_logic::EnvironmentId;
 use hearth_logic::outcome as text;
 use hearth_runtime_api::failure::ErrorType;
@@ -75,7 +75,7 @@ pub(crate) async fn run(
     scheduler: EnvironmentHandle,
 ) {
     let sandbox = SandboxId(id.0);
-    let _code = shared.code.hold(revision.code);
+    let _code = shared.code.hold(revision.contents().tree());
     let launched = match launch(sandbox, &revision, &shared).await {
         Ok(launched) => launched,
         Err(detail) => {
@@ -137,10 +137,11 @@ async fn launch(
     revision: &Arc<Revision>,
     shared: &Arc<Shared>,
 ) -> Result<Launched, String> {
-    shared.code.ensure_unpacked(revision.code).await?;
+    let contents = revision.contents();
+    shared.code.ensure_unpacked(contents.tree()).await?;
     let spec = LaunchSpec {
-        code: revision.code,
-        runtime: revision.runtime.clone(),
+        contents,
+        user: revision.user(),
         memory_mb: revision.memory_mb,
         tmp_mb: revision.tmp_mb,
         network: shared.network.class_of(&revision.name),
@@ -280,7 +281,10 @@ impl Environment {
         self.output.platform(system_log::init_started(&self.revision));
         let context =
             self.revision.process_context(self.output.stream(), metadata_token, &self.minted.credentials);
-        self.process = Some(process::spec(&self.revision.served, &context));
+        self.process = Some(match &self.revision.image {
+            Some(image) => image.process(&self.revision.served, &context),
+            None => process::spec(&self.revision.served, &context),
+        });
         self.spawn();
     }
 
@@ -341,15 +345,19 @@ impl Environment {
         match report {
             InitReport::Spawned => Some(Event::Started { run }),
             InitReport::SpawnFailed { program, reason } => {
-                let message = match program {
-                    None => format!("Couldn't find valid bootstrap(s): [{}]", bootstraps_searched()),
-                    Some(program) => format!("fork/exec {program}: {reason}"),
+                let message = match (program, &self.revision.image) {
+                    (Some(program), _) => format!("fork/exec {program}: {reason}"),
+                    (None, Some(image)) => image.not_found(),
+                    (None, None) => {
+                        format!("Couldn't find valid bootstrap(s): [{}]", bootstraps_searched())
+                    }
                 };
-                Some(Event::SpawnFailed {
-                    run,
-                    error_type: ErrorType::known("Runtime.InvalidEntrypoint"),
-                    message,
-                })
+                Some(self.not_started(image::INVALID_ENTRYPOINT, message))
+            }
+            InitReport::NoDirectory { reason } => {
+                let directory = self.process.as_ref().map(|process| process.directory.as_str());
+                let message = format!("chdir {}: {reason}", directory.unwrap_or_default());
+                Some(self.not_started(image::INVALID_WORKING_DIR, message))
             }
             InitReport::Exited(exit) => {
                 let exit = match exit {
@@ -361,6 +369,14 @@ impl Environment {
             }
             InitReport::Parked | InitReport::MapMe | InitReport::Broken { .. } => None,
         }
+    }
+
+    /// The runtime's process did not come to be.
+    fn not_started(&mut self, error_type: &'static str, message: String) -> Event {
+        if let Some(image) = &self.revision.image {
+            self.output.platform(system_log::not_launched(&self.revision, image, &message));
+        }
+        Event::SpawnFailed { run: self.run, error_type: ErrorType::known(error_type), message }
     }
 
     fn settle(&mut self, request_id: RequestId, outcome: Outcome) {

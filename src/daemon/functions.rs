@@ -7,6 +7,7 @@
 use super::cached::{Cached, Entry, Latest, Route};
 use super::revision::Revision;
 use super::scheduler::{Order, SchedulerHandle};
+use crate::runtimes::image::Image;
 use crate::runtimes::{Kind, Language, Runtimes, Served};
 use crate::store::{
     Alias, Change, CommitError, FunctionRecord, StateKind, Store, StoreError, UpdateKind, Version,
@@ -167,7 +168,10 @@ impl Functions {
             return Ok(revision);
         }
         let runtime = record.configuration.runtime.clone().unwrap_or_default();
-        let served = self.runtimes.get(&runtime).cloned().ok_or(Unavailable::Runtime(runtime))?;
+        let served = match record.is_image() {
+            true => Served::image(),
+            false => self.runtimes.get(&runtime).cloned().ok_or(Unavailable::Runtime(runtime))?,
+        };
         let mut cached = self.write();
         self.make_room(&mut cached, &record.name);
         cached.open(&record.name, || Entry::new(FunctionId(self.next_id())));
@@ -298,6 +302,9 @@ impl Functions {
             version: record.version.clone(),
             arn: self.arn(&record.name),
             code: record.code.digest,
+            image: record
+                .is_image()
+                .then(|| Image::of(settings.image_uri.as_deref(), settings.image_config.as_ref())),
             handler: settings.handler.clone().unwrap_or_default(),
             memory_mb: settings.memory_mb,
             tmp_mb: settings.ephemeral_mb,
@@ -324,7 +331,7 @@ fn runtime_version(runtime: &str, served: &Served) -> String {
     match served.kind {
         Kind::Interpreted(Language::Python, minor) => format!("python:3.{minor}.v{release}"),
         Kind::Interpreted(Language::Node, major) => format!("nodejs:{major}.v{release}"),
-        Kind::Provided => runtime.to_owned(),
+        Kind::Provided | Kind::Image => runtime.to_owned(),
     }
 }
 

@@ -1,11 +1,12 @@
 //! A function as it can be run: immutable code and settings, made once from what the store holds.
 
 use super::{clock, random};
+use crate::runtimes::image::Image;
 use crate::runtimes::process::{Context, Credentials};
 use crate::runtimes::{Kind, Served};
 use hearth_logic::records::{SystemLevel, date};
 use hearth_logic::{FunctionId, RevisionId};
-use hearth_sandbox::Digest;
+use hearth_sandbox::{Contents, Digest, InnerUser};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -23,9 +24,11 @@ pub(crate) struct Revision {
     pub(crate) version: String,
     /// Unqualified ARN.
     pub(crate) arn: String,
-    /// Code tree.
+    /// Hash of the code.
     pub(crate) code: Digest,
-    /// Runtime name.
+    /// How it starts if that code is a root of its own.
+    pub(crate) image: Option<Image>,
+    /// Runtime name; empty if it has none.
     pub(crate) runtime: String,
     /// How that runtime is served here.
     pub(crate) served: Served,
@@ -61,6 +64,19 @@ impl Revision {
     /// Whether an interpreter of ours runs it.
     pub(crate) const fn is_managed(&self) -> bool {
         matches!(self.served.kind, Kind::Interpreted(..))
+    }
+
+    /// What its sandboxes hold.
+    pub(crate) fn contents(&self) -> Contents {
+        match self.image {
+            Some(_) => Contents::Root { tree: self.code },
+            None => Contents::Task { code: self.code, runtime: self.runtime.clone() },
+        }
+    }
+
+    /// Who it is inside them.
+    pub(crate) fn user(&self) -> InnerUser {
+        self.image.as_ref().map(|image| image.user).unwrap_or_default()
     }
 
     /// A name for the log stream of a new environment: `YYYY/MM/DD/[<version>]<32 hex>`, with the function's name

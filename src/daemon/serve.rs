@@ -14,7 +14,7 @@ use super::logs::{Logs, Retention};
 use super::metrics::Metrics;
 use super::sandboxes::Sandboxes;
 use super::scheduler::{self, Order, SchedulerHandle};
-use super::{clock, random};
+use super::{clock, farewell, random};
 use crate::aws::surroundings::Surroundings;
 use crate::config::Config;
 use crate::http::{self, admin::Health, control::Control, server};
@@ -37,6 +37,10 @@ use tokio::sync::{oneshot, watch};
 const DESTROY_MAX: Duration = Duration::from_secs(10);
 /// How often unused code is looked for.
 const COLLECT_EVERY: Duration = Duration::from_secs(300);
+/// After code was released.
+const COLLECT_SOON: Duration = Duration::from_secs(1);
+/// After released code was found in use.
+const COLLECT_AGAIN: Duration = Duration::from_secs(10);
 /// Descriptors that the daemon keeps for itself, and per environment (DESIGN §5).
 const FDS_OWN: u64 = 512;
 const FDS_PER_ENVIRONMENT: u64 = 12;
@@ -71,10 +75,14 @@ pub(crate) fn serve(config: Config) -> Result<(), Problem> {
         .enable_all()
         .thread_name("hearth")
         .build()?;
+    let forker_pid = forker.child.id();
     let started =
         Started { sealer, config, layout, listen, admin, access, runtimes, forker, surroundings, open_files };
     let result = runtime.block_on(run(started));
     runtime.shutdown_timeout(Duration::from_secs(1));
+    if !farewell::await_forker(forker_pid) {
+        tracing::error!(pid = forker_pid, "the forker is still at work");
+    }
     result
 }
 
@@ -268,27 +276,36 @@ struct Keeper {
 }
 
 impl Keeper {
-    fn collect(self) -> Result<(), crate::store::GarbageError> {
+    /// How many trees wait for their last environment.
+    fn collect(self) -> Result<u64, crate::store::GarbageError> {
+        self.shared.code.offers.expire(clock::now());
         let in_use = self.shared.code.in_use();
         let collected = collect_garbage(&self.store, &self.blobs, &self.unpacker, &in_use)?;
         if collected.trees > 0 {
             self.shared.code.forget_all();
         }
         tracing::debug!(?collected, "unused code removed");
-        Ok(())
+        Ok(collected.kept)
     }
 
     async fn run(self) {
+        let mut pause = COLLECT_EVERY;
         loop {
-            tokio::time::sleep(COLLECT_EVERY).await;
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                // Soon, since a root may be very large; not at once, since more may follow.
+                () = self.shared.code.released.notified() => tokio::time::sleep(COLLECT_SOON).await,
+            }
             let keeper = self.clone();
+            pause = COLLECT_EVERY;
             let logs = self.shared.logs.clone();
             let swept = tokio::task::spawn_blocking(move || logs.sweep()).await;
             if let Err(error) = swept.map_err(std::io::Error::other).flatten() {
                 tracing::warn!(%error, "old log files could not be removed");
             }
             match tokio::task::spawn_blocking(move || keeper.collect()).await {
-                Ok(Ok(())) => {}
+                Ok(Ok(0)) => {}
+                Ok(Ok(_)) => pause = COLLECT_AGAIN,
                 Ok(Err(error)) => tracing::warn!(%error, "unused code could not be removed"),
                 Err(error) => tracing::error!(%error, "the search for unused code failed"),
             }

@@ -5,6 +5,7 @@
 
 use super::clock;
 use super::revision::Revision;
+use crate::runtimes::image::Image;
 use hearth_logic::RequestId;
 use hearth_logic::outcome::{self as text, InitPhase, Report, Status};
 use hearth_logic::records::Record;
@@ -46,6 +47,12 @@ pub(super) fn init_ended(
         record(revision, Record::InitRuntimeDone { phase, status }),
         record(revision, Record::InitReport { phase, status, duration }),
     ]
+}
+
+/// The program of a root of its own did not start. Among records there is none for it: the end of the initialisation
+/// has the error's type, and the invocation's answer the reason.
+pub(super) fn not_launched(revision: &Revision, image: &Image, why: &str) -> Lines {
+    [revision.system_log.is_none().then(|| image.launch_error(why)), None]
 }
 
 /// An invocation begins.

@@ -4,6 +4,7 @@
 //! anything here, they are for this machine only, like the socket, which its mode protects.
 
 use super::control::Control;
+use super::roots;
 use super::server::{Body, Peer, full};
 use crate::daemon::invoke::Shared;
 use crate::daemon::logs::LogEvent;
@@ -35,15 +36,15 @@ impl Health {
     }
 }
 
-fn text(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Body> {
+pub(super) fn text(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Body> {
     let mut response = Response::new(full(body));
     *response.status_mut() = status;
     response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
     response
 }
 
-const PLAIN: &str = "text/plain; charset=utf-8";
-const JSON: &str = "application/json";
+pub(super) const PLAIN: &str = "text/plain; charset=utf-8";
+pub(super) const JSON: &str = "application/json";
 
 /// `/healthz` and `/metrics`.
 pub(crate) fn public(
@@ -81,14 +82,16 @@ fn is_local(peer: Peer) -> bool {
     peer.remote.is_some_and(|address| address.ip().to_canonical().is_loopback())
 }
 
-/// What the socket serves: `GET /logs?group=…&since_ms=…&limit=…&follow=1`, `GET /doctor`.
+/// What the socket serves: `GET /logs?group=…&since_ms=…&limit=…&follow=1`, `GET /doctor`, `GET` and `PUT`
+/// `/rootfs/<hash>`.
 pub(crate) async fn private(control: Arc<Control>, request: Request<Incoming>) -> Response<Body> {
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/logs") => {
             logs(Arc::clone(&control.shared), request.uri().query().unwrap_or_default()).await
         }
         (&Method::GET, "/doctor") => text(StatusCode::OK, JSON, control.report().to_string()),
-        _ => text(StatusCode::NOT_FOUND, PLAIN, "the admin socket serves /logs and /doctor\n"),
+        (_, path) if path.starts_with(roots::PREFIX) => roots::handle(control, request).await,
+        _ => text(StatusCode::NOT_FOUND, PLAIN, "the admin socket serves /logs, /doctor and /rootfs\n"),
     }
 }
 

@@ -45,6 +45,8 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) connection: &'a Connection,
     /// Its `User-Agent`.
     pub(crate) agent: Option<&'a str>,
+    /// The authentication type of the function URL that it came through, if it did.
+    pub(crate) url: Option<&'a str>,
 }
 
 impl Caller {
@@ -103,7 +105,10 @@ pub(crate) fn authorise(
     let context = |key: &str| context(key, caller, circumstances);
     let request = Request { principal: Principal::Anonymous, action, resource, context: &context };
     let own = policy.decide(&request);
-    let of_resource = resource_policy.map_or(Decision::Unmentioned, |it| caller.met_by(it, &request));
+    // The policy of `$LATEST` is that of the function, which it names without a qualifier.
+    let bare = resource.strip_suffix(":$LATEST").unwrap_or(resource);
+    let of_it = Request { resource: bare, ..request };
+    let of_resource = resource_policy.map_or(Decision::Unmentioned, |it| caller.met_by(it, &of_it));
     let because = match (own, of_resource) {
         (Decision::Denied, _) => "with an explicit deny in an identity-based policy".to_owned(),
         (_, Decision::Denied) => "with an explicit deny in a resource-based policy".to_owned(),
@@ -129,6 +134,8 @@ fn context(key: &str, caller: &Caller, circumstances: &Circumstances<'_>) -> Opt
         "aws:sourceip" => circumstances.connection.source.map(|address| address.to_string()),
         "aws:useragent" => circumstances.agent.map(str::to_owned),
         "aws:username" => caller.user_name().map(str::to_owned),
+        "lambda:functionurlauthtype" => circumstances.url.map(str::to_owned),
+        "lambda:invokedviafunctionurl" => circumstances.url.map(|_| "true".to_owned()),
         _ => None,
     }
 }
@@ -173,7 +180,8 @@ mod tests {
     async fn asked(caller: &Caller, resource_policy: Option<&Document>) -> Result<(), String> {
         let permission = Permission { action: "lambda:InvokeFunction".to_owned(), resource: F.to_owned() };
         let connection = connection("10.1.2.3").await;
-        let circumstances = Circumstances { region: "us-east-1", connection: &connection, agent: None };
+        let circumstances =
+            Circumstances { region: "us-east-1", connection: &connection, agent: None, url: None };
         authorise(caller, &permission, resource_policy, &circumstances).map_err(|error| {
             assert_eq!(error.code(), ErrorCode::AccessDeniedException);
             error.message().unwrap_or_default().to_owned()
@@ -226,7 +234,7 @@ mod tests {
     async fn every_condition_key_that_policies_may_name_has_a_value() {
         let connection = connection("10.1.2.3").await;
         let circumstances =
-            Circumstances { region: "us-east-1", connection: &connection, agent: Some("test") };
+            Circumstances { region: "us-east-1", connection: &connection, agent: Some("test"), url: None };
         let user = Caller::holder(USER.to_owned(), silent());
         let value = |key: &str| context(key, &user, &circumstances);
         for key in CONTEXT_KEYS {

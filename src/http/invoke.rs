@@ -33,7 +33,7 @@ const RETRY_AFTER_S: u32 = 1;
 const EXECUTED_VERSION: HeaderName = HeaderName::from_static("x-amz-executed-version");
 const FUNCTION_ERROR: HeaderName = HeaderName::from_static("x-amz-function-error");
 const LOG_RESULT: HeaderName = HeaderName::from_static("x-amz-log-result");
-const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
+pub(super) const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
 const REMAPPED_LENGTH: HeaderName = HeaderName::from_static("x-amzn-remapped-content-length");
 
 enum Kind {
@@ -183,7 +183,7 @@ fn success(answer: Answer, version: &str, trace_id: &str, id: RequestId) -> Resp
     response
 }
 
-fn refused(refusal: Refusal) -> ApiError {
+pub(super) fn refused(refusal: Refusal) -> ApiError {
     match refusal {
         Refusal::Limit(Reason::ShuttingDown) => ApiError::new(
             ErrorCode::ServiceException,

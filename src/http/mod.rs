@@ -14,6 +14,8 @@ pub(crate) mod location;
 mod logs;
 mod names;
 pub(crate) mod peer;
+pub(crate) mod roots;
 pub(crate) mod server;
 pub(crate) mod signed;
 pub(crate) mod tls;
+pub(crate) mod url;

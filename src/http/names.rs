@@ -47,6 +47,16 @@ impl Target {
         }
     }
 
+    /// The same, where `$LATEST` and no qualifier are one.
+    pub(crate) fn without_latest(self) -> Self {
+        Self { qualifier: self.qualifier.filter(|it| it != "$LATEST"), ..self }
+    }
+
+    /// Key of what is remembered about exactly this: composite, as keys of documents are.
+    pub(crate) fn document_key(&self) -> String {
+        format!("{}\n{}", self.name, self.qualifier.as_deref().unwrap_or_default())
+    }
+
     /// 404 with the ARN as given.
     pub(crate) fn not_found(&self, functions: &Functions) -> ApiError {
         ApiError::not_found(format!("Function not found: {}", self.arn(functions)))

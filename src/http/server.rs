@@ -37,7 +37,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
 /// A client has this long to agree on encryption.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// A client may pause this long within a body.
-const BODY_PAUSE_MAX: Duration = Duration::from_secs(20);
+pub(super) const BODY_PAUSE_MAX: Duration = Duration::from_secs(20);
 /// Bytes of a request's head (its lines are bounded by hyper's own 100: another number costs an allocation per request); Lambda allows 1 MB of request line and header values in all.
 const HEAD_BYTES_MAX: usize = 1024 * 1024;
 /// Open connections get this long to finish after the listener has closed.

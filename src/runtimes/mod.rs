@@ -4,6 +4,7 @@
 //! not start anything itself.
 
 pub(crate) mod discover;
+pub(crate) mod image;
 pub(crate) mod process;
 
 use hearth_sandbox::RuntimeMount;
@@ -27,6 +28,8 @@ pub(crate) enum Kind {
     Interpreted(Language, u32),
     /// The package brings its own `bootstrap`.
     Provided,
+    /// The code is a root of its own, with everything in it.
+    Image,
 }
 
 /// The `Runtime` values that this build serves, in the order in which they are listed to people.
@@ -85,6 +88,13 @@ pub(crate) struct Served {
     pub(crate) kind: Kind,
 }
 
+impl Served {
+    /// How functions are served that bring everything themselves.
+    pub(crate) const fn image() -> Self {
+        Self { interpreter: None, substitute: None, kind: Kind::Image }
+    }
+}
+
 /// All runtimes of this daemon; fixed at its start.
 #[derive(Clone, Debug)]
 pub(crate) struct Runtimes {
@@ -101,7 +111,7 @@ impl Runtimes {
         let mut served = BTreeMap::new();
         for (name, kind) in TABLE {
             let entry = match kind {
-                Kind::Provided => Some(Served { interpreter: None, substitute: None, kind }),
+                Kind::Provided | Kind::Image => Some(Served { interpreter: None, substitute: None, kind }),
                 Kind::Interpreted(language, version) => {
                     let exact = configured.get(name).or_else(|| {
                         found.iter().find(|found| found.language == language && found.version == version)
@@ -150,7 +160,7 @@ impl Runtimes {
             name: (*name).to_owned(),
             prefix: served.interpreter.as_ref().map(|found| found.prefix.display().to_string()),
             files: match served.kind {
-                Kind::Provided => Vec::new(),
+                Kind::Provided | Kind::Image => Vec::new(),
                 Kind::Interpreted(Language::Python, _) => {
                     let compiled =
                         served.interpreter.as_ref().and_then(|found| found.compiled_client.as_ref());

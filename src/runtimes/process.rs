@@ -48,7 +48,11 @@ pub(crate) struct Credentials {
     pub(crate) session_token: String,
 }
 
+/// Where a package's code is.
+const TASK_ROOT: &str = "/var/task";
+
 /// What an environment needs to know of its function.
+#[derive(Clone, Copy)]
 pub(crate) struct Context<'a> {
     /// Function name.
     pub(crate) function: &'a str,
@@ -87,9 +91,16 @@ pub(crate) fn spec(served: &Served, context: &Context<'_>) -> ProcessSpec {
             candidates: vec![wrapper.clone()],
             arguments: candidates.into_iter().chain(arguments).collect(),
             environment,
+            directory: TASK_ROOT.to_owned(),
             failure_is_exit: true,
         },
-        _ => ProcessSpec { candidates, arguments, environment, failure_is_exit: false },
+        _ => ProcessSpec {
+            candidates,
+            arguments,
+            environment,
+            directory: TASK_ROOT.to_owned(),
+            failure_is_exit: false,
+        },
     }
 }
 
@@ -108,7 +119,7 @@ fn command(served: &Served, handler: &str) -> (Vec<String>, Vec<String>) {
         Kind::Interpreted(Language::Node, _) => {
             (vec![program("bin/node")], vec!["/var/runtime/index.mjs".to_owned(), handler.to_owned()])
         }
-        Kind::Provided => (bootstraps().map(str::to_owned).to_vec(), Vec::new()),
+        Kind::Provided | Kind::Image => (bootstraps().map(str::to_owned).to_vec(), Vec::new()),
     }
 }
 
@@ -117,20 +128,26 @@ pub(crate) const fn bootstraps() -> [&'static str; 3] {
     ["/var/task/bootstrap", "/opt/bootstrap", "/var/runtime/bootstrap"]
 }
 
-fn environment(served: &Served, context: &Context<'_>) -> BTreeMap<String, String> {
+/// Every variable of a process.
+pub(super) fn environment(served: &Served, context: &Context<'_>) -> BTreeMap<String, String> {
     let mut all: BTreeMap<String, String> = BTreeMap::new();
     let mut set = |name: &str, value: &str| {
         all.insert(name.to_owned(), value.to_owned());
     };
     let managed = matches!(served.kind, Kind::Interpreted(..));
-    let path = "/usr/local/bin:/usr/bin/:/bin:/opt/bin";
-    set("PATH", &if managed { format!("/var/lang/bin:{path}") } else { path.to_owned() });
-    set(
-        "LD_LIBRARY_PATH",
-        "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib",
-    );
-    set("LANG", "en_US.UTF-8");
-    set("TZ", ":UTC");
+    if served.kind == Kind::Image {
+        // What lies where is the root's own business: only what every container has.
+        set("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    } else {
+        let path = "/usr/local/bin:/usr/bin/:/bin:/opt/bin";
+        set("PATH", &if managed { format!("/var/lang/bin:{path}") } else { path.to_owned() });
+        set(
+            "LD_LIBRARY_PATH",
+            "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib",
+        );
+        set("LANG", "en_US.UTF-8");
+        set("TZ", ":UTC");
+    }
     set("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR");
     set("AWS_XRAY_DAEMON_ADDRESS", "169.254.100.1:2000");
     set("_AWS_XRAY_DAEMON_ADDRESS", "169.254.100.1");
@@ -144,12 +161,15 @@ fn environment(served: &Served, context: &Context<'_>) -> BTreeMap<String, Strin
                 "/opt/nodejs/node{major}/node_modules:/opt/nodejs/node_modules:/var/runtime/node_modules:/var/runtime:/var/task"
             ),
         ),
-        Kind::Provided => {}
+        Kind::Provided | Kind::Image => {}
     }
     for (name, value) in context.variables {
         set(name, value);
     }
     set_reserved(managed, context, &mut set);
+    if served.kind == Kind::Image {
+        set("AWS_EXECUTION_ENV", "AWS_Lambda_Image");
+    }
     all
 }
 
@@ -174,7 +194,7 @@ fn set_reserved(managed: bool, context: &Context<'_>, set: &mut impl FnMut(&str,
     set("AWS_LAMBDA_RUNTIME_API", RUNTIME_API);
     set("AWS_LAMBDA_METADATA_API", DOOR);
     set("AWS_LAMBDA_METADATA_TOKEN", context.metadata_token);
-    set("LAMBDA_TASK_ROOT", "/var/task");
+    set("LAMBDA_TASK_ROOT", TASK_ROOT);
     set("LAMBDA_RUNTIME_DIR", "/var/runtime");
     if let Some(level) = context.json_log_level {
         set("AWS_LAMBDA_LOG_FORMAT", "JSON");

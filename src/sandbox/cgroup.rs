@@ -2,8 +2,10 @@
 //!
 //! Hides the difference. Hot paths keep descriptors open and never open a file by path; members are placed while
 //! a sandbox is being built, because the first v1 placement after idle stalls on an RCU grace period (9–12 ms).
-//! It does not decide limits.
+//! It does not decide limits; where in the hierarchies the groups are made is `hierarchy.rs`.
 
+pub use crate::hierarchy::Layout;
+use crate::hierarchy::{delegate, undelegate};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
@@ -13,109 +15,6 @@ use std::path::{Path, PathBuf};
 pub const CPU_PERIOD_US: u64 = 20_000;
 /// The smallest quota that the kernel takes.
 const CPU_QUOTA_MIN_US: u64 = 1000;
-const V1_CONTROLLERS: [&str; 3] = ["memory", "cpu", "pids"];
-const V2_CONTROLLERS: &str = "+memory +cpu +pids";
-
-/// Which hierarchies this host has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Layout {
-    /// One v2 tree with all controllers.
-    Pure {
-        /// Directory under which our groups are made.
-        base: PathBuf,
-    },
-    /// v1 controllers, each with its own tree.
-    Hybrid {
-        /// Controller name and directory under which our groups are made.
-        bases: Vec<(String, PathBuf)>,
-    },
-}
-
-impl Layout {
-    /// Reads `/proc/self/cgroup` and `/proc/self/mountinfo`.
-    ///
-    /// # Errors
-    /// When a needed controller is not there; the message names it.
-    pub fn detect() -> io::Result<Self> {
-        let own = fs::read_to_string("/proc/self/cgroup")?;
-        let mounts = fs::read_to_string("/proc/self/mountinfo")?;
-        Self::parse(&own, &mounts).map_err(io::Error::other)
-    }
-
-    fn parse(own: &str, mounts: &str) -> Result<Self, String> {
-        let own_path = |controller: &str| -> Option<&str> {
-            own.lines().find_map(|line| {
-                let mut fields = line.splitn(3, ':');
-                let (_, names, path) = (fields.next()?, fields.next()?, fields.next()?);
-                let hit = if controller.is_empty() {
-                    names.is_empty()
-                } else {
-                    names.split(',').any(|name| name == controller)
-                };
-                hit.then_some(path)
-            })
-        };
-        let mut bases = Vec::new();
-        for controller in V1_CONTROLLERS {
-            if let (Some(mount), Some(path)) = (find_v1(mounts, controller), own_path(controller)) {
-                bases.push((controller.to_owned(), join(&mount, path)));
-            }
-        }
-        if bases.len() == V1_CONTROLLERS.len() {
-            return Ok(Self::Hybrid { bases });
-        }
-        if let (Some(mount), Some(path)) = (find_v2(mounts), own_path("")) {
-            return Ok(Self::Pure { base: join(&mount, path) });
-        }
-        let missing: Vec<&str> = V1_CONTROLLERS
-            .into_iter()
-            .filter(|controller| !bases.iter().any(|(name, _)| name == controller))
-            .collect();
-        Err(format!("no cgroup v2 tree and no v1 controller for: {}", missing.join(", ")))
-    }
-
-    /// True where limits are written in v2's form.
-    #[must_use]
-    pub const fn is_pure(&self) -> bool {
-        matches!(self, Self::Pure { .. })
-    }
-
-    /// Text for logs and `doctor`.
-    #[must_use]
-    pub fn describe(&self) -> String {
-        match self {
-            Self::Pure { base } => format!("pure v2 at {}", base.display()),
-            Self::Hybrid { bases } => {
-                let names: Vec<&str> = bases.iter().map(|(name, _)| name.as_str()).collect();
-                format!("hybrid (v1 {})", names.join(", "))
-            }
-        }
-    }
-}
-
-fn join(mount: &str, path: &str) -> PathBuf {
-    Path::new(mount).join(path.trim_start_matches('/'))
-}
-
-/// Mount points with the given type whose super options (v1: a controller) contain `option`.
-fn find_mount(mounts: &str, kind: &str, option: Option<&str>) -> Option<String> {
-    mounts.lines().find_map(|line| {
-        let (left, right) = line.split_once(" - ")?;
-        let mut right = right.split(' ');
-        let (found, _, options) = (right.next()?, right.next()?, right.next()?);
-        let fits = found == kind && option.is_none_or(|option| options.split(',').any(|o| o == option));
-        fits.then(|| left.split(' ').nth(4).map(str::to_owned)).flatten()
-    })
-}
-
-fn find_v1(mounts: &str, controller: &str) -> Option<String> {
-    find_mount(mounts, "cgroup", Some(controller))
-}
-
-fn find_v2(mounts: &str) -> Option<String> {
-    find_mount(mounts, "cgroup2", None)
-}
-
 /// Our part of the hierarchies: `…/hearth-<instance>`.
 #[derive(Debug)]
 pub struct Groups {
@@ -135,8 +34,7 @@ impl Groups {
                 let root = base.join(&name);
                 sweep(&root);
                 fs::create_dir_all(&root)?;
-                delegate(base, &name)?;
-                fs::write(root.join("cgroup.subtree_control"), V2_CONTROLLERS)?;
+                delegate(base, &root)?;
                 vec![("".to_owned(), root)]
             }
             Layout::Hybrid { bases } => {
@@ -196,6 +94,9 @@ impl Groups {
         for (_, root) in &self.roots {
             sweep(root);
         }
+        if let Layout::Pure { base } = &self.layout {
+            undelegate(base);
+        }
     }
 
     /// Whether limits have v2's form.
@@ -207,20 +108,6 @@ impl Groups {
 
 fn ignore_missing(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
-}
-
-/// v2's "no internal processes" rule: whoever lives in `base` moves into a leaf beside ours first.
-fn delegate(base: &Path, name: &str) -> io::Result<()> {
-    let control = base.join("cgroup.subtree_control");
-    if fs::write(&control, V2_CONTROLLERS).is_ok() {
-        return Ok(());
-    }
-    let leaf = base.join(format!("{name}.main"));
-    fs::create_dir_all(&leaf)?;
-    for pid in fs::read_to_string(base.join("cgroup.procs"))?.lines() {
-        fs::write(leaf.join("cgroup.procs"), pid)?;
-    }
-    fs::write(&control, V2_CONTROLLERS)
 }
 
 /// Kills and removes every group below `root`, then `root`. Best effort: what is still busy stays for the next
@@ -297,6 +184,13 @@ impl Group {
         self.write("memory", "memory.memsw.limit_in_bytes", &bytes).or_else(ignore_missing)
     }
 
+    /// Lets those who were just killed end with all the CPU there is: many of them, in a small share, would take minutes.
+    pub fn hurry(&self) {
+        let (file, none) = if self.pure { ("cpu.max", "max") } else { ("cpu.cfs_quota_us", "-1") };
+        // At worst they take longer.
+        self.write("cpu", file, none).ok();
+    }
+
     /// The three files that the daemon keeps: highest memory use, out-of-memory events, CPU limit.
     ///
     /// # Errors
@@ -308,6 +202,8 @@ impl Group {
             ("memory.max_usage_in_bytes", "memory.oom_control", "cpu.cfs_quota_us")
         };
         let memory = self.dir("memory");
+        // Linux 5.19 brought `memory.peak` to v2; before, what is used when it is read is all there is to know.
+        let peak = if memory.join(peak).exists() { peak } else { "memory.current" };
         let cpu = OpenOptions::new().write(true).open(self.dir("cpu").join(cpu))?;
         Ok([File::open(memory.join(peak))?, File::open(memory.join(events))?, cpu])
     }
@@ -360,34 +256,6 @@ pub fn cpu_limit_text(pure: bool, millicores: Option<u64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const HYBRID_MOUNTS: &str = "\
-30 20 0:26 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu
-31 20 0:27 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory
-32 20 0:28 / /sys/fs/cgroup/pids rw,relatime - cgroup cgroup rw,pids
-33 20 0:29 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw";
-
-    #[test]
-    fn hybrid_hosts_use_the_v1_controllers_below_the_own_group() {
-        let own = "8:pids:/\n4:memory:/box/1\n1:cpu:/\n0::/";
-        let layout = Layout::parse(own, HYBRID_MOUNTS).expect("all three are there");
-        let Layout::Hybrid { bases } = layout else { panic!("not hybrid") };
-        assert_eq!(bases[0], ("memory".to_owned(), PathBuf::from("/sys/fs/cgroup/memory/box/1")));
-    }
-
-    #[test]
-    fn pure_hosts_use_the_one_tree() {
-        let mounts = "25 20 0:22 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate";
-        let layout = Layout::parse("0::/system.slice/hearth.service\n", mounts).expect("v2 is there");
-        assert_eq!(layout, Layout::Pure { base: "/sys/fs/cgroup/system.slice/hearth.service".into() });
-    }
-
-    #[test]
-    fn a_host_without_controllers_is_told_which_are_missing() {
-        let error = Layout::parse("1:cpu:/\n", "30 20 0:26 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu")
-            .expect_err("memory is missing");
-        assert!(error.contains("memory, pids"), "{error}");
-    }
 
     #[test]
     fn a_cpu_limit_is_never_below_what_the_kernel_takes() {

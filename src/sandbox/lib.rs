@@ -10,6 +10,7 @@ pub mod cidr;
 pub mod firewall;
 pub mod forker;
 pub mod guard;
+mod hierarchy;
 pub mod link;
 pub mod mounts;
 pub mod nat;
@@ -17,6 +18,7 @@ pub mod net;
 mod netlink;
 pub mod plan;
 pub mod privileges;
+mod roots;
 pub mod seccomp;
 pub mod spec;
 mod sys;
@@ -24,6 +26,6 @@ mod sys;
 pub use channel::{Channel, ChannelError};
 pub use cidr::Cidr;
 pub use spec::{
-    Digest, Exit, ForkerConfig, InitReport, InitRequest, LaunchSpec, NatSpec, NetworkClass, RuntimeMount,
-    SandboxId,
+    Contents, Digest, Exit, ForkerConfig, InitReport, InitRequest, InnerUser, LaunchSpec, NatSpec,
+    NetworkClass, RuntimeMount, SandboxId, Tree,
 };

@@ -4,7 +4,8 @@
 //! (never `/home`, `/root`, or `/etc` beyond a safe handful). Sandboxes get detached copies of it. Paths come from
 //! this file and from the configuration that the forker was started with, never from a request.
 
-use crate::spec::{INNER_GID, INNER_UID, RuntimeMount};
+use crate::roots;
+use crate::spec::{Contents, INNER_GID, INNER_UID, RuntimeMount, Tree};
 use crate::sys::{self, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
 use nix::fcntl::{AT_FDCWD, OFlag, open};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -71,6 +72,26 @@ const PROC_MASKED: [&str; 9] = [
 const PROC_HIDDEN_DIRS: [&str; 4] = ["acpi", "scsi", "bus", "irq"];
 const PROC_READ_ONLY: [&str; 2] = ["sys", "fs"];
 
+/// Files of `/etc` that say where a function is; the same in every sandbox, whatever its root.
+pub const ETC_OWN: [(&str, &str); 3] = [
+    ("hosts", "127.0.0.1 localhost sandbox.localdomain sandbox\n::1 localhost\n"),
+    // The daemon answers there in sandboxes with a network; in others nobody does, and the kernel says so at once.
+    ("resolv.conf", "nameserver 169.254.100.1\n"),
+    ("hostname", "sandbox\n"),
+];
+
+/// The function's line in `/etc/passwd`.
+#[must_use]
+pub fn passwd_line() -> String {
+    format!("sbx_user1051:x:{INNER_UID}:{INNER_GID}:Lambda function:/tmp:/bin/sh\n")
+}
+
+/// Its group's line in `/etc/group`.
+#[must_use]
+pub fn group_line() -> String {
+    format!("sbx_user1051:x:{INNER_GID}:\n")
+}
+
 /// A mount step that failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}: {source}")]
@@ -79,9 +100,12 @@ pub struct MountError {
     source: io::Error,
 }
 
-type Result<T> = std::result::Result<T, MountError>;
+pub(crate) type Result<T> = std::result::Result<T, MountError>;
 
-fn at<T, E: Into<io::Error>>(what: impl std::fmt::Display, result: std::result::Result<T, E>) -> Result<T> {
+pub(crate) fn at<T, E: Into<io::Error>>(
+    what: impl std::fmt::Display,
+    result: std::result::Result<T, E>,
+) -> Result<T> {
     result.map_err(|error| MountError { what: what.to_string(), source: error.into() })
 }
 
@@ -94,8 +118,11 @@ pub struct Trees {
 
 /// What is mounted over a parked sandbox at its hand-over: detached, locked, ready to be moved.
 #[derive(Debug)]
-pub struct Furniture {
-    mounts: Vec<(&'static str, OwnedFd)>,
+pub enum Furniture {
+    /// Mounted over the base, each at its place.
+    Over(Vec<(&'static str, OwnedFd)>),
+    /// Takes the base's place.
+    Root(OwnedFd),
 }
 
 /// Enters a private mount namespace and builds all trees. Called once, by the forker.
@@ -196,23 +223,17 @@ fn bind(host: &Path, target: &Path) -> Result<()> {
 }
 
 fn build_etc(etc: &Path) -> Result<()> {
-    let user = format!(
-        "root:x:0:0:root:/:/bin/false\nsbx_user1051:x:{INNER_UID}:{INNER_GID}:Lambda function:/tmp:/bin/sh\n"
-    );
-    let group = format!("root:x:0:\nsbx_user1051:x:{INNER_GID}:\n");
+    let user = format!("root:x:0:0:root:/:/bin/false\n{}", passwd_line());
+    let group = format!("root:x:0:\n{}", group_line());
     let files = [
         ("passwd", user.as_str()),
         ("group", group.as_str()),
-        ("hosts", "127.0.0.1 localhost sandbox.localdomain sandbox\n::1 localhost\n"),
-        // The daemon answers there in sandboxes with a network; in others nobody does, and the kernel says so at once.
-        ("resolv.conf", "nameserver 169.254.100.1\n"),
         (
             "nsswitch.conf",
             "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n",
         ),
-        ("hostname", "sandbox\n"),
     ];
-    for (name, content) in files {
+    for (name, content) in files.into_iter().chain(ETC_OWN) {
         at(name, fs::write(etc.join(name), content))?;
     }
     for name in ETC_BOUND {
@@ -278,19 +299,21 @@ impl Trees {
         at("chdir", nix::unistd::chdir("/"))
     }
 
-    /// Detached mounts of a function's code and runtime, made in the forker's own mount namespace.
+    /// Detached mounts of what is to be in a sandbox, made in the forker's own mount namespace.
     ///
     /// # Errors
-    /// When the code or the runtime is not there.
-    pub fn furniture(&self, unpacked: BorrowedFd<'_>, hash: &str, runtime: &str) -> Result<Furniture> {
+    /// When the tree or the runtime is not there.
+    pub fn furniture(&self, unpacked: BorrowedFd<'_>, contents: &Contents) -> Result<Furniture> {
+        let tree = unpacked_tree(unpacked, contents.tree())?;
+        let Contents::Task { runtime, .. } = contents else { return Ok(Furniture::Root(tree)) };
         let known = self.runtimes.get(runtime).ok_or(nix::Error::ENOENT);
         let has_lang = *at(format_args!("runtime {runtime}"), known)?;
-        let mut mounts = vec![("/var/task", code_tree(unpacked, hash)?)];
+        let mut mounts = vec![("/var/task", tree)];
         mounts.push(("/var/runtime", read_only(&private("client").join(runtime))?));
         if has_lang {
             mounts.push(("/var/lang", read_only(&private("lang").join(runtime))?));
         }
-        Ok(Furniture { mounts })
+        Ok(Furniture::Over(mounts))
     }
 }
 
@@ -300,7 +323,12 @@ impl Furniture {
     /// # Errors
     /// Names the mount that failed.
     pub fn place(&self) -> Result<()> {
-        self.mounts.iter().try_for_each(|(path, tree)| at(path, sys::move_mount(tree.as_fd(), *path)))
+        match self {
+            Self::Over(mounts) => {
+                mounts.iter().try_for_each(|(path, tree)| at(path, sys::move_mount(tree.as_fd(), *path)))
+            }
+            Self::Root(tree) => roots::take_over(tree.as_fd()),
+        }
     }
 }
 
@@ -330,13 +358,15 @@ fn mask_proc(proc: &Path, null: &Path, empty: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A detached, locked copy of an unpacked code tree: a directory below `unpacked`, by its hash.
-fn code_tree(unpacked: BorrowedFd<'_>, hash: &str) -> Result<OwnedFd> {
+/// A detached, locked copy of an unpacked tree: a directory below `unpacked`, by its name.
+fn unpacked_tree(unpacked: BorrowedFd<'_>, tree: Tree) -> Result<OwnedFd> {
+    let name = tree.name();
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let dir = at(format_args!("code {hash}"), nix::fcntl::openat(unpacked, hash, flags, Mode::empty()))?;
-    let tree = at(format_args!("code {hash}"), sys::open_tree(dir.as_fd(), "", false))?;
-    lock_down(tree.as_fd(), Path::new(hash))?;
-    Ok(tree)
+    let what = format_args!("code {name}");
+    let dir = at(what, nix::fcntl::openat(unpacked, name.as_str(), flags, Mode::empty()))?;
+    let copy = at(what, sys::open_tree(dir.as_fd(), "", false))?;
+    lock_down(copy.as_fd(), Path::new(&name))?;
+    Ok(copy)
 }
 
 /// Opens a directory for later `*at` calls.

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 const VIEW: &str = "/run/hearth";
 
 /// Bits of the capabilities that making sandboxes takes, with their names.
-const NEEDED: [(u32, &str); 9] = [
+const NEEDED: [(u32, &str); 11] = [
     (0, "CAP_CHOWN"),
     (1, "CAP_DAC_OVERRIDE"),
     (3, "CAP_FOWNER"),
@@ -22,7 +22,9 @@ const NEEDED: [(u32, &str); 9] = [
     (6, "CAP_SETGID"),
     (7, "CAP_SETUID"),
     (8, "CAP_SETPCAP"),
+    (10, "CAP_NET_BIND_SERVICE"),
     (12, "CAP_NET_ADMIN"),
+    (18, "CAP_SYS_CHROOT"),
     (21, "CAP_SYS_ADMIN"),
 ];
 

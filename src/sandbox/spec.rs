@@ -40,13 +40,105 @@ impl std::fmt::Debug for Digest {
     }
 }
 
+/// A tree below `unpacked/`, by the hash of what it was made from and what it is made for: the same bytes may be a
+/// package to one reader and a root to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Tree {
+    /// A package's, mounted at `/var/task`.
+    Task(Digest),
+    /// A root.
+    Root(Digest),
+}
+
+const ROOT_SUFFIX: &str = ".root";
+
+impl Tree {
+    /// What it was made from.
+    #[must_use]
+    pub const fn digest(&self) -> Digest {
+        match self {
+            Self::Task(digest) | Self::Root(digest) => *digest,
+        }
+    }
+
+    /// Its directory's name.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::Task(digest) => digest.hex(),
+            Self::Root(digest) => digest.hex() + ROOT_SUFFIX,
+        }
+    }
+
+    /// The tree of a directory of this name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        match name.strip_suffix(ROOT_SUFFIX) {
+            Some(hex) => Digest::parse(hex).map(Self::Root),
+            None => Digest::parse(name).map(Self::Task),
+        }
+    }
+}
+
+/// What a function's processes find themselves in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Contents {
+    /// The host's `/usr` and libraries, with code and runtime mounted into it.
+    Task {
+        /// The code mounted at `/var/task`.
+        code: Digest,
+        /// Key of the runtime table that the forker was started with.
+        runtime: String,
+    },
+    /// A root of the function's own; nothing of the host's files.
+    Root {
+        /// The tree.
+        tree: Digest,
+    },
+}
+
+impl Contents {
+    /// The tree that must have been unpacked.
+    #[must_use]
+    pub const fn tree(&self) -> Tree {
+        match self {
+            Self::Task { code, .. } => Tree::Task(*code),
+            Self::Root { tree } => Tree::Root(*tree),
+        }
+    }
+}
+
+/// Who a function is inside its sandbox; the only uid and gid that exist there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct InnerUser {
+    /// Never 0: programs take root's powers for granted, and there are none.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+}
+
+impl InnerUser {
+    /// Whether a function may be this user.
+    #[must_use]
+    pub const fn is_allowed(self) -> bool {
+        // The highest number means "no change" to the kernel.
+        self.uid != 0 && self.uid != u32::MAX && self.gid != u32::MAX
+    }
+}
+
+impl Default for InnerUser {
+    fn default() -> Self {
+        Self { uid: INNER_UID, gid: INNER_GID }
+    }
+}
+
 /// What a launch asks for. Everything else about a sandbox is the same for all.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaunchSpec {
-    /// The code mounted at `/var/task`.
-    pub code: Digest,
-    /// Key of the runtime table that the forker was started with.
-    pub runtime: String,
+    /// What is in it.
+    pub contents: Contents,
+    /// Who the function is inside.
+    pub user: InnerUser,
     /// Hard memory limit, MiB.
     pub memory_mb: u32,
     /// Size of `/tmp`, MiB.
@@ -217,6 +309,8 @@ pub struct ProcessSpec {
     pub arguments: Vec<String>,
     /// `NAME=value` lines.
     pub environment: Vec<String>,
+    /// Where it starts; must be there.
+    pub directory: String,
     /// A failed exec is an exit with status 127 of the process (exec wrappers), not a failed start.
     pub failure_is_exit: bool,
 }
@@ -233,6 +327,11 @@ pub enum InitReport {
         /// The program that was found, if any.
         program: Option<String>,
         /// The system's words, for example `exec format error`.
+        reason: String,
+    },
+    /// Its working directory cannot be entered.
+    NoDirectory {
+        /// The system's words.
         reason: String,
     },
     /// The runtime process ended, and every other process of the sandbox has been killed since.
@@ -255,7 +354,7 @@ pub enum Exit {
     Signal(i32),
 }
 
-/// Uid of a function inside its sandbox (`sbx_user1051`).
+/// Uid of a function inside its sandbox (`sbx_user1051`), unless it asks for another.
 pub const INNER_UID: u32 = 993;
 /// Gid of a function inside its sandbox.
 pub const INNER_GID: u32 = 990;
@@ -265,3 +364,30 @@ pub const RUNTIME_API: &str = "127.0.0.1:9001";
 pub const DNS: &str = "169.254.100.1:53";
 /// Where the function's door to the daemon listens inside.
 pub const DOOR: &str = "169.254.100.1:80";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trees_name_tells_what_it_is_made_for() {
+        let digest = Digest([7; 32]);
+        for tree in [Tree::Task(digest), Tree::Root(digest)] {
+            assert_eq!(Tree::parse(&tree.name()), Some(tree));
+        }
+        assert_ne!(Tree::Task(digest).name(), Tree::Root(digest).name());
+        for name in
+            ["", ".root", "BOOT", "../x.root", &(digest.hex() + ".root.root"), &(digest.hex() + ".1-2.tmp")]
+        {
+            assert_eq!(Tree::parse(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn no_function_is_root() {
+        assert!(InnerUser::default().is_allowed());
+        assert!(InnerUser { uid: 1000, gid: 0 }.is_allowed());
+        assert!(!InnerUser { uid: 0, gid: 0 }.is_allowed());
+        assert!(!InnerUser { uid: u32::MAX, gid: 1 }.is_allowed());
+    }
+}

@@ -117,6 +117,20 @@ impl Blobs {
         Ok(pin)
     }
 
+    /// Pins a blob if it is there.
+    pub(crate) fn find(&self, digest: &Digest) -> Result<Option<Pin>, BlobError> {
+        // Pinned before it is looked for: from here on the collector cannot take it away.
+        let mut pin = self.pin(*digest, 0);
+        match fs::metadata(self.path(digest)) {
+            Ok(data) => {
+                pin.size = data.len();
+                Ok(Some(pin))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(BlobError::Io { action: "look for", digest: *digest, source }),
+        }
+    }
+
     /// Begins to take in a package that comes in pieces.
     pub(crate) fn receive(&self) -> Result<Incoming, BlobError> {
         Incoming::begin(self.clone(), self.fresh())

@@ -7,7 +7,7 @@
 use super::blobs::{BlobError, Blobs};
 use super::catalog::{Store, StoreError};
 use super::unpack::Unpacker;
-use hearth_sandbox::Digest;
+use hearth_sandbox::Tree;
 use std::collections::BTreeSet;
 use std::io;
 
@@ -20,6 +20,8 @@ pub(crate) struct Collected {
     pub(crate) bytes: u64,
     /// Unpacked trees.
     pub(crate) trees: u64,
+    /// Trees that no function has, and that environments still run from.
+    pub(crate) kept: u64,
 }
 
 /// Why a collection stopped; what it had removed before stays removed.
@@ -41,7 +43,7 @@ pub(crate) fn collect_garbage(
     store: &Store,
     blobs: &Blobs,
     unpacker: &Unpacker,
-    in_use: &BTreeSet<Digest>,
+    in_use: &BTreeSet<Tree>,
 ) -> Result<Collected, GarbageError> {
     let mut collected = Collected::default();
     for (digest, size) in blobs.list()? {
@@ -55,13 +57,18 @@ pub(crate) fn collect_garbage(
             collected.bytes += size;
         }
     }
-    for digest in unpacker.list()? {
-        if in_use.contains(&digest) || store.refers_to(&digest)? {
+    for tree in unpacker.list()? {
+        let digest = tree.digest();
+        if store.refers_to(&digest)? {
+            continue;
+        }
+        if in_use.contains(&tree) {
+            collected.kept += 1;
             continue;
         }
         let mut aside = None;
         let take = || {
-            aside = unpacker.set_aside(&digest)?;
+            aside = unpacker.set_aside(tree)?;
             Ok(aside.is_some())
         };
         blobs.unless_wanted(&digest, || store.refers_to(&digest), take)??;
@@ -88,12 +95,12 @@ mod tests {
         let running = fixture.blobs.put(&package("running")).expect("puts").code();
         let arriving = fixture.blobs.put(&package("arriving")).expect("puts");
         for code in [used, unused, running] {
-            fixture.unpacker.ensure(&code.digest.hex()).expect("unpacks");
+            fixture.unpacker.ensure(Tree::Task(code.digest)).expect("unpacks");
         }
         let mut function = record("f");
         function.code = used;
         fixture.store.commit(vec![Change::Create(Box::new(function))]).await.expect("commits");
-        let in_use = BTreeSet::from([running.digest]);
+        let in_use = BTreeSet::from([Tree::Task(running.digest)]);
         let collect =
             || collect_garbage(&fixture.store, &fixture.blobs, &fixture.unpacker, &in_use).expect("collects");
         let collected = collect();
@@ -101,7 +108,7 @@ mod tests {
         assert!(fixture.blobs.read(&used.digest).is_ok());
         assert!(fixture.blobs.read(&arriving.code().digest).is_ok());
         assert_eq!(fixture.unpacker.list().expect("lists").len(), 2);
-        assert_eq!(collect(), Collected::default());
+        assert_eq!(collect(), Collected { kept: 1, ..Collected::default() });
         drop(arriving);
         assert_eq!(collect().blobs, 1);
     }

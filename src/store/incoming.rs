@@ -88,7 +88,7 @@ mod tests {
             let code = incoming.keep().expect("keeps").code();
             assert_eq!((code.digest, code.size), (digest_of(&package), package.len() as u64));
             assert_eq!(fixture.blobs.read(&code.digest).expect("reads"), package);
-            fixture.unpacker.ensure(&code.digest.hex()).expect("unpacks");
+            fixture.unpacker.ensure(hearth_sandbox::Tree::Task(code.digest)).expect("unpacks");
         }
         assert_eq!(fs::read_dir(fixture.scratch.path().join("blobs/tmp")).expect("there").count(), 0);
     }

@@ -6,7 +6,7 @@
 use super::seal::Sealer;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hearth_sandbox::Digest;
+use hearth_sandbox::{Digest, Tree};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -36,6 +36,18 @@ pub(crate) struct FunctionRecord {
     pub(crate) last_modified_ms: u64,
     /// All other settings.
     pub(crate) configuration: Configuration,
+}
+
+impl FunctionRecord {
+    /// Whether its code is a root of its own (`PackageType` `Image`).
+    pub(crate) fn is_image(&self) -> bool {
+        self.configuration.package_type == "Image"
+    }
+
+    /// What must be unpacked before it runs.
+    pub(crate) fn tree(&self) -> Tree {
+        if self.is_image() { Tree::Root(self.code.digest) } else { Tree::Task(self.code.digest) }
+    }
 }
 
 /// Names a code package.
@@ -210,6 +222,9 @@ pub(crate) struct Configuration {
     /// `ImageConfig` as it was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) image_config: Option<Value>,
+    /// `Code.ImageUri`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) image_uri: Option<String>,
     /// `SnapStart.ApplyOn`.
     pub(crate) snap_start: String,
     /// `LoggingConfig`.
@@ -278,6 +293,7 @@ impl Default for Configuration {
             vpc_config: None,
             file_systems: None,
             image_config: None,
+            image_uri: None,
             snap_start: "None".into(),
             logging: Logging::default(),
             extras: BTreeMap::new(),

@@ -5,9 +5,9 @@
 //! refuses to leave it. It decides nothing about what is written.
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
-use nix::sys::stat::{Mode, fchmod, mkdirat};
-use nix::unistd::symlinkat;
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::sys::stat::{Mode, SFlag, fchmod, fstatat, mkdirat};
+use nix::unistd::{linkat, symlinkat};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -51,6 +51,27 @@ impl Tree {
         let (above, name) = split(path);
         let folder = self.folder(above)?;
         Ok(symlinkat(target, folder, name)?)
+    }
+
+    /// Opens a file that is there, to read it and to write more.
+    pub(super) fn existing(&mut self, path: &[u8]) -> io::Result<File> {
+        let (above, name) = split(path);
+        let folder = self.folder(above)?;
+        let flags = OFlag::O_RDWR | OFlag::O_APPEND | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        Ok(File::from(openat2(folder, name, how(flags))?))
+    }
+
+    /// Gives a file that is there a second name, which must not exist, and makes the folders above it.
+    pub(super) fn second_name(&mut self, path: &[u8], file: &[u8]) -> io::Result<()> {
+        let (from_above, from_name) = split(file);
+        let from = self.folder(from_above)?.try_clone_to_owned()?;
+        let kind = fstatat(&from, from_name, AtFlags::AT_SYMLINK_NOFOLLOW)?.st_mode & SFlag::S_IFMT.bits();
+        if kind != SFlag::S_IFREG.bits() {
+            return Err(Errno::EPERM.into());
+        }
+        let (above, name) = split(path);
+        let folder = self.folder(above)?;
+        Ok(linkat(&from, from_name, folder, name, AtFlags::empty())?)
     }
 
     fn folder(&mut self, path: Option<&[u8]>) -> io::Result<BorrowedFd<'_>> {

@@ -1,4 +1,4 @@
-//! Makes the tree of a code package: `unpacked/<hash>`, the directory that sandboxes mount.
+//! Makes the tree of a code package or of a root: `unpacked/<name>`, the directory that sandboxes mount.
 //!
 //! Trees are disposable: made beside their place and renamed into it, so that a tree that is there is whole; not
 //! synced, because the layout throws away trees of an earlier boot. All functions block: call them from blocking
@@ -7,8 +7,9 @@
 use super::archive::{self, ArchiveError, Budget, Halt, Node};
 use super::blobs::{BlobError, Blobs};
 use super::package::Package;
-use super::tree::Tree;
-use hearth_sandbox::Digest;
+use super::root::{self, RootError};
+use super::tree;
+use hearth_sandbox::{Digest, Tree};
 use std::fs::{self, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -32,9 +33,9 @@ pub(crate) enum UnpackError {
     /// The package is not there or damaged.
     #[error(transparent)]
     Blob(#[from] BlobError),
-    /// The name is not a hash.
-    #[error("'{0}' is not the hash of a code package")]
-    Name(String),
+    /// The root tree is refused; the text is for the client.
+    #[error(transparent)]
+    Root(#[from] RootError),
     /// The file system refused.
     #[error("cannot unpack code package {}: {source}", .digest.hex())]
     Io {
@@ -51,26 +52,28 @@ impl Unpacker {
         Self { dir: dir.to_owned(), blobs, made: AtomicU64::new(0) }
     }
 
-    /// Makes the tree of the stored package whose hash is `code` (64 hexadecimal digits) unless it is there.
-    pub(crate) fn ensure(&self, code: &str) -> Result<(), UnpackError> {
-        let digest = Digest::parse(code).ok_or_else(|| UnpackError::Name(code.to_owned()))?;
-        if self.path(&digest).is_dir() {
+    /// Makes a tree from what is stored unless it is there.
+    pub(crate) fn ensure(&self, tree: Tree) -> Result<(), UnpackError> {
+        if self.path(tree).is_dir() {
             return Ok(());
         }
-        let stored = self.blobs.open(&digest)?;
-        self.unpack(&digest, stored.package())
+        let stored = self.blobs.open(&tree.digest())?;
+        match tree {
+            Tree::Task(digest) => self.unpack(&digest, stored.package()),
+            Tree::Root(_) => self.make(tree, |tmp| root::fill(tmp, &stored.file).map_err(UnpackError::Root)),
+        }
     }
 
-    /// Where the tree of this package is, or would be.
-    pub(crate) fn path(&self, digest: &Digest) -> PathBuf {
-        self.dir.join(digest.hex())
+    /// Where a tree is, or would be.
+    pub(crate) fn path(&self, tree: Tree) -> PathBuf {
+        self.dir.join(tree.name())
     }
 
     /// Takes a tree out of its place, to where the next start would clear it: quick, and never half a tree that looks
     /// whole. None if there is no tree.
-    pub(super) fn set_aside(&self, digest: &Digest) -> io::Result<Option<PathBuf>> {
-        let aside = self.fresh(digest);
-        match fs::rename(self.path(digest), &aside) {
+    pub(super) fn set_aside(&self, tree: Tree) -> io::Result<Option<PathBuf>> {
+        let aside = self.fresh(tree);
+        match fs::rename(self.path(tree), &aside) {
             Ok(()) => Ok(Some(aside)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -78,10 +81,10 @@ impl Unpacker {
     }
 
     /// The trees that are there.
-    pub(super) fn list(&self) -> io::Result<Vec<Digest>> {
+    pub(super) fn list(&self) -> io::Result<Vec<Tree>> {
         let mut found = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
-            found.extend(entry?.file_name().to_str().and_then(Digest::parse));
+            found.extend(entry?.file_name().to_str().and_then(Tree::parse));
         }
         Ok(found)
     }
@@ -92,42 +95,49 @@ impl Unpacker {
         digest: &Digest,
         package: impl Into<Package<'a>>,
     ) -> Result<(), UnpackError> {
-        let tmp = self.fresh(digest);
-        let failed = |source| UnpackError::Io { digest: *digest, source };
+        let package = package.into();
+        let digest = *digest;
+        self.make(Tree::Task(digest), |tmp| {
+            fill(tmp, package).map_err(|halt| match halt {
+                Halt::Archive(error) => error.into(),
+                Halt::Sink(source) => UnpackError::Io { digest, source },
+            })
+        })
+    }
+
+    fn make(
+        &self,
+        tree: Tree,
+        fill: impl FnOnce(&Path) -> Result<(), UnpackError>,
+    ) -> Result<(), UnpackError> {
+        let tmp = self.fresh(tree);
+        let failed = |source| UnpackError::Io { digest: tree.digest(), source };
         fs::create_dir(&tmp).map_err(failed)?;
-        let done = fill(&tmp, package.into()).and_then(|()| self.put_in_place(&tmp, digest));
-        match done {
-            Ok(()) => Ok(()),
-            Err(halt) => {
-                // The first error counts; what stays is cleared at the next start.
-                fs::remove_dir_all(&tmp).ok();
-                Err(match halt {
-                    Halt::Archive(error) => error.into(),
-                    Halt::Sink(source) => failed(source),
-                })
-            }
+        let done = fill(&tmp).and_then(|()| self.put_in_place(&tmp, tree).map_err(failed));
+        if done.is_err() {
+            // The first error counts; what stays is cleared at the next start.
+            fs::remove_dir_all(&tmp).ok();
         }
+        done
     }
 
-    fn put_in_place(&self, tmp: &Path, digest: &Digest) -> Result<(), Halt> {
-        match fs::rename(tmp, self.path(digest)) {
+    fn put_in_place(&self, tmp: &Path, tree: Tree) -> io::Result<()> {
+        match fs::rename(tmp, self.path(tree)) {
             // Somebody else made the same tree meanwhile; the bytes are the same.
-            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
-                fs::remove_dir_all(tmp).map_err(Halt::Sink)
-            }
-            done => done.map_err(Halt::Sink),
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => fs::remove_dir_all(tmp),
+            done => done,
         }
     }
 
-    fn fresh(&self, digest: &Digest) -> PathBuf {
+    fn fresh(&self, tree: Tree) -> PathBuf {
         let number = self.made.fetch_add(1, Ordering::Relaxed);
-        self.dir.join(format!("{}.{}-{number}.tmp", digest.hex(), std::process::id()))
+        self.dir.join(format!("{}.{}-{number}.tmp", tree.name(), std::process::id()))
     }
 }
 
 fn fill(root: &Path, package: Package<'_>) -> Result<(), Halt> {
     let plan = archive::plan(package)?;
-    let mut tree = Tree::open(root).map_err(Halt::Sink)?;
+    let mut tree = tree::Tree::open(root).map_err(Halt::Sink)?;
     let mut budget = Budget::new();
     for (path, node) in &plan.nodes {
         match node {

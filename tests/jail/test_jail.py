@@ -48,32 +48,7 @@ HOST_FILES = [
 EMPTY_IS_FINE = ("(list): []", ": b''")
 
 
-@pytest.fixture(scope="module")
-def healthy(daemon, python):
-    maker = functions.Maker(daemon, python, ROLE)
-    yield maker(functions.ECHO)
-    maker.delete_all()
-
-
-@pytest.fixture(autouse=True)
-def alive(daemon, healthy):
-    """After every attack: the daemon is the same process and serves."""
-    pid = daemon.pid
-    yield
-    assert daemon.is_running() and daemon.pid == pid
-    assert healthy.invoke({"still": "here"}).ok() == {"still": "here"}
-
-
-@pytest.fixture
-def attack(make):
-    """Runs an attack and returns the result of its invocation."""
-
-    def run(code, event=None, **settings):
-        settings.setdefault("Timeout", 20)
-        settings.setdefault("MemorySize", 256)
-        return make(attacks.HEAD + code, **settings).invoke({} if event is None else event)
-
-    return run
+pytestmark = pytest.mark.usefixtures("alive")
 
 
 # --- looking around ---
@@ -239,12 +214,23 @@ FORBIDDEN = {
     "umount2": [166, "/tmp", 0],
     "pivot_root": [155, "/tmp", "/tmp"],
     "chroot": [161, "/tmp"],
+    "remount of /var/task to write": [165, 0, "/var/task", 0, 0x1020, 0],
+    "remount of the root to write": [165, 0, "/", 0, 0x1020, 0],
+    "bind over /opt": [165, "/tmp", "/opt", 0, 0x1000, 0],
+    "umount of /var/task": [166, "/var/task", 2],
+    "mount of a control group": [165, "cgroup", "/tmp", "cgroup2", 0, 0],
+    "mount of proc": [165, "proc", "/tmp", "proc", 0, 0],
     "open_tree": [428, AT_FDCWD, "/", 1],
+    "move_mount": [429, AT_FDCWD, "/tmp", AT_FDCWD, "/opt", 0],
     "fsopen": [430, "tmpfs", 0],
+    "fsconfig": [431, 0, 6, 0, 0, 0],
+    "fsmount": [432, 0, 0, 0],
+    "fspick": [433, AT_FDCWD, "/", 0],
     "mount_setattr": [442, AT_FDCWD, "/", 0, 0, 0],
     "ptrace attach": [101, 16, 1, 0, 0],
     "process_vm_readv": [310, 1, 0, 0, 0, 0, 0],
     "process_vm_writev": [311, 1, 0, 0, 0, 0, 0],
+    "ptrace seize": [101, 0x4206, 1, 0, 0],
     "kcmp": [312, 1, 1, 0, 0, 0],
     "pidfd_getfd": [438, 0, 0, 0],
     "bpf": [321, 0, 0, 0],
@@ -253,6 +239,7 @@ FORBIDDEN = {
     "request_key": [249, "user", "name", 0, -3],
     "io_uring_setup": [425, 8, 0],
     "io_uring_enter": [426, 0, 0, 0, 0, 0],
+    "io_uring_register": [427, 0, 0, 0, 0],
     "userfaultfd": [323, 0],
     "perf_event_open": [298, 0, 0, -1, -1, 0],
     "open_by_handle_at": [304, AT_FDCWD, 0, 0],
@@ -260,15 +247,27 @@ FORBIDDEN = {
     "finit_module": [313, 0, "", 0],
     "delete_module": [176, "name", 0],
     "kexec_load": [246, 0, 0, 0, 0],
+    "kexec_file_load": [320, -1, -1, 0, 0, 0],
     "reboot": [169, 0xFEE1DEAD, 672274793, 0x89ABCDEF, 0],
     "swapon": [167, "/tmp/x", 0],
+    "swapoff": [168, "/tmp/x"],
     "sethostname": [170, "evil", 4],
     "settimeofday": [164, 0, 0],
     "clock_settime": [227, 0, 0],
+    "setdomainname": [171, "evil", 4],
+    "clock_adjtime": [305, 0, 0],
     "adjtimex": [159, 0],
     "syslog": [103, 3, 0, 0],
     "acct": [163, 0],
     "quotactl": [179, 0, 0, 0, 0],
+    "name_to_handle_at": [303, AT_FDCWD, "/", 0, 0, 0],
+    "fanotify_mark": [301, 0, 0, 0, 0, 0],
+    "nfsservctl": [180, 0, 0, 0],
+    "migrate_pages": [256, 0, 0, 0, 0],
+    # The same calls by the numbers of the x32 ABI.
+    "mount by x32": [0x40000000 + 165, "none", "/tmp", "tmpfs", 0, 0],
+    "ptrace by x32": [0x40000000 + 521, 16, 1, 0, 0],
+    "unshare by x32": [0x40000000 + 272, 0x10000000],
     "iopl": [172, 3],
     "ioperm": [173, 0, 1, 1],
     "modify_ldt": [154, 0, 0, 0],

@@ -19,10 +19,12 @@ from pathlib import Path
 import boto3
 from botocore.config import Config
 
+from . import waiting
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 READY_LINE = re.compile(r"hearth: listening on (https?://\S+:\d+)\n")
-READY_WITHIN_S = 60.0
-STOP_WITHIN_S = 60.0
+READY_WITHIN_S = waiting.stretched(60)
+STOP_WITHIN_S = waiting.stretched(60)
 STDERR_SHOWN = 6_000
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
@@ -192,7 +194,7 @@ class Daemon:
             session = boto3.session.Session(*signer, region_name=region)
             config = Config(
                 connect_timeout=5,
-                read_timeout=timeout_s,
+                read_timeout=waiting.stretched(timeout_s),
                 retries={"total_max_attempts": retries + 1},
                 parameter_validation=validate,
                 max_pool_connections=64,
@@ -230,7 +232,7 @@ def run(command, stdin, check, within_s, extra):
         stdin=subprocess.DEVNULL if stdin is None else None,
         capture_output=True,
         text=True,
-        timeout=within_s,
+        timeout=waiting.stretched(within_s),
         env=clean_environment(extra),
     )
     if check:

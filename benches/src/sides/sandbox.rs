@@ -12,7 +12,8 @@ use crate::world::World;
 use hearth_sandbox::forker::client::Forker;
 use hearth_sandbox::spec::{ForkerReply, ForkerRequest, InitReport, ProcessSpec};
 use hearth_sandbox::{
-    Channel, Cidr, Digest, Exit, ForkerConfig, InitRequest, LaunchSpec, NatSpec, NetworkClass, RuntimeMount, SandboxId,
+    Channel, Cidr, Contents, Digest, Exit, ForkerConfig, InitRequest, InnerUser, LaunchSpec, NatSpec, NetworkClass,
+    RuntimeMount, SandboxId,
 };
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -74,7 +75,13 @@ impl Sandboxed {
     fn once(&mut self) -> Result<(), Fault> {
         self.last += 1;
         let sandbox = SandboxId(self.last);
-        let spec = LaunchSpec { code: CODE, runtime: RUNTIME.into(), memory_mb: 512, tmp_mb: TMP_MB, network: NetworkClass::Nat };
+        let spec = LaunchSpec {
+            contents: Contents::Task { code: CODE, runtime: RUNTIME.into() },
+            user: InnerUser::default(),
+            memory_mb: 512,
+            tmp_mb: TMP_MB,
+            network: NetworkClass::Nat,
+        };
         self.ask(&ForkerRequest::Launch { sandbox, spec })?;
         let (reply, mut fds) = self.hear()?;
         if reply != (ForkerReply::Launched { sandbox }) || fds.is_empty() {
@@ -85,6 +92,7 @@ impl Sandboxed {
             candidates: vec!["/var/task/bootstrap".into()],
             arguments: Vec::new(),
             environment: Vec::new(),
+            directory: "/var/task".into(),
             failure_is_exit: false,
         };
         control.send(&InitRequest::Spawn(process), &[]).map_err(broken)?;

@@ -81,7 +81,10 @@ impl Control {
         let alias = input.name.unwrap_or_default();
         let _turn = self.shared.functions.gate(&target.name).await;
         let change = VersionChange::RemoveAlias { function: target.name.clone(), alias: alias.clone() };
-        self.commit(Change::Version(change), &target).await?;
+        let named = Target { name: target.name.clone(), qualifier: Some(alias.clone()) };
+        let mut changes = vec![Change::Version(change)];
+        changes.extend(self.followers(&named));
+        self.commit_all(changes, &target).await?;
         self.shared.functions.forget_alias(&target.name, &alias);
         Ok(NoOutput::default())
     }

@@ -6,6 +6,7 @@
 use super::super::names::Target;
 use super::Control;
 use super::code::Named;
+use super::images;
 use super::settings::{self, Detail, Given, Judge};
 use crate::daemon::functions::{Unavailable, runtime_version_arn};
 use crate::daemon::{clock, random};
@@ -67,18 +68,7 @@ impl Control {
             ));
         }
         let mut code = input.code.clone().unwrap_or_default();
-        if code.image_uri.is_some() {
-            return Err(unbuilt("Code.ImageUri"));
-        }
-        let package_type = input.package_type.clone().unwrap_or_else(|| "Zip".to_owned());
-        if package_type != "Zip" {
-            return Err(unbuilt("PackageType Image"));
-        }
-        if input.runtime.is_none() || input.handler.is_none() {
-            return Err(ApiError::invalid_parameter(
-                "Runtime and Handler are mandatory parameters for functions created with deployment packages.",
-            ));
-        }
+        let package_type = images::package_type(&input, &code)?;
         let architectures = check_architectures(input.architectures.clone())?;
         let tags = input.tags.clone().unwrap_or_default();
         super::tags::check_count(tags.len())?;
@@ -91,13 +81,16 @@ impl Control {
         if self.shared.functions.store.function(&target.name).await.map_err(|e| self.internal(e))?.is_some() {
             return Err(exists(&target.name));
         }
-        let pin = self.obtain(Named::from(&mut code).source()?).await?;
+        let pin = match code.image_uri.take() {
+            Some(uri) => self.image(&uri, &mut configuration).await?,
+            None => self.obtain(Named::from(&mut code).source()?).await?,
+        };
         let now = clock::wall().as_millis();
         let record = FunctionRecord {
             name: target.name.clone(),
             version: "$LATEST".to_owned(),
             revision_id: random::uuid(),
-            code: pin.code(),
+            code: images::code(&pin, &configuration),
             state: State::because(StateKind::Pending, CREATING, BEING_CREATED),
             last_update: UpdateStatus::none(),
             reserved_concurrency: None,
@@ -116,14 +109,14 @@ impl Control {
     pub(super) async fn get(&self, input: GetFunctionRequest) -> Result<GetFunctionResponse, ApiError> {
         let target = self.target(input.function_name.as_deref(), input.qualifier.as_deref())?;
         let record = self.record(&target).await?;
-        let location = format!("{}{}", self.base, self.signer.sign(&record.code.digest));
+        let zip = || FunctionCodeLocation {
+            repository_type: Some("S3".to_owned()),
+            location: Some(format!("{}{}", self.base, self.signer.sign(&record.code.digest))),
+            ..FunctionCodeLocation::default()
+        };
         Ok(GetFunctionResponse {
             configuration: Some(self.describe(&record, &target, Detail::Full)),
-            code: Some(FunctionCodeLocation {
-                repository_type: Some("S3".to_owned()),
-                location: Some(location),
-                ..FunctionCodeLocation::default()
-            }),
+            code: Some(images::location(&record).unwrap_or_else(zip)),
             tags: (!record.tags.is_empty()).then(|| record.tags.clone()),
             concurrency: record
                 .reserved_concurrency
@@ -167,19 +160,21 @@ impl Control {
         mut input: UpdateFunctionCodeRequest,
     ) -> Result<FunctionConfiguration, ApiError> {
         let target = self.unqualified(input.function_name.as_deref())?;
-        self.record(&target).await?;
-        if input.image_uri.is_some() {
-            return Err(ApiError::invalid_parameter(
-                "Please don't provide ImageUri when updating a function with packageType Zip.",
-            ));
-        }
+        let is_image = self.record(&target).await?.is_image();
+        images::check_update(&input, is_image)?;
         if input.publish_to.is_some() {
             return Err(unbuilt("PublishTo"));
         }
         let architectures = check_architectures(input.architectures.take())?;
-        let pin = self.obtain(Named::from(&mut input).source()?).await?;
+        let mut image = Configuration::default();
+        let pin = match input.image_uri.take() {
+            Some(uri) => self.image(&uri, &mut image).await?,
+            None => self.obtain(Named::from(&mut input).source()?).await?,
+        };
         let change = |record: &mut FunctionRecord| {
-            record.code = pin.code();
+            images::check_type(record, is_image)?;
+            record.configuration.image_uri = image.image_uri.clone();
+            record.code = images::code(&pin, &record.configuration);
             if let Some(architectures) = architectures {
                 record.configuration.architectures = architectures;
             }
@@ -243,6 +238,7 @@ impl Control {
         let mut changes = vec![change];
         let version = if publish { self.add_version(&mut record, &mut changes).await? } else { None };
         self.commit_all(changes, &target).await?;
+        self.shared.code.offers.take_up(record.code.digest);
         self.settle_later(&record);
         Ok(version.unwrap_or(record))
     }
@@ -286,6 +282,7 @@ impl Control {
         let _turn = self.shared.functions.gate(&target.name).await;
         self.commit(Change::Delete { name: target.name.clone() }, &target).await?;
         self.shared.functions.forget(&target.name);
+        self.shared.code.released.notify_one();
         Ok(DeleteFunctionResponse { status_code: Some(204) })
     }
 
@@ -327,7 +324,7 @@ impl Control {
     fn settle_later(&self, record: &FunctionRecord) {
         let (shared, name, revision) =
             (Arc::clone(&self.shared), record.name.clone(), record.revision_id.clone());
-        let (code, creating) = (record.code.digest, record.state.kind == StateKind::Pending);
+        let (code, creating) = (record.tree(), record.state.kind == StateKind::Pending);
         tokio::spawn(async move {
             let unpacked = shared.code.ensure_unpacked(code).await;
             let _turn = shared.functions.gate(&name).await;
@@ -346,6 +343,7 @@ impl Control {
             if let Err(error) = shared.functions.commit(changes).await {
                 return tracing::error!(function = %name, %error, "an update could not be finished");
             }
+            shared.code.released.notify_one();
             if let Err(Unavailable::Store(error)) = shared.functions.settled(&record) {
                 tracing::error!(function = %name, %error, "an update could not be taken up");
             }
@@ -446,6 +444,7 @@ macro_rules! given {
             vpc_config: $input.vpc_config,
             file_systems: $input.file_system_configs.and_then(|configs| serde_json::to_value(configs).ok()),
             snap_start: $input.snap_start,
+            image_config: $input.image_config,
             logging: $input.logging_config,
             unbuilt: $unbuilt.into_iter().filter_map(|(name, given)| given.then_some(name)).collect(),
         }
@@ -461,7 +460,6 @@ fn given_on_create(input: CreateFunctionRequest) -> Given {
         ("TenancyConfig", input.tenancy_config.is_some()),
         ("RuntimeConfig", input.runtime_config.is_some()),
         ("AcceleratorConfig", input.accelerator_config.is_some()),
-        ("ImageConfig", input.image_config.is_some()),
     ];
     given!(input, unbuilt)
 }
@@ -472,7 +470,6 @@ fn given_on_update(input: UpdateFunctionConfigurationRequest) -> Given {
         ("DurableConfig", input.durable_config.is_some()),
         ("RuntimeConfig", input.runtime_config.is_some()),
         ("AcceleratorConfig", input.accelerator_config.is_some()),
-        ("ImageConfig", input.image_config.is_some()),
     ];
     given!(input, unbuilt)
 }

@@ -2,13 +2,18 @@
 //!
 //! `functions`, `versions`, `aliases`, `code`, `concurrency` and `tags` hold the operations, `settings` the semantic checks,
 //! `names` the forms of a function's name. Errors become answers here and nowhere else; what the operator must know is logged here, once.
+//!
+//! Long because every operation of the API has its method of `Service` here, three lines each.
 
 mod aliases;
 mod code;
 mod concurrency;
 mod functions;
+mod images;
+pub(crate) mod policies;
 mod settings;
 mod tags;
+mod urls;
 mod versions;
 
 use super::authorise::{Caller, Circumstances, Kind, authorise};
@@ -19,8 +24,10 @@ use super::invoke;
 use super::location::{self, Refused, Signer};
 use super::logs;
 use super::names::Target;
+use super::roots;
 use super::server::{Body, BodyError, Intake, full};
 use super::signed::Verifier;
+use super::url::{Door, Places};
 use crate::config::Config;
 use crate::daemon::credentials;
 use crate::daemon::fetch::Fetcher;
@@ -40,6 +47,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use std::borrow::Cow;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 
 /// Bytes of a request that carries a package: 50 MB in base64 and the rest of the document.
 const PACKAGE_REQUEST_MAX: usize = 70_167_211;
@@ -57,11 +65,14 @@ pub(crate) struct Control {
     /// Who may use it.
     pub(crate) identity: Identity,
     /// Whom nobody asks for a signature.
-    owner: Caller,
+    pub(super) owner: Caller,
     guard: Guard,
     signer: Signer,
+    pub(super) uploads: Semaphore,
     /// `http://host:port` or `https://host:port` of this endpoint.
     base: String,
+    /// Where functions' URLs are.
+    pub(super) places: Places,
     pub(super) account_concurrency: u32,
     pub(super) unreserved_minimum: u32,
     report: serde_json::Value,
@@ -115,6 +126,8 @@ impl Control {
             identity,
             guard: Guard::new(&config.allowed_hosts),
             signer: Signer::new(random::bytes()),
+            uploads: Semaphore::new(roots::UPLOADS_MAX),
+            places: Places::new(config, &base),
             base,
             account_concurrency: config.limits.account_concurrency,
             unreserved_minimum: config.limits.unreserved_minimum,
@@ -129,6 +142,9 @@ impl Control {
 
     /// Answers one request.
     pub(crate) async fn handle(&self, connection: &Connection, request: Request<Incoming>) -> Response<Body> {
+        if let Some(door) = Door::of(request.uri(), request.headers()) {
+            return self.serve_url(&door, connection, request.map(Intake::Arriving)).await;
+        }
         let request_id = random::uuid();
         if let Some(error) = connection.refusal() {
             return error_response(&error, &request_id);
@@ -192,7 +208,7 @@ impl Control {
         };
         let region = &self.shared.functions.home().region;
         let agent = header(&parts.headers, USER_AGENT.as_str());
-        let circumstances = Circumstances { region, connection, agent };
+        let circumstances = Circumstances { region, connection, agent, url: None };
         let may = |permission: &Permission| authorise(&caller, permission, None, &circumstances);
         logs::handle(&self.shared, operation, body, &may).await
     }
@@ -218,15 +234,17 @@ impl Control {
         let (caller, body) = verifier.prove(("lambda", &parts), body, limit, refusal).await?;
         let asker = Asker { caller: Cow::Owned(caller), connection };
         if row.operation == Operation::Invoke {
-            let headers = |name: &str| header(&parts.headers, name);
-            let query = parts.uri.query().unwrap_or_default();
-            let head = Head { labels: &found.labels, query, headers: &headers };
-            self.authorise(&asker, row, &codec::decode_head(row, &head)?, &parts)?;
+            let input = {
+                let headers = |name: &str| header(&parts.headers, name);
+                let query = parts.uri.query().unwrap_or_default();
+                codec::decode_head(row, &Head { labels: &found.labels, query, headers: &headers })?
+            };
+            self.authorise(&asker, row, &input, &parts).await?;
         }
         Ok((Request::from_parts(parts, Intake::Here(body)), asker))
     }
 
-    fn authorise(
+    async fn authorise(
         &self,
         asker: &Asker<'_>,
         row: &Row,
@@ -239,8 +257,16 @@ impl Control {
         }
         let home = self.shared.functions.home();
         let agent = header(&parts.headers, USER_AGENT.as_str());
-        let circumstances = Circumstances { region: &home.region, connection: asker.connection, agent };
-        authorise(&asker.caller, &Permission::of(row.operation, home, input)?, None, &circumstances)
+        let circumstances =
+            Circumstances { region: &home.region, connection: asker.connection, agent, url: None };
+        let permission = Permission::of(row.operation, home, input)?;
+        let policy = match Target::parse(&self.shared.functions, &permission.resource, None) {
+            Ok(target) if permission.resource.contains(":function:") => {
+                self.resource_policy(&target.without_latest()).await?
+            }
+            Ok(_) | Err(_) => None,
+        };
+        authorise(&asker.caller, &permission, policy.as_ref(), &circumstances)
     }
 
     /// Whether this daemon asks nobody who they are.
@@ -284,7 +310,7 @@ impl Control {
             codec::decode(row, &head, &body)?
         };
         drop(body);
-        self.authorise(asker, row, &input, &parts)?;
+        self.authorise(asker, row, &input, &parts).await?;
         let environment = input.pointer("/Environment/Variables").map(serde_json::Value::to_string);
         dispatch(self, Context { environment }, row.operation, input).await
     }
@@ -558,5 +584,89 @@ impl Service for Control {
 
     async fn untag_resource(&self, _: Context, input: UntagResourceRequest) -> Result<NoOutput, ApiError> {
         self.untag(input).await
+    }
+
+    async fn add_permission(
+        &self,
+        _: Context,
+        input: AddPermissionRequest,
+    ) -> Result<AddPermissionResponse, ApiError> {
+        self.grant(input).await
+    }
+
+    async fn remove_permission(
+        &self,
+        _: Context,
+        input: RemovePermissionRequest,
+    ) -> Result<NoOutput, ApiError> {
+        self.revoke(input).await
+    }
+
+    async fn get_policy(&self, _: Context, input: GetPolicyRequest) -> Result<GetPolicyResponse, ApiError> {
+        self.policy(input).await
+    }
+
+    async fn put_resource_policy(
+        &self,
+        _: Context,
+        input: PutResourcePolicyRequest,
+    ) -> Result<PutResourcePolicyResponse, ApiError> {
+        self.put_policy(input).await
+    }
+
+    async fn get_resource_policy(
+        &self,
+        _: Context,
+        input: GetResourcePolicyRequest,
+    ) -> Result<GetResourcePolicyResponse, ApiError> {
+        self.whole_policy(input).await
+    }
+
+    async fn delete_resource_policy(
+        &self,
+        _: Context,
+        input: DeleteResourcePolicyRequest,
+    ) -> Result<NoOutput, ApiError> {
+        self.remove_policy(input).await
+    }
+
+    async fn create_function_url_config(
+        &self,
+        _: Context,
+        input: CreateFunctionUrlConfigRequest,
+    ) -> Result<CreateFunctionUrlConfigResponse, ApiError> {
+        self.make_url(input).await
+    }
+
+    async fn get_function_url_config(
+        &self,
+        _: Context,
+        input: GetFunctionUrlConfigRequest,
+    ) -> Result<GetFunctionUrlConfigResponse, ApiError> {
+        self.url(input).await
+    }
+
+    async fn update_function_url_config(
+        &self,
+        _: Context,
+        input: UpdateFunctionUrlConfigRequest,
+    ) -> Result<UpdateFunctionUrlConfigResponse, ApiError> {
+        self.change_url(input).await
+    }
+
+    async fn delete_function_url_config(
+        &self,
+        _: Context,
+        input: DeleteFunctionUrlConfigRequest,
+    ) -> Result<NoOutput, ApiError> {
+        self.remove_url(input).await
+    }
+
+    async fn list_function_url_configs(
+        &self,
+        _: Context,
+        input: ListFunctionUrlConfigsRequest,
+    ) -> Result<ListFunctionUrlConfigsResponse, ApiError> {
+        self.urls(input).await
     }
 }

@@ -9,7 +9,7 @@ use crate::store::{Configuration, FunctionRecord, Logging};
 use hearth_api::error::{ApiError, ErrorCode};
 use hearth_api::shapes::{
     DeadLetterConfig, Environment, EnvironmentError, EnvironmentResponse, EphemeralStorage,
-    FunctionConfiguration, LoggingConfig, RuntimeVersionConfig, SnapStart, SnapStartResponse,
+    FunctionConfiguration, ImageConfig, LoggingConfig, RuntimeVersionConfig, SnapStart, SnapStartResponse,
     TracingConfigResponse, VpcConfig, VpcConfigResponse,
 };
 use serde_json::json;
@@ -67,6 +67,7 @@ pub(crate) struct Given {
     pub(crate) vpc_config: Option<VpcConfig>,
     pub(crate) file_systems: Option<serde_json::Value>,
     pub(crate) snap_start: Option<SnapStart>,
+    pub(crate) image_config: Option<ImageConfig>,
     pub(crate) logging: Option<LoggingConfig>,
     /// Members that were given and belong to features that are not built.
     pub(crate) unbuilt: Vec<&'static str>,
@@ -93,6 +94,8 @@ impl Judge<'_> {
             );
             return Err(ApiError::new(ErrorCode::NotImplementedException, text));
         }
+        let runtime = given.runtime.is_some() || given.handler.is_some() || given.layers.is_some();
+        super::images::refuse_runtime(settings, runtime)?;
         if let Some(runtime) = given.runtime {
             self.runtime(&runtime)?;
             settings.runtime = Some(runtime);
@@ -105,6 +108,7 @@ impl Judge<'_> {
         if let Some(layers) = given.layers {
             check_layers(&layers)?;
         }
+        super::images::apply(given.image_config, settings)?;
         apply_sizes((given.memory_size, given.timeout, given.ephemeral_storage), settings)?;
         if let Some(logging) = given.logging {
             settings.logging = merge_logging(logging, &settings.logging)?;
@@ -285,11 +289,12 @@ pub(crate) fn answer(
         role: Some(settings.role.clone()),
         handler: settings.handler.clone(),
         code_size: i64::try_from(record.code.size).ok(),
+        image_config_response: super::images::answer(settings),
         description: Some(settings.description.clone()),
         timeout: i32::try_from(settings.timeout_s).ok(),
         memory_size: i32::try_from(settings.memory_mb).ok(),
         last_modified: Some(service_time(record.last_modified_ms)),
-        code_sha256: Some(record.code.sha256_base64()),
+        code_sha256: Some(super::images::sha256(record)),
         version: Some(record.version.clone()),
         environment: environment(settings),
         tracing_config: Some(TracingConfigResponse { mode: Some(settings.tracing_mode.clone()) }),

@@ -179,8 +179,12 @@ impl Control {
         self.record(&whole).await?;
         if let Some(Version::Number(number)) = Version::parse(number) {
             let change = VersionChange::Remove { function: target.name.clone(), number };
-            self.commit(Change::Version(change), &whole).await?;
+            let named = Target { name: target.name.clone(), qualifier: Some(number.to_string()) };
+            let mut changes = vec![Change::Version(change)];
+            changes.extend(self.followers(&named));
+            self.commit_all(changes, &whole).await?;
             self.shared.functions.forget_version(&target.name, number);
+            self.shared.code.released.notify_one();
         }
         Ok(DeleteFunctionResponse { status_code: Some(204) })
     }

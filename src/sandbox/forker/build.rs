@@ -10,7 +10,7 @@ use crate::link::Link;
 use crate::mounts::Trees;
 use crate::plan::{Step, steps};
 use crate::seccomp::Filters;
-use crate::spec::{INNER_GID, INNER_UID, InitReport, InitRequest};
+use crate::spec::{InitReport, InitRequest, InnerUser};
 use crate::{net, sys};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{Resource, setrlimit};
@@ -19,7 +19,9 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-const CORE_BYTES: u64 = 0;
+/// No cores. Not 0: to a program that `core_pattern` names, which runs as the host's root, a core of any process is still
+/// handed then; 1 is the kernel's own word against that (fs/coredump.c).
+const CORE_BYTES: u64 = 1;
 const LOCKED_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Everything the child needs; made by the forker before the fork.
@@ -30,6 +32,7 @@ pub(super) struct Build<'a> {
     pub(super) logs: &'a OwnedFd,
     pub(super) null: &'a OwnedFd,
     pub(super) tmp_mb: u32,
+    pub(super) user: InnerUser,
     pub(super) nofile: u32,
     pub(super) pids_max: u32,
 }
@@ -120,7 +123,7 @@ impl Build<'_> {
             }
             Step::UserNamespace => self.enter_user_namespace(channel)?,
             Step::Identity => {
-                let (gid, uid) = (Gid::from_raw(INNER_GID), Uid::from_raw(INNER_UID));
+                let (gid, uid) = (Gid::from_raw(self.user.gid), Uid::from_raw(self.user.uid));
                 setresgid(gid, gid, gid)?;
                 setresuid(uid, uid, uid)?;
             }
@@ -150,9 +153,9 @@ fn lower_memlock() -> nix::Result<()> {
 }
 
 /// Maps the one uid and gid that exist inside to the environment's own on the host. Done by the forker.
-pub(super) fn write_maps(pid: i32, host_uid: u32) -> std::io::Result<()> {
-    std::fs::write(format!("/proc/{pid}/gid_map"), format!("{INNER_GID} {host_uid} 1\n"))?;
-    std::fs::write(format!("/proc/{pid}/uid_map"), format!("{INNER_UID} {host_uid} 1\n"))
+pub(super) fn write_maps(pid: i32, user: InnerUser, host_uid: u32) -> std::io::Result<()> {
+    std::fs::write(format!("/proc/{pid}/gid_map"), format!("{} {host_uid} 1\n", user.gid))?;
+    std::fs::write(format!("/proc/{pid}/uid_map"), format!("{} {host_uid} 1\n", user.uid))
 }
 
 /// Reads a whole configuration file handed over as a descriptor, within a bound.

@@ -36,13 +36,21 @@ struct Program {
     path: CString,
     arguments: Vec<CString>,
     environment: Vec<CString>,
+    directory: CString,
+}
+
+/// Why a runner has not become its program; the system's error number.
+#[derive(Debug, Serialize, Deserialize)]
+enum Refusal {
+    Directory(i32),
+    Program(i32),
 }
 
 /// A child that has been forked and only waits for its program. Made while parked, when nothing foreign is in the
 /// sandbox yet: it is dumpable, so it must not meet a function's processes.
 struct Runner {
     pid: Pid,
-    channel: Channel<Program, i32>,
+    channel: Channel<Program, Refusal>,
 }
 
 impl Init {
@@ -166,9 +174,13 @@ impl Init {
         };
         // The channel closes with the exec; a word before that is the reason why there was none.
         match runner.channel.receive() {
-            Ok(Some((errno, _))) if !process.failure_is_exit => {
+            Ok(Some((refusal, _))) if !process.failure_is_exit => {
                 waitpid(runner.pid, None).ok();
-                refused(Some(path), nix::Error::from_raw(errno).desc().to_lowercase())
+                let said = |errno| nix::Error::from_raw(errno).desc().to_lowercase();
+                match refusal {
+                    Refusal::Directory(errno) => Ok(Err(InitReport::NoDirectory { reason: said(errno) })),
+                    Refusal::Program(errno) => refused(Some(path), said(errno)),
+                }
             }
             _ => Ok(Ok(runner.pid)),
         }
@@ -185,7 +197,7 @@ impl Init {
         }
     }
 
-    fn become_runtime(&self, channel: &Channel<i32, Program>) -> ! {
+    fn become_runtime(&self, channel: &Channel<Refusal, Program>) -> ! {
         let prepare = || -> nix::Result<()> {
             sys::set_dumpable(true)?;
             // Under memory pressure the runtime goes first, never pid 1. Raising needs no privilege.
@@ -199,11 +211,14 @@ impl Init {
         let prepared = prepare();
         // Ends with pid 1, or with an exec: whatever else comes is nothing to start.
         let Ok(Some((program, _))) = channel.receive() else { std::process::exit(EXEC_FAILED) };
-        let error = match prepared.and_then(|()| chdir("/var/task")) {
-            Ok(()) => sys::exec(&program.path, &program.arguments, &program.environment),
-            Err(error) => error,
+        let refusal = match (prepared, chdir(program.directory.as_c_str())) {
+            (Err(error), _) => Refusal::Program(error as i32),
+            (Ok(()), Err(error)) => Refusal::Directory(error as i32),
+            (Ok(()), Ok(())) => {
+                Refusal::Program(sys::exec(&program.path, &program.arguments, &program.environment) as i32)
+            }
         };
-        channel.send(&(error as i32), &[]).ok();
+        channel.send(&refusal, &[]).ok();
         std::process::exit(EXEC_FAILED)
     }
 }
@@ -217,7 +232,8 @@ impl Program {
         let path = CString::new(path).ok()?;
         let mut arguments = vec![path.clone()];
         arguments.extend(strings(&process.arguments)?);
-        Some(Self { path, arguments, environment: strings(&process.environment)? })
+        let directory = CString::new(process.directory.as_str()).ok()?;
+        Some(Self { path, arguments, environment: strings(&process.environment)?, directory })
     }
 }
 

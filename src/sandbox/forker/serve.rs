@@ -12,7 +12,8 @@ use crate::mounts::{self, Trees};
 use crate::nat::{self, Nat};
 use crate::seccomp::Filters;
 use crate::spec::{
-    ForkerConfig, ForkerReply, ForkerRequest, InitReport, InitRequest, LaunchSpec, NetworkClass, SandboxId,
+    Contents, ForkerConfig, ForkerReply, ForkerRequest, InitReport, InitRequest, InnerUser, LaunchSpec,
+    NetworkClass, SandboxId,
 };
 use crate::sys::{self, Forked};
 use nix::fcntl::{OFlag, open};
@@ -90,11 +91,12 @@ struct Sandbox {
 struct Kind {
     tmp_mb: u32,
     network: NetworkClass,
+    user: InnerUser,
 }
 
 impl From<&LaunchSpec> for Kind {
     fn from(spec: &LaunchSpec) -> Self {
-        Self { tmp_mb: spec.tmp_mb, network: spec.network }
+        Self { tmp_mb: spec.tmp_mb, network: spec.network, user: spec.user }
     }
 }
 
@@ -257,6 +259,7 @@ impl Forker {
                 let given = |s: &Sandbox| matches!(s.phase, Phase::Given(id) if id == sandbox);
                 if let Some(found) = self.sandboxes.values().find(|s| given(s)) {
                     sys::pidfd_kill(found.pidfd.as_fd()).ok();
+                    found.group.hurry();
                 } else if let Some(at) = self.waiting.iter().position(|(id, _)| *id == sandbox) {
                     self.waiting.remove(at);
                     self.fail(sandbox, "destroyed before it was made".to_owned())?;
@@ -268,8 +271,14 @@ impl Forker {
 
     /// Refuses what does not fit, before anything is made.
     fn check(&self, spec: &LaunchSpec) -> Result<(), String> {
-        if !self.trees.knows(&spec.runtime) {
-            return Err(format!("no runtime {:?} on this host", spec.runtime));
+        match &spec.contents {
+            Contents::Task { runtime, .. } if !self.trees.knows(runtime) => {
+                return Err(format!("no runtime {runtime:?} on this host"));
+            }
+            Contents::Task { .. } | Contents::Root { .. } => {}
+        }
+        if !spec.user.is_allowed() {
+            return Err("no function is root".to_owned());
         }
         if spec.network == NetworkClass::Nat && self.nat.is_none() {
             return Err("no sandbox of this daemon has a network".to_owned());
@@ -309,7 +318,7 @@ impl Forker {
     }
 
     fn hand_over(&mut self, slot: u32, id: SandboxId, spec: &LaunchSpec) -> Result<(), Problem> {
-        let furniture = self.trees.furniture(self.unpacked.as_fd(), &spec.code.hex(), &spec.runtime)?;
+        let furniture = self.trees.furniture(self.unpacked.as_fd(), &spec.contents)?;
         let Some(sandbox) = self.sandboxes.get_mut(&slot) else { return Err("no such slot".into()) };
         sandbox.group.limit_memory(spec.memory_mb)?;
         let files = sandbox.group.files()?;
@@ -352,9 +361,7 @@ impl Forker {
             let mut unserved = self.waiting.iter().map(|(_, spec)| Kind::from(spec));
             let kind = match unserved.find(|kind| wanted(*kind) > coming(*kind)) {
                 Some(kind) => kind,
-                None if self.parking && self.wants_more(building.len() + parked.len()) => {
-                    Kind { tmp_mb: self.config.tmp_mb, network: self.config.network }
-                }
+                None if self.parking && self.wants_more(building.len() + parked.len()) => self.usual_kind(),
                 None => return,
             };
             if let Err(problem) = self.start_build(kind) {
@@ -362,6 +369,11 @@ impl Forker {
                 return;
             }
         }
+    }
+
+    /// What is parked ahead.
+    fn usual_kind(&self) -> Kind {
+        Kind { tmp_mb: self.config.tmp_mb, network: self.config.network, user: InnerUser::default() }
     }
 
     /// Whether the park is refilled now: at leisure, but at once when half of it is gone.
@@ -460,6 +472,7 @@ impl Forker {
                     logs: &logs,
                     null: &self.null,
                     tmp_mb: kind.tmp_mb,
+                    user: kind.user,
                     nofile: self.config.nofile,
                     pids_max: self.config.pids_max,
                 };
@@ -484,7 +497,7 @@ impl Forker {
         let kind = sandbox.kind;
         let detail = match channel.receive() {
             Ok(Some((InitReport::MapMe, _))) => {
-                let mapped = write_maps(sandbox.pid, self.config.uid_base + slot);
+                let mapped = write_maps(sandbox.pid, kind.user, self.config.uid_base + slot);
                 let told =
                     mapped.map_err(Problem::from).and_then(|()| Ok(channel.send(&InitRequest::Mapped, &[])?));
                 match told {
@@ -530,6 +543,7 @@ impl Forker {
     fn bury_everything(&mut self) {
         for sandbox in self.sandboxes.values() {
             sys::pidfd_kill(sandbox.pidfd.as_fd()).ok();
+            sandbox.group.hurry();
         }
         for (slot, sandbox) in std::mem::take(&mut self.sandboxes) {
             waitpid(Pid::from_raw(sandbox.pid), None).ok();

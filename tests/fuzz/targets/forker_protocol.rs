@@ -23,10 +23,11 @@ fuzz_target!(|input: &[u8]| -> Corpus {
     let count = usize::from(*count) % FDS_TRIED;
     match kind % 5 {
         0 => cross::<ForkerRequest>(packet, count, |request| {
-            if let ForkerRequest::Launch { spec: LaunchSpec { code, .. }, .. } = request {
+            if let ForkerRequest::Launch { spec: LaunchSpec { contents, .. }, .. } = request {
                 // The only part of a request that becomes a path.
-                let name = code.hex();
-                assert!(name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit()));
+                let name = contents.tree().name();
+                let hex = name.strip_suffix(".root").unwrap_or(&name);
+                assert!(hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()));
             }
         }),
         1 => cross::<ForkerReply>(packet, count, |_| {}),

@@ -1,0 +1,35 @@
+"""What the attacks share: a function that has done nothing, and the proof that the daemon goes on."""
+
+import attacks
+import pytest
+
+from lib import functions, waiting
+from lib.daemon import ROLE
+
+
+@pytest.fixture(scope="module")
+def healthy(daemon, python):
+    maker = functions.Maker(daemon, python, ROLE)
+    yield maker(functions.ECHO)
+    maker.delete_all()
+
+
+@pytest.fixture
+def alive(daemon, healthy):
+    """After an attack: the daemon is the same process and serves."""
+    pid = daemon.pid
+    yield
+    assert daemon.is_running() and daemon.pid == pid
+    assert healthy.invoke({"still": "here"}).ok() == {"still": "here"}
+
+
+@pytest.fixture
+def attack(make):
+    """Runs an attack and returns the result of its invocation."""
+
+    def run(code, event=None, **settings):
+        settings["Timeout"] = min(waiting.stretched(settings.get("Timeout", 20)), 900)
+        settings.setdefault("MemorySize", 256)
+        return make(attacks.HEAD + code, **settings).invoke({} if event is None else event)
+
+    return run
