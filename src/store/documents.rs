@@ -17,12 +17,6 @@ const BODY_MAX: usize = 256 * 1024;
 pub(crate) enum Family {
     /// Retries, age and destinations of asynchronous invocations.
     EventInvokeConfig,
-    /// A code signing configuration.
-    CodeSigningConfig,
-    /// Which code signing configuration a function has.
-    FunctionCodeSigning,
-    /// An event source mapping.
-    EventSourceMapping,
     /// A function URL.
     FunctionUrl,
     /// A resource-based policy.
@@ -46,9 +40,6 @@ impl Family {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::EventInvokeConfig => "event-invoke-config",
-            Self::CodeSigningConfig => "code-signing-config",
-            Self::FunctionCodeSigning => "function-code-signing",
-            Self::EventSourceMapping => "event-source-mapping",
             Self::FunctionUrl => "function-url",
             Self::Policy => "policy",
             Self::RuntimeManagement => "runtime-management",
