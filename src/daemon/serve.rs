@@ -214,14 +214,9 @@ async fn run(started: Started) -> Result<(), Problem> {
     let (scheduler, inbox) = SchedulerHandle::new();
     let home = Home::new(config.region.clone(), config.account_id.clone());
     let functions = Functions::new(store.clone(), runtimes, scheduler.clone(), home);
-    let retention = Retention {
-        file_bytes: config.logs.max_file_mb << 20,
-        files: config.logs.keep_files,
-        age: Duration::from_secs(config.logs.retention_days * 86_400),
-    };
     let shared = Arc::new(Shared {
         metrics,
-        logs: Logs::start(&layout.logs(), retention)?,
+        logs: Logs::start(&layout.logs(), retention(&config))?,
         keys: Keys::default(),
         sandboxes,
         code: Code::new(Arc::clone(&unpacker)),
@@ -264,6 +259,14 @@ async fn run(started: Started) -> Result<(), Problem> {
     store.close().await;
     shared.logs.flush();
     outcome
+}
+
+fn retention(config: &Config) -> Retention {
+    Retention {
+        file_bytes: config.logs.max_file_mb << 20,
+        files: config.logs.keep_files,
+        age: Duration::from_secs(config.logs.retention_days * 86_400),
+    }
 }
 
 /// Removes code that nothing refers to any more.

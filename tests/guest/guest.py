@@ -104,8 +104,9 @@ class Guest:
 
     def command(self, image, tests):
         disks = []
+        # An error of a disk is the guest's to tell; by default the machine would stop without a word.
         for disk in (image.disk, tests):
-            disks += ["-drive", f"file={disk},format=raw,if=virtio,snapshot=on,discard=ignore"]
+            disks += ["-drive", f"file={disk},format=raw,if=virtio,snapshot=on,discard=ignore,werror=report,rerror=report"]
         return [
             *("qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", str(MEMORY_MB)),
             *("-display", "none", "-nodefaults", "-no-user-config", "-no-reboot", "-net", "none"),

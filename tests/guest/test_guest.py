@@ -34,7 +34,7 @@ JAIL_SHORT = [
     "jail/test_jail.py::test_processes_and_threads_end_at_1024",
     "jail/test_jail.py::test_a_disk_bomb_ends_at_the_size_of_tmp",
 ]
-JAIL_LONG = ["jail/test_jail.py"]
+JAIL_LONG = ["jail/test_jail.py", "jail/test_resources.py"]
 SELECTED = OWN + (JAIL_LONG if LONG else JAIL_SHORT)
 
 
