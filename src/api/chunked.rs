@@ -213,7 +213,7 @@ mod tests {
         let body = documented_body();
         let payload = decode(SIGNED, &body, &documented(), &head(&length)).expect("is proven");
         assert!(payload.len() == 66_560 && payload.iter().all(|byte| *byte == b'a'));
-        for (place, what) in [(100, "data"), (66_300, "data of the second chunk"), (20, "a signature")] {
+        for (place, what) in [(100, "data"), (66_300, "data of the second chunk"), (30, "a signature")] {
             let mut changed = body.clone();
             changed[place] = if changed[place] == b'a' { b'b' } else { b'a' };
             let error = decode(SIGNED, &changed, &documented(), &head(&length)).expect_err(what);
