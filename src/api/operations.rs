@@ -217,7 +217,7 @@ macro_rules! operations {
 }
 
 operations! {
-    AddLayerVersionPermission add_layer_version_permission: POST "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy" 201, AddLayerVersionPermissionRequest -> AddLayerVersionPermissionResponse, NotBuilt;
+    AddLayerVersionPermission add_layer_version_permission: POST "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy" 201, AddLayerVersionPermissionRequest -> AddLayerVersionPermissionResponse, Built;
     AddPermission add_permission: POST "/2015-03-31/functions/{FunctionName}/policy" 201, AddPermissionRequest -> AddPermissionResponse, Built;
     CheckpointDurableExecution checkpoint_durable_execution: POST "/2025-12-01/durable-executions/{DurableExecutionArn}/checkpoint" 200, CheckpointDurableExecutionRequest -> CheckpointDurableExecutionResponse, NotBuilt;
     CreateAlias create_alias: POST "/2015-03-31/functions/{FunctionName}/aliases" 201, CreateAliasRequest -> AliasConfiguration, Built;
@@ -234,9 +234,9 @@ operations! {
     DeleteFunction delete_function: DELETE "/2015-03-31/functions/{FunctionName}" 200, DeleteFunctionRequest -> DeleteFunctionResponse, Built;
     DeleteFunctionCodeSigningConfig delete_function_code_signing_config: DELETE "/2020-06-30/functions/{FunctionName}/code-signing-config" 204, DeleteFunctionCodeSigningConfigRequest -> NoOutput, NotBuilt;
     DeleteFunctionConcurrency delete_function_concurrency: DELETE "/2017-10-31/functions/{FunctionName}/concurrency" 204, DeleteFunctionConcurrencyRequest -> NoOutput, Built;
-    DeleteFunctionEventInvokeConfig delete_function_event_invoke_config: DELETE "/2019-09-25/functions/{FunctionName}/event-invoke-config" 204, DeleteFunctionEventInvokeConfigRequest -> NoOutput, NotBuilt;
+    DeleteFunctionEventInvokeConfig delete_function_event_invoke_config: DELETE "/2019-09-25/functions/{FunctionName}/event-invoke-config" 204, DeleteFunctionEventInvokeConfigRequest -> NoOutput, Built;
     DeleteFunctionUrlConfig delete_function_url_config: DELETE "/2021-10-31/functions/{FunctionName}/url" 204, DeleteFunctionUrlConfigRequest -> NoOutput, Built;
-    DeleteLayerVersion delete_layer_version: DELETE "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}" 204, DeleteLayerVersionRequest -> NoOutput, NotBuilt;
+    DeleteLayerVersion delete_layer_version: DELETE "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}" 204, DeleteLayerVersionRequest -> NoOutput, Built;
     DeleteProvisionedConcurrencyConfig delete_provisioned_concurrency_config: DELETE "/2019-09-30/functions/{FunctionName}/provisioned-concurrency" 204, DeleteProvisionedConcurrencyConfigRequest -> NoOutput, NotBuilt;
     DeleteResourcePolicy delete_resource_policy: DELETE "/2026-07-09/resource-policy/{ResourceArn}" 204, DeleteResourcePolicyRequest -> NoOutput, Built;
     GetAccountSettings get_account_settings: GET "/2016-08-19/account-settings" 200, GetAccountSettingsRequest -> GetAccountSettingsResponse, Built;
@@ -251,17 +251,17 @@ operations! {
     GetFunctionCodeSigningConfig get_function_code_signing_config: GET "/2020-06-30/functions/{FunctionName}/code-signing-config" 200, GetFunctionCodeSigningConfigRequest -> GetFunctionCodeSigningConfigResponse, NotBuilt;
     GetFunctionConcurrency get_function_concurrency: GET "/2019-09-30/functions/{FunctionName}/concurrency" 200, GetFunctionConcurrencyRequest -> GetFunctionConcurrencyResponse, Built;
     GetFunctionConfiguration get_function_configuration: GET "/2015-03-31/functions/{FunctionName}/configuration" 200, GetFunctionConfigurationRequest -> FunctionConfiguration, Built;
-    GetFunctionEventInvokeConfig get_function_event_invoke_config: GET "/2019-09-25/functions/{FunctionName}/event-invoke-config" 200, GetFunctionEventInvokeConfigRequest -> FunctionEventInvokeConfig, NotBuilt;
-    GetFunctionRecursionConfig get_function_recursion_config: GET "/2024-08-31/functions/{FunctionName}/recursion-config" 200, GetFunctionRecursionConfigRequest -> GetFunctionRecursionConfigResponse, NotBuilt;
+    GetFunctionEventInvokeConfig get_function_event_invoke_config: GET "/2019-09-25/functions/{FunctionName}/event-invoke-config" 200, GetFunctionEventInvokeConfigRequest -> FunctionEventInvokeConfig, Built;
+    GetFunctionRecursionConfig get_function_recursion_config: GET "/2024-08-31/functions/{FunctionName}/recursion-config" 200, GetFunctionRecursionConfigRequest -> GetFunctionRecursionConfigResponse, Built;
     GetFunctionScalingConfig get_function_scaling_config: GET "/2025-11-30/functions/{FunctionName}/function-scaling-config" 200, GetFunctionScalingConfigRequest -> GetFunctionScalingConfigResponse, NotBuilt;
     GetFunctionUrlConfig get_function_url_config: GET "/2021-10-31/functions/{FunctionName}/url" 200, GetFunctionUrlConfigRequest -> GetFunctionUrlConfigResponse, Built;
-    GetLayerVersion get_layer_version: GET "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}" 200, GetLayerVersionRequest -> GetLayerVersionResponse, NotBuilt;
-    GetLayerVersionByArn get_layer_version_by_arn: GET "/2018-10-31/layers?find=LayerVersion" 200, GetLayerVersionByArnRequest -> GetLayerVersionResponse, NotBuilt;
-    GetLayerVersionPolicy get_layer_version_policy: GET "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy" 200, GetLayerVersionPolicyRequest -> GetLayerVersionPolicyResponse, NotBuilt;
+    GetLayerVersion get_layer_version: GET "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}" 200, GetLayerVersionRequest -> GetLayerVersionResponse, Built;
+    GetLayerVersionByArn get_layer_version_by_arn: GET "/2018-10-31/layers?find=LayerVersion" 200, GetLayerVersionByArnRequest -> GetLayerVersionResponse, Built;
+    GetLayerVersionPolicy get_layer_version_policy: GET "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy" 200, GetLayerVersionPolicyRequest -> GetLayerVersionPolicyResponse, Built;
     GetPolicy get_policy: GET "/2015-03-31/functions/{FunctionName}/policy" 200, GetPolicyRequest -> GetPolicyResponse, Built;
     GetProvisionedConcurrencyConfig get_provisioned_concurrency_config: GET "/2019-09-30/functions/{FunctionName}/provisioned-concurrency" 200, GetProvisionedConcurrencyConfigRequest -> GetProvisionedConcurrencyConfigResponse, NotBuilt;
     GetResourcePolicy get_resource_policy: GET "/2026-07-09/resource-policy/{ResourceArn}" 200, GetResourcePolicyRequest -> GetResourcePolicyResponse, Built;
-    GetRuntimeManagementConfig get_runtime_management_config: GET "/2021-07-20/functions/{FunctionName}/runtime-management-config" 200, GetRuntimeManagementConfigRequest -> GetRuntimeManagementConfigResponse, NotBuilt;
+    GetRuntimeManagementConfig get_runtime_management_config: GET "/2021-07-20/functions/{FunctionName}/runtime-management-config" 200, GetRuntimeManagementConfigRequest -> GetRuntimeManagementConfigResponse, Built;
     Invoke invoke: POST "/2015-03-31/functions/{FunctionName}/invocations" 200, InvocationRequest -> InvocationResponse, Built;
     InvokeAsync invoke_async: POST "/2014-11-13/functions/{FunctionName}/invoke-async" 202, InvokeAsyncRequest -> InvokeAsyncResponse, NotBuilt;
     InvokeWithResponseStream invoke_with_response_stream: POST "/2021-11-15/functions/{FunctionName}/response-streaming-invocations" 200, InvokeWithResponseStreamRequest -> InvokeWithResponseStreamResponse, NotBuilt;
@@ -270,28 +270,28 @@ operations! {
     ListCodeSigningConfigs list_code_signing_configs: GET "/2020-04-22/code-signing-configs" 200, ListCodeSigningConfigsRequest -> ListCodeSigningConfigsResponse, NotBuilt;
     ListDurableExecutionsByFunction list_durable_executions_by_function: GET "/2025-12-01/functions/{FunctionName}/durable-executions" 200, ListDurableExecutionsByFunctionRequest -> ListDurableExecutionsByFunctionResponse, NotBuilt;
     ListEventSourceMappings list_event_source_mappings: GET "/2015-03-31/event-source-mappings" 200, ListEventSourceMappingsRequest -> ListEventSourceMappingsResponse, NotBuilt;
-    ListFunctionEventInvokeConfigs list_function_event_invoke_configs: GET "/2019-09-25/functions/{FunctionName}/event-invoke-config/list" 200, ListFunctionEventInvokeConfigsRequest -> ListFunctionEventInvokeConfigsResponse, NotBuilt;
+    ListFunctionEventInvokeConfigs list_function_event_invoke_configs: GET "/2019-09-25/functions/{FunctionName}/event-invoke-config/list" 200, ListFunctionEventInvokeConfigsRequest -> ListFunctionEventInvokeConfigsResponse, Built;
     ListFunctionUrlConfigs list_function_url_configs: GET "/2021-10-31/functions/{FunctionName}/urls" 200, ListFunctionUrlConfigsRequest -> ListFunctionUrlConfigsResponse, Built;
     ListFunctionVersionsByCapacityProvider list_function_versions_by_capacity_provider: GET "/2025-11-30/capacity-providers/{CapacityProviderName}/function-versions" 200, ListFunctionVersionsByCapacityProviderRequest -> ListFunctionVersionsByCapacityProviderResponse, NotBuilt;
     ListFunctions list_functions: GET "/2015-03-31/functions" 200, ListFunctionsRequest -> ListFunctionsResponse, Built;
     ListFunctionsByCodeSigningConfig list_functions_by_code_signing_config: GET "/2020-04-22/code-signing-configs/{CodeSigningConfigArn}/functions" 200, ListFunctionsByCodeSigningConfigRequest -> ListFunctionsByCodeSigningConfigResponse, NotBuilt;
-    ListLayerVersions list_layer_versions: GET "/2018-10-31/layers/{LayerName}/versions" 200, ListLayerVersionsRequest -> ListLayerVersionsResponse, NotBuilt;
-    ListLayers list_layers: GET "/2018-10-31/layers" 200, ListLayersRequest -> ListLayersResponse, NotBuilt;
+    ListLayerVersions list_layer_versions: GET "/2018-10-31/layers/{LayerName}/versions" 200, ListLayerVersionsRequest -> ListLayerVersionsResponse, Built;
+    ListLayers list_layers: GET "/2018-10-31/layers" 200, ListLayersRequest -> ListLayersResponse, Built;
     ListProvisionedConcurrencyConfigs list_provisioned_concurrency_configs: GET "/2019-09-30/functions/{FunctionName}/provisioned-concurrency?List=ALL" 200, ListProvisionedConcurrencyConfigsRequest -> ListProvisionedConcurrencyConfigsResponse, NotBuilt;
     ListTags list_tags: GET "/2017-03-31/tags/{Resource}" 200, ListTagsRequest -> ListTagsResponse, Built;
     ListVersionsByFunction list_versions_by_function: GET "/2015-03-31/functions/{FunctionName}/versions" 200, ListVersionsByFunctionRequest -> ListVersionsByFunctionResponse, Built;
     PauseDurableExecution pause_durable_execution: POST "/2025-12-01/durable-executions/{DurableExecutionArn}/pause" 202, PauseDurableExecutionRequest -> PauseDurableExecutionResponse, NotBuilt;
-    PublishLayerVersion publish_layer_version: POST "/2018-10-31/layers/{LayerName}/versions" 201, PublishLayerVersionRequest -> PublishLayerVersionResponse, NotBuilt;
+    PublishLayerVersion publish_layer_version: POST "/2018-10-31/layers/{LayerName}/versions" 201, PublishLayerVersionRequest -> PublishLayerVersionResponse, Built;
     PublishVersion publish_version: POST "/2015-03-31/functions/{FunctionName}/versions" 201, PublishVersionRequest -> FunctionConfiguration, Built;
     PutFunctionCodeSigningConfig put_function_code_signing_config: PUT "/2020-06-30/functions/{FunctionName}/code-signing-config" 200, PutFunctionCodeSigningConfigRequest -> PutFunctionCodeSigningConfigResponse, NotBuilt;
     PutFunctionConcurrency put_function_concurrency: PUT "/2017-10-31/functions/{FunctionName}/concurrency" 200, PutFunctionConcurrencyRequest -> Concurrency, Built;
-    PutFunctionEventInvokeConfig put_function_event_invoke_config: PUT "/2019-09-25/functions/{FunctionName}/event-invoke-config" 200, PutFunctionEventInvokeConfigRequest -> FunctionEventInvokeConfig, NotBuilt;
-    PutFunctionRecursionConfig put_function_recursion_config: PUT "/2024-08-31/functions/{FunctionName}/recursion-config" 200, PutFunctionRecursionConfigRequest -> PutFunctionRecursionConfigResponse, NotBuilt;
+    PutFunctionEventInvokeConfig put_function_event_invoke_config: PUT "/2019-09-25/functions/{FunctionName}/event-invoke-config" 200, PutFunctionEventInvokeConfigRequest -> FunctionEventInvokeConfig, Built;
+    PutFunctionRecursionConfig put_function_recursion_config: PUT "/2024-08-31/functions/{FunctionName}/recursion-config" 200, PutFunctionRecursionConfigRequest -> PutFunctionRecursionConfigResponse, Built;
     PutFunctionScalingConfig put_function_scaling_config: PUT "/2025-11-30/functions/{FunctionName}/function-scaling-config" 202, PutFunctionScalingConfigRequest -> PutFunctionScalingConfigResponse, NotBuilt;
     PutProvisionedConcurrencyConfig put_provisioned_concurrency_config: PUT "/2019-09-30/functions/{FunctionName}/provisioned-concurrency" 202, PutProvisionedConcurrencyConfigRequest -> PutProvisionedConcurrencyConfigResponse, NotBuilt;
     PutResourcePolicy put_resource_policy: PUT "/2026-07-09/resource-policy/{ResourceArn}" 200, PutResourcePolicyRequest -> PutResourcePolicyResponse, Built;
-    PutRuntimeManagementConfig put_runtime_management_config: PUT "/2021-07-20/functions/{FunctionName}/runtime-management-config" 200, PutRuntimeManagementConfigRequest -> PutRuntimeManagementConfigResponse, NotBuilt;
-    RemoveLayerVersionPermission remove_layer_version_permission: DELETE "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy/{StatementId}" 204, RemoveLayerVersionPermissionRequest -> NoOutput, NotBuilt;
+    PutRuntimeManagementConfig put_runtime_management_config: PUT "/2021-07-20/functions/{FunctionName}/runtime-management-config" 200, PutRuntimeManagementConfigRequest -> PutRuntimeManagementConfigResponse, Built;
+    RemoveLayerVersionPermission remove_layer_version_permission: DELETE "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy/{StatementId}" 204, RemoveLayerVersionPermissionRequest -> NoOutput, Built;
     RemovePermission remove_permission: DELETE "/2015-03-31/functions/{FunctionName}/policy/{StatementId}" 204, RemovePermissionRequest -> NoOutput, Built;
     ResumeDurableExecution resume_durable_execution: POST "/2025-12-01/durable-executions/{DurableExecutionArn}/resume" 202, ResumeDurableExecutionRequest -> ResumeDurableExecutionResponse, NotBuilt;
     SendDurableExecutionCallbackFailure send_durable_execution_callback_failure: POST "/2025-12-01/durable-execution-callbacks/{CallbackId}/fail" 200, SendDurableExecutionCallbackFailureRequest -> SendDurableExecutionCallbackFailureResponse, NotBuilt;
@@ -306,7 +306,7 @@ operations! {
     UpdateEventSourceMapping update_event_source_mapping: PUT "/2015-03-31/event-source-mappings/{UUID}" 202, UpdateEventSourceMappingRequest -> EventSourceMappingConfiguration, NotBuilt;
     UpdateFunctionCode update_function_code: PUT "/2015-03-31/functions/{FunctionName}/code" 200, UpdateFunctionCodeRequest -> FunctionConfiguration, Built;
     UpdateFunctionConfiguration update_function_configuration: PUT "/2015-03-31/functions/{FunctionName}/configuration" 200, UpdateFunctionConfigurationRequest -> FunctionConfiguration, Built;
-    UpdateFunctionEventInvokeConfig update_function_event_invoke_config: POST "/2019-09-25/functions/{FunctionName}/event-invoke-config" 200, UpdateFunctionEventInvokeConfigRequest -> FunctionEventInvokeConfig, NotBuilt;
+    UpdateFunctionEventInvokeConfig update_function_event_invoke_config: POST "/2019-09-25/functions/{FunctionName}/event-invoke-config" 200, UpdateFunctionEventInvokeConfigRequest -> FunctionEventInvokeConfig, Built;
     UpdateFunctionUrlConfig update_function_url_config: PUT "/2021-10-31/functions/{FunctionName}/url" 200, UpdateFunctionUrlConfigRequest -> UpdateFunctionUrlConfigResponse, Built;
 }
 

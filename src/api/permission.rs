@@ -33,6 +33,17 @@ impl Permission {
         };
         Ok(Self { action: format!("lambda:{name}"), resource: resource(operation, home, input)? })
     }
+
+    /// What a caller must be allowed beside that: whoever gives a function a layer could read it there.
+    #[must_use]
+    pub fn beside(operation: Operation, input: &Value) -> Vec<Self> {
+        if !matches!(operation, Operation::CreateFunction | Operation::UpdateFunctionConfiguration) {
+            return Vec::new();
+        }
+        let layers = input.get("Layers").and_then(Value::as_array).into_iter().flatten();
+        let one = |arn: &str| Self { action: "lambda:GetLayerVersion".to_owned(), resource: arn.to_owned() };
+        layers.filter_map(Value::as_str).map(one).collect()
+    }
 }
 
 fn resource(operation: Operation, home: &Home, input: &Value) -> Result<String, ApiError> {
@@ -141,6 +152,19 @@ mod tests {
         for (operation, input, expected) in cases {
             assert_eq!(of(operation, input).1, expected, "{operation}");
         }
+    }
+
+    #[test]
+    fn who_attaches_layers_must_be_allowed_to_get_them() {
+        let arn = "arn:aws:lambda:us-east-1:000000000000:layer:l:3";
+        let input = json!({ "FunctionName": "f", "Layers": [arn] });
+        for operation in [Operation::CreateFunction, Operation::UpdateFunctionConfiguration] {
+            let beside = Permission::beside(operation, &input);
+            let expected = Permission { action: "lambda:GetLayerVersion".into(), resource: arn.into() };
+            assert_eq!(beside, [expected], "{operation}");
+            assert!(Permission::beside(operation, &json!({ "FunctionName": "f" })).is_empty());
+        }
+        assert!(Permission::beside(Operation::GetFunction, &input).is_empty());
     }
 
     #[test]

@@ -160,6 +160,9 @@ pub(crate) struct Deploy {
     /// Environment variable; may be repeated, and replaces all that the function had
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_and_value)]
     pub(crate) env: Vec<(String, String)>,
+    /// Version of a layer; may be repeated, and replaces all that the function had
+    #[arg(long = "layer", value_name = "ARN")]
+    pub(crate) layers: Vec<String>,
     /// Role whose name the function's credentials carry [when created: one made up for it]
     #[arg(long, value_name = "ARN")]
     pub(crate) role: Option<String>,

@@ -89,6 +89,7 @@ impl Deployment<'_> {
             description: args.description.clone(),
             environment: variables(&args.env).map(|variables| Environment { variables: Some(variables) }),
             ephemeral_storage: args.ephemeral.map(|size| EphemeralStorage { size: Some(size) }),
+            layers: (!args.layers.is_empty()).then(|| args.layers.clone()),
             ..Default::default()
         };
         Ok(self.client.call(Operation::CreateFunction, &args.name, &input)?)
@@ -193,8 +194,12 @@ fn changes(args: &args::Deploy, old: &FunctionConfiguration) -> Option<UpdateFun
     }
     let old_variables = old.environment.as_ref().and_then(|environment| environment.variables.as_ref());
     let old_storage = old.ephemeral_storage.as_ref().and_then(|storage| storage.size.as_ref());
+    let old_layers: Vec<&String> =
+        old.layers.iter().flatten().filter_map(|layer| layer.arn.as_ref()).collect();
+    let same_layers = args.layers.iter().eq(old_layers);
     let old_image = old.image_config_response.as_ref().and_then(|response| response.image_config.as_ref());
     let changes = UpdateFunctionConfigurationRequest {
+        layers: (!args.layers.is_empty() && !same_layers).then(|| args.layers.clone()),
         image_config: differing(&image_config(args, old_image), old_image),
         runtime: differing(&args.runtime, old.runtime.as_ref()),
         handler: differing(&args.handler, old.handler.as_ref()),

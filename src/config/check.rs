@@ -469,7 +469,7 @@ fn together(config: &Config, origins: &Origins) -> Vec<Problem> {
         if empty(cert) || empty(key) {
             let there = if empty(cert) { "tls.key" } else { "tls.cert" };
             refuse(there, "`tls.cert` and `tls.key` go together: name both files".into());
-        } else if origins.origin("tls.self_signed").is_some_and(|it| *it != Origin::Default) {
+        } else if origins.has_items("tls.self_signed") {
             let sentence = "the certificate comes either from `tls.cert` or from `tls.self_signed`: drop one";
             refuse("tls.self_signed", sentence.into());
         }

@@ -80,6 +80,12 @@ impl Origins {
         self.settings.get(&parts).map(|(_, origin)| origin)
     }
 
+    /// Whether a list has anything in it.
+    pub(super) fn has_items(&self, key: &str) -> bool {
+        let parts: Vec<String> = key.split('.').map(str::to_owned).collect();
+        matches!(self.settings.get(&parts), Some((Value::List(items), _)) if !items.is_empty())
+    }
+
     /// `HEARTH_…` variables that are no configuration, for the log.
     pub(crate) fn ignored(&self) -> &[String] {
         &self.ignored

@@ -2,8 +2,8 @@
 //! many environments start at the same time.
 
 use super::offers::Offers;
-use crate::store::{UnpackError, Unpacker};
-use hearth_sandbox::Tree;
+use crate::store::{UnpackError, Unpacker, tree_of};
+use hearth_sandbox::{Digest, Tree};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Notify, OnceCell};
@@ -96,6 +96,25 @@ impl Code {
         if made.is_err() {
             // The next start tries again: a full disk may have been mended meanwhile.
             self.forget(code);
+        }
+        made
+    }
+
+    /// Makes the tree of these layers, in their order, if it is not there yet.
+    pub(crate) async fn ensure_layers(&self, layers: &[Digest]) -> Result<(), String> {
+        let Some(tree) = tree_of(layers).map(Tree::Task) else { return Ok(()) };
+        let (cell, unpacker, layers) = (self.cell(tree), Arc::clone(&self.unpacker), layers.to_vec());
+        let made = cell
+            .get_or_init(|| async move {
+                match tokio::task::spawn_blocking(move || unpacker.ensure_layers(&layers)).await {
+                    Ok(done) => done.map_err(|error| error.to_string()),
+                    Err(error) => Err(error.to_string()),
+                }
+            })
+            .await
+            .clone();
+        if made.is_err() {
+            self.forget(tree);
         }
         made
     }

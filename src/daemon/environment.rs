@@ -15,6 +15,7 @@ use super::sandboxes::{Control, Launched};
 use super::scheduler::{EnvironmentHandle, Told};
 use super::system_log;
 use crate::runtimes::{image, process};
+use crate::store::tree_of;
 use hearth_logic::EnvironmentId;
 use hearth_logic::outcome as text;
 use hearth_runtime_api::failure::ErrorType;
@@ -24,7 +25,7 @@ use hearth_runtime_api::{
     Settings, Status,
 };
 use hearth_sandbox::spec::{InitReport, InitRequest, LaunchSpec, ProcessSpec};
-use hearth_sandbox::{SandboxId, cgroup};
+use hearth_sandbox::{SandboxId, Tree, cgroup};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
@@ -76,6 +77,7 @@ pub(crate) async fn run(
 ) {
     let sandbox = SandboxId(id.0);
     let _code = shared.code.hold(revision.contents().tree());
+    let _layers = tree_of(&revision.layers).map(|tree| shared.code.hold(Tree::Task(tree)));
     let launched = match launch(sandbox, &revision, &shared).await {
         Ok(launched) => launched,
         Err(detail) => {
@@ -139,6 +141,7 @@ async fn launch(
 ) -> Result<Launched, String> {
     let contents = revision.contents();
     shared.code.ensure_unpacked(contents.tree()).await?;
+    shared.code.ensure_layers(&revision.layers).await?;
     let spec = LaunchSpec {
         contents,
         user: revision.user(),

@@ -302,6 +302,7 @@ impl Functions {
             version: record.version.clone(),
             arn: self.arn(&record.name),
             code: record.code.digest,
+            layers: settings.layers.iter().map(|layer| layer.digest).collect(),
             image: record
                 .is_image()
                 .then(|| Image::of(settings.image_uri.as_deref(), settings.image_config.as_ref())),

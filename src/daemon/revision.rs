@@ -4,6 +4,7 @@ use super::{clock, random};
 use crate::runtimes::image::Image;
 use crate::runtimes::process::{Context, Credentials};
 use crate::runtimes::{Kind, Served};
+use crate::store::tree_of;
 use hearth_logic::records::{SystemLevel, date};
 use hearth_logic::{FunctionId, RevisionId};
 use hearth_sandbox::{Contents, Digest, InnerUser};
@@ -26,6 +27,8 @@ pub(crate) struct Revision {
     pub(crate) arn: String,
     /// Hash of the code.
     pub(crate) code: Digest,
+    /// Packages of its layers, in order.
+    pub(crate) layers: Vec<Digest>,
     /// How it starts if that code is a root of its own.
     pub(crate) image: Option<Image>,
     /// Runtime name; empty if it has none.
@@ -70,7 +73,11 @@ impl Revision {
     pub(crate) fn contents(&self) -> Contents {
         match self.image {
             Some(_) => Contents::Root { tree: self.code },
-            None => Contents::Task { code: self.code, runtime: self.runtime.clone() },
+            None => Contents::Task {
+                code: self.code,
+                layers: tree_of(&self.layers),
+                runtime: self.runtime.clone(),
+            },
         }
     }
 

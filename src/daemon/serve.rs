@@ -214,14 +214,9 @@ async fn run(started: Started) -> Result<(), Problem> {
     let (scheduler, inbox) = SchedulerHandle::new();
     let home = Home::new(config.region.clone(), config.account_id.clone());
     let functions = Functions::new(store.clone(), runtimes, scheduler.clone(), home);
-    let retention = Retention {
-        file_bytes: config.logs.max_file_mb << 20,
-        files: config.logs.keep_files,
-        age: Duration::from_secs(config.logs.retention_days * 86_400),
-    };
     let shared = Arc::new(Shared {
         metrics,
-        logs: Logs::start(&layout.logs(), retention)?,
+        logs: Logs::start(&layout.logs(), retention(&config))?,
         keys: Keys::default(),
         sandboxes,
         code: Code::new(Arc::clone(&unpacker)),
@@ -234,16 +229,8 @@ async fn run(started: Started) -> Result<(), Problem> {
     });
     let limits = config.scheduler_limits(open_files.saturating_sub(FDS_OWN) / FDS_PER_ENVIRONMENT);
     tokio::spawn(scheduler::start(limits, Arc::clone(&shared), scheduler.clone(), inbox));
-    let (local, admin_local) = (listen.local_addr()?, admin.local_addr()?);
-    let base = format!("{}://{local}", access.scheme());
-    let info = RunInfo {
-        listen: local.to_string(),
-        admin: admin_local.to_string(),
-        pid: std::process::id(),
-        instance: layout.instance().to_owned(),
-        region: config.region.clone(),
-        certificate: access.fingerprint(),
-    };
+    let info = run_info(&config, &layout, &access, (listen.local_addr()?, admin.local_addr()?));
+    let base = format!("{}://{}", access.scheme(), info.listen);
     let listen = access.listener(tokio::net::TcpListener::from_std(listen)?);
     let identity = access.identity(&shared.keys)?;
     let control = Arc::new(Control::new(
@@ -272,6 +259,14 @@ async fn run(started: Started) -> Result<(), Problem> {
     store.close().await;
     shared.logs.flush();
     outcome
+}
+
+fn retention(config: &Config) -> Retention {
+    Retention {
+        file_bytes: config.logs.max_file_mb << 20,
+        files: config.logs.keep_files,
+        age: Duration::from_secs(config.logs.retention_days * 86_400),
+    }
 }
 
 /// Removes code that nothing refers to any more.
@@ -372,6 +367,23 @@ fn serve_socket(path: &Path, control: &Arc<Control>, stop: watch::Receiver<bool>
         stop,
     ));
     Ok(())
+}
+
+/// What clients on this machine may know: where the API and the administration listen, and how to speak to them.
+fn run_info(
+    config: &Config,
+    layout: &Layout,
+    access: &Access,
+    (listen, admin): (SocketAddr, SocketAddr),
+) -> RunInfo {
+    RunInfo {
+        listen: listen.to_string(),
+        admin: admin.to_string(),
+        pid: std::process::id(),
+        instance: layout.instance().to_owned(),
+        region: config.region.clone(),
+        certificate: access.fingerprint(),
+    }
 }
 
 /// The one line on standard output, and `run.json` for clients on this machine.

@@ -233,7 +233,8 @@ mod tests {
         let remote = Some(std::net::SocketAddr::new(source.parse().expect("is one"), 1));
         let connection = Identity::Anyone.meet(Peer { remote, local: None, secure: false }).await;
         let permission = Permission { action: action.to_owned(), resource: F.to_owned() };
-        let circumstances = Circumstances { region: "us-east-1", connection: &connection, agent: None };
+        let circumstances =
+            Circumstances { region: "us-east-1", connection: &connection, agent: None, url: None };
         authorise(caller, &permission, None, &circumstances)
     }
 

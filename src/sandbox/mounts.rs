@@ -305,10 +305,13 @@ impl Trees {
     /// When the tree or the runtime is not there.
     pub fn furniture(&self, unpacked: BorrowedFd<'_>, contents: &Contents) -> Result<Furniture> {
         let tree = unpacked_tree(unpacked, contents.tree())?;
-        let Contents::Task { runtime, .. } = contents else { return Ok(Furniture::Root(tree)) };
+        let Contents::Task { runtime, layers, .. } = contents else { return Ok(Furniture::Root(tree)) };
         let known = self.runtimes.get(runtime).ok_or(nix::Error::ENOENT);
         let has_lang = *at(format_args!("runtime {runtime}"), known)?;
         let mut mounts = vec![("/var/task", tree)];
+        if let Some(layers) = layers {
+            mounts.push(("/opt", unpacked_tree(unpacked, Tree::Task(*layers))?));
+        }
         mounts.push(("/var/runtime", read_only(&private("client").join(runtime))?));
         if has_lang {
             mounts.push(("/var/lang", read_only(&private("lang").join(runtime))?));

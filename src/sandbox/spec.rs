@@ -87,6 +87,8 @@ pub enum Contents {
     Task {
         /// The code mounted at `/var/task`.
         code: Digest,
+        /// The tree of layers mounted at `/opt`, if there is one.
+        layers: Option<Digest>,
         /// Key of the runtime table that the forker was started with.
         runtime: String,
     },

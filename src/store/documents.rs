@@ -35,6 +35,10 @@ pub(crate) enum Family {
     Layer,
     /// One version of a layer.
     LayerVersion,
+    /// Who may use a version of a layer.
+    LayerPolicy,
+    /// Keeps the packages and trees of layers for a function that has, or had, them.
+    FunctionLayer,
 }
 
 impl Family {
@@ -51,6 +55,8 @@ impl Family {
             Self::Recursion => "recursion",
             Self::Layer => "layer",
             Self::LayerVersion => "layer-version",
+            Self::LayerPolicy => "layer-policy",
+            Self::FunctionLayer => "function-layer",
         }
     }
 }

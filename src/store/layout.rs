@@ -507,8 +507,9 @@ mod tests {
         };
         layout.write_run_info(&info).expect("writes");
         let read = fs::read_to_string(scratch.path().join("run.json")).expect("reads");
-        let expected =
-            format!(r#"{{"listen":"127.0.0.1:1","admin":"127.0.0.1:2","pid":3,"instance":"{ID}"}}"#);
+        let expected = format!(
+            r#"{{"listen":"127.0.0.1:1","admin":"127.0.0.1:2","pid":3,"instance":"{ID}","region":"us-east-1"}}"#
+        );
         assert_eq!(read, expected);
         layout.remove_run_info().expect("removes");
         layout.remove_run_info().expect("is gone");

@@ -11,6 +11,7 @@ mod documents;
 mod garbage;
 mod incoming;
 mod index;
+mod layers;
 mod layout;
 mod memory;
 mod package;
@@ -35,8 +36,11 @@ pub(crate) use documents::DocumentError;
 pub(crate) use documents::{Document, DocumentChange, Expect, Family};
 pub(crate) use garbage::{GarbageError, collect_garbage};
 pub(crate) use incoming::Incoming;
+pub(crate) use layers::{tree_of, unzipped};
 pub(crate) use layout::{Layout, RunInfo};
-pub(crate) use record::{Configuration, FunctionRecord, Logging, State, StateKind, UpdateKind, UpdateStatus};
+pub(crate) use record::{
+    Code, Configuration, FunctionRecord, Layer, Logging, State, StateKind, UpdateKind, UpdateStatus,
+};
 pub(crate) use root::ROOT_BYTES_MAX;
 pub(crate) use seal::Sealer;
 pub(crate) use unpack::{UnpackError, Unpacker};

@@ -66,6 +66,17 @@ impl Code {
     }
 }
 
+/// A layer version as a function has it: all that running takes, so that the version itself may be deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Layer {
+    /// ARN with version.
+    pub(crate) arn: String,
+    /// Its package.
+    pub(crate) digest: Digest,
+    /// Size of the package, bytes.
+    pub(crate) size: u64,
+}
+
 /// A machine-readable code (`Creating`) with its sentence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Reason {
@@ -210,9 +221,9 @@ pub(crate) struct Configuration {
     /// `KMSKeyArn`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) kms_key_arn: Option<String>,
-    /// `Layers`: version ARNs in order.
+    /// `Layers`, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) layers: Vec<String>,
+    pub(crate) layers: Vec<Layer>,
     /// `VpcConfig` as it was given; none if never set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) vpc_config: Option<Value>,

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug)]
 pub(crate) struct Unpacker {
     dir: PathBuf,
-    blobs: Blobs,
+    pub(super) blobs: Blobs,
     made: AtomicU64,
 }
 
@@ -95,10 +95,14 @@ impl Unpacker {
         digest: &Digest,
         package: impl Into<Package<'a>>,
     ) -> Result<(), UnpackError> {
-        let package = package.into();
+        self.unpack_all(digest, &[package.into()])
+    }
+
+    /// Makes one tree of several packages under this name; where they have the same names, the later one counts.
+    pub(super) fn unpack_all(&self, digest: &Digest, packages: &[Package<'_>]) -> Result<(), UnpackError> {
         let digest = *digest;
         self.make(Tree::Task(digest), |tmp| {
-            fill(tmp, package).map_err(|halt| match halt {
+            fill(tmp, packages).map_err(|halt| match halt {
                 Halt::Archive(error) => error.into(),
                 Halt::Sink(source) => UnpackError::Io { digest, source },
             })
@@ -135,25 +139,25 @@ impl Unpacker {
     }
 }
 
-fn fill(root: &Path, package: Package<'_>) -> Result<(), Halt> {
-    let plan = archive::plan(package)?;
+fn fill(root: &Path, packages: &[Package<'_>]) -> Result<(), Halt> {
+    let nodes = super::layers::merge(packages)?;
     let mut tree = tree::Tree::open(root).map_err(Halt::Sink)?;
     let mut budget = Budget::new();
-    for (path, node) in &plan.nodes {
+    for (path, (package, node)) in &nodes {
         match node {
             Node::Directory => tree.directory(path).map_err(Halt::Sink)?,
             Node::File { entry, mode } => {
                 let mut file = tree.file(path).map_err(Halt::Sink)?;
-                archive::inflate(package, entry, &mut budget, &mut |bytes| file.write_all(bytes))?;
+                archive::inflate(*package, entry, &mut budget, &mut |bytes| file.write_all(bytes))?;
                 file.set_permissions(Permissions::from_mode(*mode)).map_err(Halt::Sink)?;
             }
             Node::Link { .. } => {}
         }
     }
     // Links last: while files are written there is none that could be followed.
-    for (path, node) in &plan.nodes {
+    for (path, (package, node)) in &nodes {
         if let Node::Link { entry } = node {
-            let target = archive::link_target(package, path, entry, &mut budget)?;
+            let target = archive::link_target(*package, path, entry, &mut budget)?;
             tree.link(path, &target).map_err(Halt::Sink)?;
         }
     }

@@ -9,7 +9,7 @@ use crate::daemon::fetch::{FETCHED_MAX, FetchError};
 use crate::store::{ArchiveError, BlobError, Pin, validate};
 use hearth_api::error::{ApiError, ErrorCode};
 use hearth_api::primitives::Blob;
-use hearth_api::shapes::{FunctionCode, UpdateFunctionCodeRequest};
+use hearth_api::shapes::{FunctionCode, LayerVersionContentInput, UpdateFunctionCodeRequest};
 
 /// Bytes of a package in a request.
 const ZIPPED_MAX: usize = 52_428_800;
@@ -41,6 +41,19 @@ macro_rules! named {
 impl From<&mut FunctionCode> for Named {
     fn from(code: &mut FunctionCode) -> Self {
         named!(code)
+    }
+}
+
+impl From<&mut LayerVersionContentInput> for Named {
+    fn from(content: &mut LayerVersionContentInput) -> Self {
+        Named {
+            zip_file: content.zip_file.take(),
+            s3_bucket: content.s3_bucket.take(),
+            s3_key: content.s3_key.take(),
+            s3_object_version: content.s3_object_version.take(),
+            s3_object_storage_mode: content.s3_object_storage_mode.take(),
+            source_kms_key_arn: None,
+        }
     }
 }
 

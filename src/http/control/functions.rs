@@ -11,7 +11,7 @@ use super::settings::{self, Detail, Given, Judge};
 use crate::daemon::functions::{Unavailable, runtime_version_arn};
 use crate::daemon::{clock, random};
 use crate::store::{
-    Change, CommitError, Configuration, DocumentError, FunctionRecord, State, StateKind, UpdateKind,
+    Change, CommitError, Configuration, DocumentError, FunctionRecord, Layer, State, StateKind, UpdateKind,
     UpdateStatus,
 };
 use hearth_api::error::{ApiError, ErrorCode};
@@ -77,7 +77,8 @@ impl Control {
         if let Some(architectures) = architectures {
             configuration.architectures = architectures;
         }
-        self.judge().apply(given_on_create(input), &mut configuration)?;
+        let (_layers, layers) = self.attach(input.layers.as_deref()).await?;
+        self.judge().apply(given_on_create(input, layers), &mut configuration)?;
         if self.shared.functions.store.function(&target.name).await.map_err(|e| self.internal(e))?.is_some() {
             return Err(exists(&target.name));
         }
@@ -192,7 +193,8 @@ impl Control {
         settings::check_environment_size(environment)?;
         let target = self.unqualified(input.function_name.as_deref())?;
         let revision = input.revision_id.clone();
-        let given = given_on_update(input);
+        let (_layers, layers) = self.attach(input.layers.as_deref()).await?;
+        let given = given_on_update(input, layers);
         let change = |record: &mut FunctionRecord| self.judge().apply(given, &mut record.configuration);
         self.update(&target, revision, Manner::default(), change).await
     }
@@ -235,7 +237,9 @@ impl Control {
         publish: bool,
     ) -> Result<FunctionRecord, ApiError> {
         let target = Target { name: record.name.clone(), qualifier: None };
+        self.check_unzipped(&record).await?;
         let mut changes = vec![change];
+        changes.extend(super::layers::kept(&record).map_err(|error| self.internal(error))?);
         let version = if publish { self.add_version(&mut record, &mut changes).await? } else { None };
         self.commit_all(changes, &target).await?;
         self.shared.code.offers.take_up(record.code.digest);
@@ -325,8 +329,12 @@ impl Control {
         let (shared, name, revision) =
             (Arc::clone(&self.shared), record.name.clone(), record.revision_id.clone());
         let (code, creating) = (record.tree(), record.state.kind == StateKind::Pending);
+        let layers: Vec<_> = record.configuration.layers.iter().map(|layer| layer.digest).collect();
         tokio::spawn(async move {
-            let unpacked = shared.code.ensure_unpacked(code).await;
+            let mut unpacked = shared.code.ensure_unpacked(code).await;
+            if unpacked.is_ok() {
+                unpacked = shared.code.ensure_layers(&layers).await;
+            }
             let _turn = shared.functions.gate(&name).await;
             let Ok(Some(mut record)) = shared.functions.store.function(&name).await else { return };
             if record.revision_id != revision {
@@ -427,7 +435,7 @@ fn check_architectures(given: Option<Vec<String>>) -> Result<Option<Vec<String>>
 
 /// The members that both requests have, under the same names.
 macro_rules! given {
-    ($input:ident, $unbuilt:expr) => {
+    ($input:ident, $unbuilt:expr, $layers:expr) => {
         Given {
             runtime: $input.runtime,
             handler: $input.handler,
@@ -440,7 +448,7 @@ macro_rules! given {
             tracing_mode: $input.tracing_config.and_then(|config| config.mode),
             dead_letter_config: $input.dead_letter_config,
             kms_key_arn: $input.kms_key_arn,
-            layers: $input.layers,
+            layers: $layers,
             vpc_config: $input.vpc_config,
             file_systems: $input.file_system_configs.and_then(|configs| serde_json::to_value(configs).ok()),
             snap_start: $input.snap_start,
@@ -451,7 +459,7 @@ macro_rules! given {
     };
 }
 
-fn given_on_create(input: CreateFunctionRequest) -> Given {
+fn given_on_create(input: CreateFunctionRequest, layers: Option<Vec<Layer>>) -> Given {
     let unbuilt = [
         ("PublishTo", input.publish_to.is_some()),
         ("CodeSigningConfigArn", input.code_signing_config_arn.is_some()),
@@ -461,15 +469,15 @@ fn given_on_create(input: CreateFunctionRequest) -> Given {
         ("RuntimeConfig", input.runtime_config.is_some()),
         ("AcceleratorConfig", input.accelerator_config.is_some()),
     ];
-    given!(input, unbuilt)
+    given!(input, unbuilt, layers)
 }
 
-fn given_on_update(input: UpdateFunctionConfigurationRequest) -> Given {
+fn given_on_update(input: UpdateFunctionConfigurationRequest, layers: Option<Vec<Layer>>) -> Given {
     let unbuilt = [
         ("CapacityProviderConfig", input.capacity_provider_config.is_some()),
         ("DurableConfig", input.durable_config.is_some()),
         ("RuntimeConfig", input.runtime_config.is_some()),
         ("AcceleratorConfig", input.accelerator_config.is_some()),
     ];
-    given!(input, unbuilt)
+    given!(input, unbuilt, layers)
 }

@@ -1,17 +1,22 @@
 //! The control API: one request from the router to the answer, and the state all operations share.
 //!
-//! `functions`, `versions`, `aliases`, `code`, `concurrency` and `tags` hold the operations, `settings` the semantic checks,
-//! `names` the forms of a function's name. Errors become answers here and nowhere else; what the operator must know is logged here, once.
+//! `functions`, `versions`, `aliases`, `code`, `concurrency`, `tags`, `event_invoke` and `conduct` hold the operations,
+//! `side` what the small families share, `settings` the semantic checks, `names` the forms of a function's name. Errors become answers here and nowhere else; what the operator must know is logged here, once.
 //!
 //! Long because every operation of the API has its method of `Service` here, three lines each.
 
 mod aliases;
 mod code;
 mod concurrency;
+mod conduct;
+mod event_invoke;
 mod functions;
 mod images;
+mod layer_policies;
+mod layers;
 pub(crate) mod policies;
 mod settings;
+mod side;
 mod tags;
 mod urls;
 mod versions;
@@ -68,6 +73,8 @@ pub(crate) struct Control {
     pub(super) owner: Caller,
     guard: Guard,
     signer: Signer,
+    /// Taken before a function's gate: while layers are attached or deleted.
+    layer_turn: tokio::sync::Mutex<()>,
     pub(super) uploads: Semaphore,
     /// `http://host:port` or `https://host:port` of this endpoint.
     base: String,
@@ -126,6 +133,7 @@ impl Control {
             identity,
             guard: Guard::new(&config.allowed_hosts),
             signer: Signer::new(random::bytes()),
+            layer_turn: tokio::sync::Mutex::new(()),
             uploads: Semaphore::new(roots::UPLOADS_MAX),
             places: Places::new(config, &base),
             base,
@@ -266,7 +274,10 @@ impl Control {
             }
             Ok(_) | Err(_) => None,
         };
-        authorise(&asker.caller, &permission, policy.as_ref(), &circumstances)
+        authorise(&asker.caller, &permission, policy.as_ref(), &circumstances)?;
+        // Policies of layers let other accounts in; for this one they say nothing.
+        let mut beside = Permission::beside(row.operation, input).into_iter();
+        beside.try_for_each(|permission| authorise(&asker.caller, &permission, None, &circumstances))
     }
 
     /// Whether this daemon asks nobody who they are.
@@ -586,6 +597,78 @@ impl Service for Control {
         self.untag(input).await
     }
 
+    async fn publish_layer_version(
+        &self,
+        _: Context,
+        input: PublishLayerVersionRequest,
+    ) -> Result<PublishLayerVersionResponse, ApiError> {
+        self.publish_layer(input).await
+    }
+
+    async fn get_layer_version(
+        &self,
+        _: Context,
+        input: GetLayerVersionRequest,
+    ) -> Result<GetLayerVersionResponse, ApiError> {
+        self.layer_version(input).await
+    }
+
+    async fn get_layer_version_by_arn(
+        &self,
+        _: Context,
+        input: GetLayerVersionByArnRequest,
+    ) -> Result<GetLayerVersionResponse, ApiError> {
+        self.layer_version_by_arn(input).await
+    }
+
+    async fn list_layers(
+        &self,
+        _: Context,
+        input: ListLayersRequest,
+    ) -> Result<ListLayersResponse, ApiError> {
+        self.layers(input).await
+    }
+
+    async fn list_layer_versions(
+        &self,
+        _: Context,
+        input: ListLayerVersionsRequest,
+    ) -> Result<ListLayerVersionsResponse, ApiError> {
+        self.layer_versions(input).await
+    }
+
+    async fn delete_layer_version(
+        &self,
+        _: Context,
+        input: DeleteLayerVersionRequest,
+    ) -> Result<NoOutput, ApiError> {
+        self.remove_layer_version(input).await
+    }
+
+    async fn add_layer_version_permission(
+        &self,
+        _: Context,
+        input: AddLayerVersionPermissionRequest,
+    ) -> Result<AddLayerVersionPermissionResponse, ApiError> {
+        self.add_layer_permission(input).await
+    }
+
+    async fn remove_layer_version_permission(
+        &self,
+        _: Context,
+        input: RemoveLayerVersionPermissionRequest,
+    ) -> Result<NoOutput, ApiError> {
+        self.remove_layer_permission(input).await
+    }
+
+    async fn get_layer_version_policy(
+        &self,
+        _: Context,
+        input: GetLayerVersionPolicyRequest,
+    ) -> Result<GetLayerVersionPolicyResponse, ApiError> {
+        self.layer_policy(input).await
+    }
+
     async fn add_permission(
         &self,
         _: Context,
@@ -668,5 +751,77 @@ impl Service for Control {
         input: ListFunctionUrlConfigsRequest,
     ) -> Result<ListFunctionUrlConfigsResponse, ApiError> {
         self.urls(input).await
+    }
+
+    async fn put_function_event_invoke_config(
+        &self,
+        _: Context,
+        input: PutFunctionEventInvokeConfigRequest,
+    ) -> Result<FunctionEventInvokeConfig, ApiError> {
+        self.put_event_invoke(input).await
+    }
+
+    async fn update_function_event_invoke_config(
+        &self,
+        _: Context,
+        input: UpdateFunctionEventInvokeConfigRequest,
+    ) -> Result<FunctionEventInvokeConfig, ApiError> {
+        self.update_event_invoke(input).await
+    }
+
+    async fn get_function_event_invoke_config(
+        &self,
+        _: Context,
+        input: GetFunctionEventInvokeConfigRequest,
+    ) -> Result<FunctionEventInvokeConfig, ApiError> {
+        self.get_event_invoke(input).await
+    }
+
+    async fn delete_function_event_invoke_config(
+        &self,
+        _: Context,
+        input: DeleteFunctionEventInvokeConfigRequest,
+    ) -> Result<NoOutput, ApiError> {
+        self.delete_event_invoke(input).await
+    }
+
+    async fn list_function_event_invoke_configs(
+        &self,
+        _: Context,
+        input: ListFunctionEventInvokeConfigsRequest,
+    ) -> Result<ListFunctionEventInvokeConfigsResponse, ApiError> {
+        self.list_event_invokes(input).await
+    }
+
+    async fn put_function_recursion_config(
+        &self,
+        _: Context,
+        input: PutFunctionRecursionConfigRequest,
+    ) -> Result<PutFunctionRecursionConfigResponse, ApiError> {
+        self.put_recursion(input).await
+    }
+
+    async fn get_function_recursion_config(
+        &self,
+        _: Context,
+        input: GetFunctionRecursionConfigRequest,
+    ) -> Result<GetFunctionRecursionConfigResponse, ApiError> {
+        self.get_recursion(input).await
+    }
+
+    async fn put_runtime_management_config(
+        &self,
+        _: Context,
+        input: PutRuntimeManagementConfigRequest,
+    ) -> Result<PutRuntimeManagementConfigResponse, ApiError> {
+        self.put_runtime_management(input).await
+    }
+
+    async fn get_runtime_management_config(
+        &self,
+        _: Context,
+        input: GetRuntimeManagementConfigRequest,
+    ) -> Result<GetRuntimeManagementConfigResponse, ApiError> {
+        self.get_runtime_management(input).await
     }
 }

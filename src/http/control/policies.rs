@@ -146,6 +146,8 @@ impl Control {
         let mut changes = vec![Change::Document(DocumentChange::Remove { family, key, expect })];
         changes.extend(self.url_removal(target));
         changes
+            .extend(target.qualifier.iter().flat_map(|it| super::side::forget_qualified(&target.name, it)));
+        changes
     }
 
     /// The policy of exactly this function, version or alias, as it was written.

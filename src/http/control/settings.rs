@@ -5,7 +5,7 @@
 
 use crate::runtimes::process::RESERVED;
 use crate::runtimes::{Runtimes, Served};
-use crate::store::{Configuration, FunctionRecord, Logging};
+use crate::store::{Configuration, FunctionRecord, Layer, Logging};
 use hearth_api::error::{ApiError, ErrorCode};
 use hearth_api::shapes::{
     DeadLetterConfig, Environment, EnvironmentError, EnvironmentResponse, EphemeralStorage,
@@ -20,7 +20,6 @@ const ENVIRONMENT_BYTES_MAX: usize = 4096;
 const MEMORY_MB_MAX: i32 = 10_240;
 const TIMEOUT_S_MAX: i32 = 900;
 const EPHEMERAL_MB_MAX: i32 = 10_240;
-const LAYERS_MAX: usize = 5;
 /// Runtimes that the service once had and refuses now.
 const RETIRED: [&str; 24] = [
     "nodejs",
@@ -63,7 +62,7 @@ pub(crate) struct Given {
     pub(crate) tracing_mode: Option<String>,
     pub(crate) dead_letter_config: Option<DeadLetterConfig>,
     pub(crate) kms_key_arn: Option<String>,
-    pub(crate) layers: Option<Vec<String>>,
+    pub(crate) layers: Option<Vec<Layer>>,
     pub(crate) vpc_config: Option<VpcConfig>,
     pub(crate) file_systems: Option<serde_json::Value>,
     pub(crate) snap_start: Option<SnapStart>,
@@ -106,7 +105,7 @@ impl Judge<'_> {
             settings.sealed_environment = None;
         }
         if let Some(layers) = given.layers {
-            check_layers(&layers)?;
+            settings.layers = layers;
         }
         super::images::apply(given.image_config, settings)?;
         apply_sizes((given.memory_size, given.timeout, given.ephemeral_storage), settings)?;
@@ -218,19 +217,6 @@ pub(crate) fn check_environment_size(json: Option<String>) -> Result<(), ApiErro
     }
 }
 
-fn check_layers(layers: &[String]) -> Result<(), ApiError> {
-    if layers.len() > LAYERS_MAX {
-        return Err(ApiError::invalid_parameter("Cannot reference more than 5 layers."));
-    }
-    match layers.first() {
-        None => Ok(()),
-        Some(_) => Err(ApiError::new(
-            ErrorCode::NotImplementedException,
-            "Layers is not implemented in this release of Hearth. Put the layer's files into the function's package.",
-        )),
-    }
-}
-
 fn merge_logging(given: LoggingConfig, old: &Logging) -> Result<Logging, ApiError> {
     let format = given.log_format.unwrap_or_else(|| old.format.clone());
     let json = format == "JSON";
@@ -308,6 +294,7 @@ pub(crate) fn answer(
         }),
         logging_config: Some(logging_answer(record)),
         kms_key_arn: settings.kms_key_arn.clone(),
+        layers: (!settings.layers.is_empty()).then(|| super::layers::of_function(&settings.layers)),
         dead_letter_config: settings
             .dead_letter_arn
             .clone()
