@@ -161,8 +161,9 @@ def test_the_forker_alone_killed_ends_the_daemon_and_leaves_nothing(start_daemon
     os.kill(forkers[0], signal.SIGKILL)
     assert daemon.process.wait(30) != 0
     daemon.kill()
-    # Nobody is left who may remove control groups: they stay, empty, for the next start on this state directory.
-    host.settled(before, apart=("groups",))
+    # Nobody is left who may remove control groups and the firewall's table: they stay, the groups empty, for the next
+    # start on this state directory.
+    host.settled(before, apart=("groups", "tables"))
     daemon.start()
     assert daemon.stop() == 0
     host.settled(before)
