@@ -557,8 +557,10 @@ def test_live_tail_sessions_are_bounded_and_given_back(start_daemon, python):
             tail.close()
 
     def is_free():
-        with contextlib.suppress(logs.exceptions.LimitExceededException):
-            LiveTail(logs_client(daemon), logGroupIdentifiers=[arn_of(group)]).close()
+        # Each client has exception classes of its own.
+        client = logs_client(daemon)
+        with contextlib.suppress(client.exceptions.LimitExceededException):
+            LiveTail(client, logGroupIdentifiers=[arn_of(group)]).close()
             return True
 
     waiting.until(is_free, "a session that ended gave its place back", 15)
