@@ -76,7 +76,7 @@ impl Sandboxed {
         self.last += 1;
         let sandbox = SandboxId(self.last);
         let spec = LaunchSpec {
-            contents: Contents::Task { code: CODE, runtime: RUNTIME.into() },
+            contents: Contents::Task { code: CODE, layers: None, runtime: RUNTIME.into() },
             user: InnerUser::default(),
             memory_mb: 512,
             tmp_mb: TMP_MB,
