@@ -7,7 +7,7 @@ use super::drive::{Driver, drive};
 use super::environment::{self, INBOX_MAX, Message};
 use super::invoke::{Invocation, Refusal, Shared};
 use super::revision::Revision;
-use hearth_logic::scheduler::{Action, Event};
+use hearth_logic::scheduler::{Action, Event, Source};
 use hearth_logic::{EnvironmentId, FunctionId, InvocationId, RevisionId, Scheduler, SchedulerLimits};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -174,6 +174,8 @@ impl SchedulerDriver {
             function: revision.function,
             revision: revision.id,
             memory_mb: revision.memory_mb,
+            source: Source::Synchronous,
+            provisioned: None,
         };
         self.revisions.entry(revision.id).or_insert_with(|| Arc::clone(revision));
         self.waiting.insert(invocation.id, invocation);
@@ -294,11 +296,13 @@ impl Driver for SchedulerDriver {
 
     fn perform(&mut self, action: Action) -> Option<Event> {
         match action {
-            Action::Assign { invocation, environment } => return self.assign(invocation, environment),
+            Action::Assign { invocation, environment, .. } => return self.assign(invocation, environment),
             Action::Start { environment, revision, .. } => {
                 return self.start_environment(environment, revision);
             }
-            Action::Refuse { invocation, reason } => self.refuse(invocation, Refusal::Limit(reason)),
+            // Nothing is asked to be frozen yet.
+            Action::Freeze { .. } => {}
+            Action::Refuse { invocation, reason, .. } => self.refuse(invocation, Refusal::Limit(reason)),
             Action::Fail { invocation, detail } => {
                 self.refuse(invocation, Refusal::Internal(detail.to_string()))
             }

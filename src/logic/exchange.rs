@@ -4,7 +4,7 @@
 //! written down, so that a recorded trace can be replayed.
 
 use crate::admission::Reason;
-use crate::{EnvironmentId, FunctionId, InvocationId, RevisionId, SchedulerLimits};
+use crate::{EnvironmentId, FunctionId, InvocationId, ProvisionedId, RevisionId, SchedulerLimits};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -25,6 +25,10 @@ pub enum Event {
         revision: RevisionId,
         /// Memory of such an environment, MB. The same in each offer of a revision; the first one counts.
         memory_mb: u32,
+        /// Who waits for the answer.
+        source: Source,
+        /// The provisioned concurrency of the version or alias by which it was called, if there is some.
+        provisioned: Option<ProvisionedId>,
     },
     /// The sandbox is made, what runs in it is initialising: another start may begin. May be left out before `Ready`.
     Launched {
@@ -86,6 +90,23 @@ pub enum Event {
         /// How long its idle environments are kept.
         idle_timeout: Option<Duration>,
     },
+    /// Provisioned concurrency of a version or alias, from now on; replaces what was said of it earlier. Environments of it
+    /// are started, kept without work and replaced when they end, until other parts are named. No parts: it is removed.
+    Provision {
+        /// Which configuration.
+        provisioned: ProvisionedId,
+        /// Whose concurrency it takes.
+        function: FunctionId,
+        /// What to keep ready: one part for a version, one or two for an alias.
+        parts: Vec<ProvisionedPart>,
+    },
+    /// What the machine feels, told every now and then.
+    Pressure {
+        /// Memory that all environments use in fact, MB.
+        measured_mb: u64,
+        /// Whether tasks of the machine stall for want of memory (PSI): no environment is started meanwhile unless none runs.
+        stalled: bool,
+    },
     /// The function was deleted: its settings are dropped and its revisions retired. What was admitted still runs.
     FunctionGone {
         /// Which.
@@ -122,6 +143,8 @@ pub enum Action {
         invocation: InvocationId,
         /// Where.
         environment: EnvironmentId,
+        /// How it came to that.
+        decision: Decision,
     },
     /// Make an environment. `Ready`, `StartFailed` or `Died` must follow, within a time that the driver bounds.
     Start {
@@ -133,6 +156,8 @@ pub enum Action {
         revision: RevisionId,
         /// Its memory, MB.
         memory_mb: u32,
+        /// What it is made for.
+        initialization: Initialization,
     },
     /// The invocation will not be run: it was throttled. It never ran, and its permit, if it had one, is back.
     Refuse {
@@ -140,6 +165,10 @@ pub enum Action {
         invocation: InvocationId,
         /// Why.
         reason: Reason,
+        /// After what pause another try may succeed, where that is known.
+        retry_after: Option<Duration>,
+        /// How long it had waited.
+        waited: Duration,
     },
     /// The invocation was admitted and came to nothing by a fault of this machine. Its permit is back.
     Fail {
@@ -147,6 +176,11 @@ pub enum Action {
         invocation: InvocationId,
         /// What went wrong.
         detail: Detail,
+    },
+    /// The environment has been idle for a while: what runs in it may be stopped until the next `Assign`, which thaws it.
+    Freeze {
+        /// Which.
+        environment: EnvironmentId,
     },
     /// Destroy the environment and all that is left of it. `Destroyed` must follow; asked for again only if `Refused`.
     Destroy {
@@ -157,6 +191,104 @@ pub enum Action {
     },
     /// After `Drain` or `Stop`: no environment and no invocation is left.
     Drained,
+}
+
+/// Who waits for the answer of an invocation. Rates of requests bind synchronous ones only, as Lambda has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Source {
+    /// A caller who waits.
+    Synchronous,
+    /// The queue of events.
+    Asynchronous,
+    /// The poller of an event source.
+    Polled,
+}
+
+/// Environments of one revision that are to be kept ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProvisionedPart {
+    /// What they run.
+    pub revision: RevisionId,
+    /// Their memory, MB.
+    pub memory_mb: u32,
+    /// How many.
+    pub wanted: u32,
+}
+
+/// What an environment is made for: `AWS_LAMBDA_INITIALIZATION_TYPE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Initialization {
+    /// Somebody waits.
+    OnDemand,
+    /// It is to be ready before anybody comes.
+    Provisioned,
+}
+
+/// What an invocation found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum StartType {
+    /// An environment that had run before, or had come up for another invocation.
+    Warm,
+    /// An environment was started for it.
+    Cold,
+    /// An environment of the provisioned concurrency.
+    Provisioned,
+}
+
+/// Why an invocation had to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum WaitedFor {
+    /// A new environment.
+    Initialization,
+    /// A place among the sandboxes that are being made.
+    Starts,
+    /// Memory, or a place among the environments.
+    Capacity,
+    /// The rate at which its function may grow.
+    ScalingRate,
+    /// The rate of requests of its environments.
+    RequestRate,
+}
+
+/// How an invocation came to its environment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// What it found.
+    pub start: StartType,
+    /// Whether it came by a qualifier with provisioned concurrency, of which nothing was free.
+    pub spilled_over: bool,
+    /// How long it stood in line.
+    pub waited: Duration,
+    /// What for, if it did: what held it up last before its environment was made or freed.
+    pub waited_for: Option<WaitedFor>,
+    /// Idle environments that went to make room for it.
+    pub evicted: Vec<EnvironmentId>,
+}
+
+/// What has become of one provisioned-concurrency configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProvisionedState {
+    /// Environments that were asked for.
+    pub wanted: u32,
+    /// Of them, those that have come up: `AllocatedProvisionedConcurrentExecutions`.
+    pub allocated: u32,
+    /// Of them, those that take or run an invocation: `AvailableProvisionedConcurrentExecutions`.
+    pub available: u32,
+    /// Of them, those that run one.
+    pub running: u32,
+    /// Why the last one did not come up, if the last one did not.
+    pub failed: Option<ProvisionedFailure>,
+}
+
+/// Why an environment of provisioned concurrency did not come up. It is tried again after a pause.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProvisionedFailure {
+    /// The function failed while it initialised: `FUNCTION_ERROR_INIT_FAILURE`.
+    Initialization,
+    /// The machine has no room.
+    Capacity,
+    /// No sandbox could be made, in words for the log.
+    Sandbox(String),
 }
 
 /// Why an environment is destroyed.

@@ -28,6 +28,8 @@ pub(crate) struct Environment {
     open: Option<Turn>,
     /// Since when it has been without work; counts only while it is.
     pub(crate) idle_since: Time,
+    /// It has run nothing yet.
+    fresh: bool,
 }
 
 impl Environment {
@@ -104,6 +106,11 @@ impl Fleet {
         self.waiting
     }
 
+    /// True until it runs its first invocation.
+    pub(crate) fn is_fresh(&self, environment: EnvironmentId) -> bool {
+        self.get(environment).is_some_and(|environment| environment.fresh)
+    }
+
     pub(crate) fn launching(&self) -> usize {
         self.launching
     }
@@ -167,6 +174,7 @@ impl Fleet {
             slots: SLOTS,
             open: None,
             idle_since: Time::ZERO,
+            fresh: true,
         };
         self.environments.insert(id, environment);
         Some(id)
@@ -200,6 +208,7 @@ impl Fleet {
         self.hide(id);
         if let Some(environment) = self.environments.get_mut(&id) {
             environment.in_flight.insert(invocation, now);
+            environment.fresh = false;
         }
         self.show(id, now);
     }

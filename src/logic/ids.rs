@@ -37,6 +37,11 @@ number! {
 }
 
 number! {
+    /// A provisioned-concurrency configuration, of a version or an alias. The daemon numbers them.
+    ProvisionedId
+}
+
+number! {
     /// Effective settings of a version: all environments of one revision are alike. The daemon numbers the fingerprints.
     RevisionId
 }

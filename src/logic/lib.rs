@@ -21,7 +21,7 @@ pub mod sim;
 pub mod time;
 mod timers;
 
-pub use ids::{EnvironmentId, FunctionId, InvocationId, RequestId, RevisionId};
+pub use ids::{EnvironmentId, FunctionId, InvocationId, ProvisionedId, RequestId, RevisionId};
 pub use limits::SchedulerLimits;
 pub use machine::Machine;
 pub use scheduler::Scheduler;

@@ -8,7 +8,10 @@
 
 mod endings;
 
-pub use crate::exchange::{Action, Detail, Event, Why};
+pub use crate::exchange::{
+    Action, Decision, Detail, Event, Initialization, ProvisionedFailure, ProvisionedPart, ProvisionedState,
+    Source, StartType, WaitedFor, Why,
+};
 
 use crate::admission::{Admission, Permit, Reason};
 use crate::fleet::{Fleet, Room, State};
@@ -16,7 +19,7 @@ use crate::laws::Watch;
 use crate::limits::SchedulerLimits;
 use crate::pool::Turn;
 use crate::timers::Timers;
-use crate::{EnvironmentId, FunctionId, InvocationId, Machine, RevisionId, Time};
+use crate::{EnvironmentId, FunctionId, InvocationId, Machine, ProvisionedId, RevisionId, Time};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -47,6 +50,8 @@ pub(crate) struct Admitted {
     pub(crate) turn: Turn,
     pub(crate) place: Place,
     deliveries: u32,
+    /// When it was offered.
+    since: Time,
 }
 
 impl Admitted {
@@ -84,7 +89,7 @@ impl Machine for Scheduler {
     fn step(&mut self, now: Time, event: Event, todo: &mut Vec<Action>) {
         let watch = Watch::before(self, Some(&event));
         self.hear(now, event, todo);
-        self.start_wanted(todo);
+        self.start_wanted(now, todo);
         self.say_drained(todo);
         watch.check(self);
     }
@@ -92,9 +97,9 @@ impl Machine for Scheduler {
     fn elapse(&mut self, now: Time, todo: &mut Vec<Action>) {
         let watch = Watch::before(self, None);
         while let Some(due) = self.timers.pop_due(now) {
-            self.fall_due(due, todo);
+            self.fall_due(now, due, todo);
         }
-        self.start_wanted(todo);
+        self.start_wanted(now, todo);
         self.say_drained(todo);
         watch.check(self);
     }
@@ -138,6 +143,12 @@ impl Scheduler {
         self.fleet.pool(revision).is_some()
     }
 
+    /// What has become of a provisioned-concurrency configuration, if it is known.
+    #[must_use]
+    pub fn provisioned(&self, _provisioned: ProvisionedId) -> Option<ProvisionedState> {
+        None
+    }
+
     /// Figures for metrics.
     #[must_use]
     pub fn census(&self) -> Census {
@@ -153,7 +164,7 @@ impl Scheduler {
 
     fn hear(&mut self, now: Time, event: Event, todo: &mut Vec<Action>) {
         match event {
-            Event::Offer { invocation, function, revision, memory_mb } => {
+            Event::Offer { invocation, function, revision, memory_mb, .. } => {
                 self.offer(now, invocation, function, revision, memory_mb, todo);
             }
             Event::Launched { environment } => self.fleet.launched(environment),
@@ -182,6 +193,8 @@ impl Scheduler {
                 };
                 self.rearm(Some(function));
             }
+            // Not decided upon yet.
+            Event::Provision { .. } | Event::Pressure { .. } => {}
             Event::FunctionGone { function } => {
                 self.admission.reserve(function, None);
                 self.idle_timeouts.remove(&function);
@@ -192,7 +205,7 @@ impl Scheduler {
             Event::Retire { revision } => self.retire(revision, todo),
             Event::Cancel { invocation } => self.cancel(invocation),
             Event::Drain => self.drain(todo),
-            Event::Stop => self.stop(todo),
+            Event::Stop => self.stop(now, todo),
             Event::Refused { action } => self.refused(now, action, todo),
         }
     }
@@ -210,13 +223,13 @@ impl Scheduler {
             return;
         }
         if self.phase != Phase::Serving {
-            todo.push(Action::Refuse { invocation, reason: Reason::ShuttingDown });
+            todo.push(at_once(invocation, Reason::ShuttingDown));
             return;
         }
         let permit = match self.admission.admit(function) {
             Ok(permit) => permit,
             Err(refusal) => {
-                todo.push(Action::Refuse { invocation, reason: refusal.reason });
+                todo.push(at_once(invocation, refusal.reason));
                 return;
             }
         };
@@ -228,11 +241,11 @@ impl Scheduler {
         {
             self.admission.give_back(permit);
             self.fleet.forget_if_empty(revision);
-            todo.push(Action::Refuse { invocation, reason });
+            todo.push(at_once(invocation, reason));
             return;
         }
         let turn = self.fleet.turn();
-        let admitted = Admitted { permit, revision, turn, place: Place::Waiting, deliveries: 0 };
+        let admitted = Admitted { permit, revision, turn, place: Place::Waiting, deliveries: 0, since: now };
         self.invocations.insert(invocation, admitted);
         match open {
             Some(environment) => self.assign(now, environment, invocation, todo),
@@ -267,8 +280,16 @@ impl Scheduler {
         admitted.place = Place::Running(environment);
         admitted.deliveries += 1;
         self.timers.cancel(Due::Idle(environment));
+        let fresh = self.fleet.is_fresh(environment);
         self.fleet.occupy(environment, invocation, now);
-        todo.push(Action::Assign { invocation, environment });
+        let decision = Decision {
+            start: if fresh { StartType::Cold } else { StartType::Warm },
+            spilled_over: false,
+            waited: now.since(admitted.since),
+            waited_for: (now > admitted.since).then_some(WaitedFor::Initialization),
+            evicted: Vec::new(),
+        };
+        todo.push(Action::Assign { invocation, environment, decision });
     }
 
     /// Gives a serving environment the oldest waiters, or keeps it idle, or lets it go.
@@ -324,10 +345,10 @@ impl Scheduler {
         }
     }
 
-    fn fall_due(&mut self, due: Due, todo: &mut Vec<Action>) {
+    fn fall_due(&mut self, now: Time, due: Due, todo: &mut Vec<Action>) {
         match due {
             Due::Idle(environment) => self.destroy(environment, Why::IdleTimeout, todo),
-            Due::Wait(invocation) => self.refuse(invocation, Reason::CapacityExceeded, todo),
+            Due::Wait(invocation) => self.refuse(now, invocation, Reason::CapacityExceeded, todo),
             Due::Destroy(environment) => {
                 if let Some(State::Leaving { why }) = self.fleet.get(environment).map(|e| e.state) {
                     todo.push(Action::Destroy { environment, why });
@@ -339,7 +360,7 @@ impl Scheduler {
 
     /// Starts what the lines want, oldest first, until a bound is met. The first that has no room holds up the others:
     /// passing it by would starve the large.
-    fn start_wanted(&mut self, todo: &mut Vec<Action>) {
+    fn start_wanted(&mut self, now: Time, todo: &mut Vec<Action>) {
         let starts_max = usize::try_from(self.limits.starts_max.max(1)).unwrap_or(usize::MAX);
         while self.fleet.launching() < starts_max {
             let Some((_, revision)) = self.fleet.wanted.first_key_value() else { return };
@@ -349,9 +370,17 @@ impl Scheduler {
             match (self.fleet.room(memory_mb, &self.limits), uncovered) {
                 (Room::Fits, Some(_)) => {
                     let Some(environment) = self.fleet.start(revision) else { return };
-                    todo.push(Action::Start { environment, function, revision, memory_mb });
+                    todo.push(Action::Start {
+                        environment,
+                        function,
+                        revision,
+                        memory_mb,
+                        initialization: Initialization::OnDemand,
+                    });
                 }
-                (Room::Never, Some(invocation)) => self.refuse(invocation, Reason::CapacityExceeded, todo),
+                (Room::Never, Some(invocation)) => {
+                    self.refuse(now, invocation, Reason::CapacityExceeded, todo)
+                }
                 (Room::Evict(victims), Some(_)) => {
                     for environment in victims {
                         self.destroy(environment, Why::Evicted, todo);
@@ -378,9 +407,10 @@ impl Scheduler {
         }
     }
 
-    fn refuse(&mut self, invocation: InvocationId, reason: Reason, todo: &mut Vec<Action>) {
+    fn refuse(&mut self, now: Time, invocation: InvocationId, reason: Reason, todo: &mut Vec<Action>) {
+        let Some(since) = self.invocations.get(&invocation).map(|admitted| admitted.since) else { return };
         if self.settle(invocation) {
-            todo.push(Action::Refuse { invocation, reason });
+            todo.push(Action::Refuse { invocation, reason, retry_after: None, waited: now.since(since) });
         }
     }
 
@@ -447,6 +477,11 @@ impl Scheduler {
     pub(crate) const fn timers(&self) -> &Timers<Due> {
         &self.timers
     }
+}
+
+/// The refusal of what never waited.
+const fn at_once(invocation: InvocationId, reason: Reason) -> Action {
+    Action::Refuse { invocation, reason, retry_after: None, waited: Duration::ZERO }
 }
 
 /// How many of what there are, for metrics.

@@ -43,7 +43,7 @@ impl Scheduler {
         self.destroy(environment, Why::Unreachable, todo);
         let Some(admitted) = self.invocations.get(&invocation) else { return };
         if self.phase == Phase::Stopping {
-            self.refuse(invocation, Reason::ShuttingDown, todo);
+            self.refuse(now, invocation, Reason::ShuttingDown, todo);
             return;
         }
         if admitted.deliveries >= DELIVERY_ATTEMPTS_MAX {
@@ -112,13 +112,13 @@ impl Scheduler {
         }
     }
 
-    pub(super) fn stop(&mut self, todo: &mut Vec<Action>) {
+    pub(super) fn stop(&mut self, now: Time, todo: &mut Vec<Action>) {
         self.drain(todo);
         self.phase = Phase::Stopping;
         let waiting: Vec<InvocationId> =
             self.fleet.pools().flat_map(|pool| pool.waiters().values().copied()).collect();
         for invocation in waiting {
-            self.refuse(invocation, Reason::ShuttingDown, todo);
+            self.refuse(now, invocation, Reason::ShuttingDown, todo);
         }
         let all: Vec<EnvironmentId> = self.fleet.iter().map(|(id, _)| id).collect();
         for environment in all {
@@ -128,8 +128,10 @@ impl Scheduler {
 
     pub(super) fn refused(&mut self, now: Time, action: Action, todo: &mut Vec<Action>) {
         match action {
-            Action::Assign { invocation, environment } => self.given_back(now, environment, invocation, todo),
-            Action::Start { environment, .. } => self.start_refused(environment, todo),
+            Action::Assign { invocation, environment, .. } => {
+                self.given_back(now, environment, invocation, todo)
+            }
+            Action::Start { environment, .. } => self.start_refused(now, environment, todo),
             Action::Destroy { environment, .. } => {
                 if self.fleet.get(environment).is_some() {
                     self.timers.set(Due::Destroy(environment), now.after(RETRY_PAUSE));
@@ -141,18 +143,19 @@ impl Scheduler {
                 }
             }
             // The permit is back; who waits for the answer sees its channel close.
-            Action::Refuse { .. } | Action::Fail { .. } => {}
+            // An environment that is not frozen costs a little; the next idle time freezes it.
+            Action::Refuse { .. } | Action::Fail { .. } | Action::Freeze { .. } => {}
         }
     }
 
-    fn start_refused(&mut self, environment: EnvironmentId, todo: &mut Vec<Action>) {
+    fn start_refused(&mut self, now: Time, environment: EnvironmentId, todo: &mut Vec<Action>) {
         let Some(found) = self.fleet.get(environment) else { return };
         let revision = found.revision;
         match found.state {
             State::Starting { .. } => {
                 self.fleet.leave(environment, Why::Unreachable);
                 if let Some(invocation) = self.uncovered_beside(environment) {
-                    self.refuse(invocation, Reason::QueueFull, todo);
+                    self.refuse(now, invocation, Reason::QueueFull, todo);
                 }
             }
             // Told to go in the meantime: it never was, so it is gone.

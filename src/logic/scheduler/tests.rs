@@ -22,15 +22,43 @@ fn e(n: u64) -> EnvironmentId {
 }
 
 fn assign(invocation: u64, environment: u64) -> Action {
-    Action::Assign { invocation: i(invocation), environment: e(environment) }
+    Action::Assign { invocation: i(invocation), environment: e(environment), decision: anyhow() }
+}
+
+/// Most tests ask what is decided, not how it came to that.
+fn anyhow() -> Decision {
+    Decision {
+        start: StartType::Warm,
+        spilled_over: false,
+        waited: Duration::ZERO,
+        waited_for: None,
+        evicted: Vec::new(),
+    }
+}
+
+fn without_reasons(mut actions: Vec<Action>) -> Vec<Action> {
+    for action in &mut actions {
+        match action {
+            Action::Assign { decision, .. } => *decision = anyhow(),
+            Action::Refuse { waited, .. } => *waited = Duration::ZERO,
+            _ => {}
+        }
+    }
+    actions
 }
 
 fn start(environment: u64, revision: RevisionId) -> Action {
-    Action::Start { environment: e(environment), function: F, revision, memory_mb: 128 }
+    Action::Start {
+        environment: e(environment),
+        function: F,
+        revision,
+        memory_mb: 128,
+        initialization: Initialization::OnDemand,
+    }
 }
 
 fn refuse(invocation: u64, reason: Reason) -> Action {
-    Action::Refuse { invocation: i(invocation), reason }
+    Action::Refuse { invocation: i(invocation), reason, retry_after: None, waited: Duration::ZERO }
 }
 
 fn fail(invocation: u64, detail: Detail) -> Action {
@@ -45,6 +73,17 @@ fn released(environment: u64, invocation: u64, reuse: bool) -> Event {
     Event::Released { environment: e(environment), invocation: i(invocation), reuse }
 }
 
+fn offer(invocation: u64, revision: RevisionId) -> Event {
+    Event::Offer {
+        invocation: i(invocation),
+        function: F,
+        revision,
+        memory_mb: 128,
+        source: Source::Synchronous,
+        provisioned: None,
+    }
+}
+
 impl Desk {
     fn new(change: impl FnOnce(&mut SchedulerLimits)) -> Self {
         let mut limits = SchedulerLimits::default();
@@ -55,11 +94,11 @@ impl Desk {
     fn tell(&mut self, event: Event) -> Vec<Action> {
         let mut todo = Vec::new();
         self.scheduler.step(self.now, event, &mut todo);
-        todo
+        without_reasons(todo)
     }
 
     fn offer_to(&mut self, invocation: u64, revision: RevisionId) -> Vec<Action> {
-        self.tell(Event::Offer { invocation: i(invocation), function: F, revision, memory_mb: 128 })
+        self.tell(offer(invocation, revision))
     }
 
     fn offer(&mut self, invocation: u64) -> Vec<Action> {
@@ -81,7 +120,7 @@ impl Desk {
         self.now = self.now.after(duration);
         let mut todo = Vec::new();
         self.scheduler.elapse(self.now, &mut todo);
-        todo
+        without_reasons(todo)
     }
 }
 
@@ -480,7 +519,7 @@ fn news_of_the_unknown_is_ignored() {
 fn a_conversation_can_be_written_down_and_replayed() {
     let events = vec![
         Event::Configure { limits: SchedulerLimits { starts_max: 1, ..SchedulerLimits::default() } },
-        Event::Offer { invocation: i(1), function: F, revision: R, memory_mb: 128 },
+        offer(1, R),
         Event::StartFailed { environment: e(0), detail: "x".to_owned() },
         Event::Refused { action: fail(1, Detail::StartFailed("x".to_owned())) },
         Event::Stop,

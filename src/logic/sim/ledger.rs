@@ -69,7 +69,7 @@ impl Ledger {
             Event::StartFailed { environment, .. } | Event::Destroyed { environment } => {
                 self.sandboxes.remove(environment);
             }
-            Event::Refused { action: Action::Assign { invocation, environment } } => {
+            Event::Refused { action: Action::Assign { invocation, environment, .. } } => {
                 self.hear(&Event::GivenBack { environment: *environment, invocation: *invocation });
             }
             Event::Refused { action: Action::Start { environment, .. } } => {
@@ -81,6 +81,8 @@ impl Ledger {
             | Event::Died { .. }
             | Event::Configure { .. }
             | Event::Function { .. }
+            | Event::Provision { .. }
+            | Event::Pressure { .. }
             | Event::FunctionGone { .. }
             | Event::Retire { .. }
             | Event::Drain
@@ -91,7 +93,7 @@ impl Ledger {
     /// Notes an action and says what is wrong with it, if something is.
     pub(super) fn obey(&mut self, action: &Action) -> Verdict {
         match action {
-            Action::Assign { invocation, environment } => self.assign(*invocation, *environment),
+            Action::Assign { invocation, environment, .. } => self.assign(*invocation, *environment),
             Action::Start { environment, revision, .. } => self.start(*environment, *revision),
             Action::Refuse { invocation, .. } => {
                 self.refused += 1;
@@ -117,6 +119,11 @@ impl Ledger {
                     ensure(!before, || format!("{environment} is destroyed twice"))
                 }
             },
+            Action::Freeze { environment } => {
+                let sandbox = self.sandboxes.get(environment);
+                let idle = sandbox.is_some_and(|sandbox| sandbox.ready && sandbox.running.is_none());
+                ensure(idle, || format!("{environment} is frozen as {sandbox:?}"))
+            }
             Action::Drained => {
                 self.drained += 1;
                 ensure(self.sandboxes.is_empty(), || "drained with sandboxes left".to_owned())?;

@@ -6,7 +6,7 @@
 use super::ledger::{Fate, Ledger, revision_of};
 use super::random::Random;
 use crate::laws::{broken_law, checks_itself};
-use crate::scheduler::{Action, Event, Scheduler};
+use crate::scheduler::{Action, Event, Scheduler, Source};
 use crate::{EnvironmentId, FunctionId, InvocationId, Machine, SchedulerLimits, Time};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -228,7 +228,7 @@ impl World {
                     self.at(up, Event::Ready { environment });
                 }
             }
-            Action::Assign { invocation, environment } => {
+            Action::Assign { invocation, environment, .. } => {
                 let done = self.after_micros(200_000);
                 let event = match self.random.below(3) {
                     0 if trouble => Event::Died { environment },
@@ -241,7 +241,7 @@ impl World {
                 let gone = self.after_micros(50_000);
                 self.at(gone, Event::Destroyed { environment });
             }
-            Action::Refuse { .. } | Action::Fail { .. } | Action::Drained => {}
+            Action::Refuse { .. } | Action::Fail { .. } | Action::Freeze { .. } | Action::Drained => {}
         }
     }
 
@@ -280,7 +280,8 @@ impl World {
         let revision = revision_of(function, self.random.below(REVISIONS));
         self.ledger.offered(invocation, revision);
         let memory_mb = 128 * (1 + u32::try_from(revision.0 % 4).unwrap_or_default());
-        Event::Offer { invocation, function, revision, memory_mb }
+        let (source, provisioned) = (Source::Synchronous, None);
+        Event::Offer { invocation, function, revision, memory_mb, source, provisioned }
     }
 
     fn any_environment(&mut self) -> Option<EnvironmentId> {
