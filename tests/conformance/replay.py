@@ -89,6 +89,7 @@ INTRODUCED = {
     "LoggingConfig": (2023, 11, 16),
 }
 SETTLE_WITHIN_S = 60
+HASTE_MAX = 5
 # What the cases without a recorded answer still say about an invocation: case, what comes back for what was sent.
 EVIDENT = (
     (r"test_echo_invoke|test_large_payloads|test_handler_in_submodule", lambda case, sent: sent),
@@ -170,6 +171,25 @@ def runtime_of(name):
 
 
 # --- one case ---
+
+
+def replayed(daemon, name):
+    """The differences of a case.
+
+    The service takes seconds to make a function ready, the daemon milliseconds: on a busy machine a question right after a
+    creation may find what was recorded as under way already done. Then the case is made again, a few times at most.
+    """
+    for _ in range(HASTE_MAX):
+        differences = Replay(daemon, name).run()
+        if not any(map(is_haste, differences)):
+            break
+    return differences
+
+
+def is_haste(difference):
+    """Whether something was recorded as under way that was done by the time of the question."""
+    met = (str(difference.expected), str(difference.actual))
+    return met in {("Pending", "Active"), ("InProgress", "Successful")}
 
 
 class Replay:
