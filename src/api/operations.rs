@@ -223,14 +223,14 @@ operations! {
     CreateAlias create_alias: POST "/2015-03-31/functions/{FunctionName}/aliases" 201, CreateAliasRequest -> AliasConfiguration, Built;
     CreateCapacityProvider create_capacity_provider: POST "/2025-11-30/capacity-providers" 202, CreateCapacityProviderRequest -> CreateCapacityProviderResponse, NotBuilt;
     CreateCodeSigningConfig create_code_signing_config: POST "/2020-04-22/code-signing-configs" 201, CreateCodeSigningConfigRequest -> CreateCodeSigningConfigResponse, NotBuilt;
-    CreateEventSourceMapping create_event_source_mapping: POST "/2015-03-31/event-source-mappings" 202, CreateEventSourceMappingRequest -> EventSourceMappingConfiguration, NotBuilt;
+    CreateEventSourceMapping create_event_source_mapping: POST "/2015-03-31/event-source-mappings" 202, CreateEventSourceMappingRequest -> EventSourceMappingConfiguration, Built;
     CreateFunction create_function: POST "/2015-03-31/functions" 201, CreateFunctionRequest -> FunctionConfiguration, Built;
     CreateFunctionUrlConfig create_function_url_config: POST "/2021-10-31/functions/{FunctionName}/url" 201, CreateFunctionUrlConfigRequest -> CreateFunctionUrlConfigResponse, Built;
     DeleteAlias delete_alias: DELETE "/2015-03-31/functions/{FunctionName}/aliases/{Name}" 204, DeleteAliasRequest -> NoOutput, Built;
     DeleteCapacityProvider delete_capacity_provider: DELETE "/2025-11-30/capacity-providers/{CapacityProviderName}" 202, DeleteCapacityProviderRequest -> DeleteCapacityProviderResponse, NotBuilt;
     DeleteCodeSigningConfig delete_code_signing_config: DELETE "/2020-04-22/code-signing-configs/{CodeSigningConfigArn}" 204, DeleteCodeSigningConfigRequest -> DeleteCodeSigningConfigResponse, NotBuilt;
     DeleteDurableExecution delete_durable_execution: DELETE "/2025-12-01/durable-executions/{DurableExecutionArn}" 202, DeleteDurableExecutionRequest -> DeleteDurableExecutionResponse, NotBuilt;
-    DeleteEventSourceMapping delete_event_source_mapping: DELETE "/2015-03-31/event-source-mappings/{UUID}" 202, DeleteEventSourceMappingRequest -> EventSourceMappingConfiguration, NotBuilt;
+    DeleteEventSourceMapping delete_event_source_mapping: DELETE "/2015-03-31/event-source-mappings/{UUID}" 202, DeleteEventSourceMappingRequest -> EventSourceMappingConfiguration, Built;
     DeleteFunction delete_function: DELETE "/2015-03-31/functions/{FunctionName}" 200, DeleteFunctionRequest -> DeleteFunctionResponse, Built;
     DeleteFunctionCodeSigningConfig delete_function_code_signing_config: DELETE "/2020-06-30/functions/{FunctionName}/code-signing-config" 204, DeleteFunctionCodeSigningConfigRequest -> NoOutput, NotBuilt;
     DeleteFunctionConcurrency delete_function_concurrency: DELETE "/2017-10-31/functions/{FunctionName}/concurrency" 204, DeleteFunctionConcurrencyRequest -> NoOutput, Built;
@@ -246,7 +246,7 @@ operations! {
     GetDurableExecution get_durable_execution: GET "/2025-12-01/durable-executions/{DurableExecutionArn}" 200, GetDurableExecutionRequest -> GetDurableExecutionResponse, NotBuilt;
     GetDurableExecutionHistory get_durable_execution_history: GET "/2025-12-01/durable-executions/{DurableExecutionArn}/history" 200, GetDurableExecutionHistoryRequest -> GetDurableExecutionHistoryResponse, NotBuilt;
     GetDurableExecutionState get_durable_execution_state: GET "/2025-12-01/durable-executions/{DurableExecutionArn}/state" 200, GetDurableExecutionStateRequest -> GetDurableExecutionStateResponse, NotBuilt;
-    GetEventSourceMapping get_event_source_mapping: GET "/2015-03-31/event-source-mappings/{UUID}" 200, GetEventSourceMappingRequest -> EventSourceMappingConfiguration, NotBuilt;
+    GetEventSourceMapping get_event_source_mapping: GET "/2015-03-31/event-source-mappings/{UUID}" 200, GetEventSourceMappingRequest -> EventSourceMappingConfiguration, Built;
     GetFunction get_function: GET "/2015-03-31/functions/{FunctionName}" 200, GetFunctionRequest -> GetFunctionResponse, Built;
     GetFunctionCodeSigningConfig get_function_code_signing_config: GET "/2020-06-30/functions/{FunctionName}/code-signing-config" 200, GetFunctionCodeSigningConfigRequest -> GetFunctionCodeSigningConfigResponse, NotBuilt;
     GetFunctionConcurrency get_function_concurrency: GET "/2019-09-30/functions/{FunctionName}/concurrency" 200, GetFunctionConcurrencyRequest -> GetFunctionConcurrencyResponse, Built;
@@ -269,7 +269,7 @@ operations! {
     ListCapacityProviders list_capacity_providers: GET "/2025-11-30/capacity-providers" 200, ListCapacityProvidersRequest -> ListCapacityProvidersResponse, NotBuilt;
     ListCodeSigningConfigs list_code_signing_configs: GET "/2020-04-22/code-signing-configs" 200, ListCodeSigningConfigsRequest -> ListCodeSigningConfigsResponse, NotBuilt;
     ListDurableExecutionsByFunction list_durable_executions_by_function: GET "/2025-12-01/functions/{FunctionName}/durable-executions" 200, ListDurableExecutionsByFunctionRequest -> ListDurableExecutionsByFunctionResponse, NotBuilt;
-    ListEventSourceMappings list_event_source_mappings: GET "/2015-03-31/event-source-mappings" 200, ListEventSourceMappingsRequest -> ListEventSourceMappingsResponse, NotBuilt;
+    ListEventSourceMappings list_event_source_mappings: GET "/2015-03-31/event-source-mappings" 200, ListEventSourceMappingsRequest -> ListEventSourceMappingsResponse, Built;
     ListFunctionEventInvokeConfigs list_function_event_invoke_configs: GET "/2019-09-25/functions/{FunctionName}/event-invoke-config/list" 200, ListFunctionEventInvokeConfigsRequest -> ListFunctionEventInvokeConfigsResponse, Built;
     ListFunctionUrlConfigs list_function_url_configs: GET "/2021-10-31/functions/{FunctionName}/urls" 200, ListFunctionUrlConfigsRequest -> ListFunctionUrlConfigsResponse, Built;
     ListFunctionVersionsByCapacityProvider list_function_versions_by_capacity_provider: GET "/2025-11-30/capacity-providers/{CapacityProviderName}/function-versions" 200, ListFunctionVersionsByCapacityProviderRequest -> ListFunctionVersionsByCapacityProviderResponse, NotBuilt;
@@ -303,7 +303,7 @@ operations! {
     UpdateAlias update_alias: PUT "/2015-03-31/functions/{FunctionName}/aliases/{Name}" 200, UpdateAliasRequest -> AliasConfiguration, Built;
     UpdateCapacityProvider update_capacity_provider: PUT "/2025-11-30/capacity-providers/{CapacityProviderName}" 202, UpdateCapacityProviderRequest -> UpdateCapacityProviderResponse, NotBuilt;
     UpdateCodeSigningConfig update_code_signing_config: PUT "/2020-04-22/code-signing-configs/{CodeSigningConfigArn}" 200, UpdateCodeSigningConfigRequest -> UpdateCodeSigningConfigResponse, NotBuilt;
-    UpdateEventSourceMapping update_event_source_mapping: PUT "/2015-03-31/event-source-mappings/{UUID}" 202, UpdateEventSourceMappingRequest -> EventSourceMappingConfiguration, NotBuilt;
+    UpdateEventSourceMapping update_event_source_mapping: PUT "/2015-03-31/event-source-mappings/{UUID}" 202, UpdateEventSourceMappingRequest -> EventSourceMappingConfiguration, Built;
     UpdateFunctionCode update_function_code: PUT "/2015-03-31/functions/{FunctionName}/code" 200, UpdateFunctionCodeRequest -> FunctionConfiguration, Built;
     UpdateFunctionConfiguration update_function_configuration: PUT "/2015-03-31/functions/{FunctionName}/configuration" 200, UpdateFunctionConfigurationRequest -> FunctionConfiguration, Built;
     UpdateFunctionEventInvokeConfig update_function_event_invoke_config: POST "/2019-09-25/functions/{FunctionName}/event-invoke-config" 200, UpdateFunctionEventInvokeConfigRequest -> FunctionEventInvokeConfig, Built;

@@ -166,9 +166,8 @@ fn unknown_runtime(input: &Value) -> Option<String> {
 
 fn missing_starting_position(input: &Value) -> Option<String> {
     let of_stream =
-        |arn: &str| ["dynamodb", "kinesis", "kafka"].contains(&arn.split(':').nth(2).unwrap_or(""));
-    let is_stream = input.get("EventSourceArn").and_then(Value::as_str).is_some_and(of_stream)
-        || input.get("SelfManagedEventSource").is_some();
+        |arn: &str| ["dynamodb", "kinesis", "kafka", "rds"].contains(&arn.split(':').nth(2).unwrap_or(""));
+    let is_stream = input.get("EventSourceArn").and_then(Value::as_str).is_some_and(of_stream);
     let missing = is_stream && input.get("StartingPosition").is_none();
     missing.then(|| format!("1 validation error detected: Value null at 'startingPosition' failed to satisfy constraint: {NOT_NULL}."))
 }

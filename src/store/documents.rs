@@ -33,6 +33,8 @@ pub(crate) enum Family {
     LayerPolicy,
     /// Keeps the packages and trees of layers for a function that has, or had, them.
     FunctionLayer,
+    /// Which function gets what comes from which source.
+    EventSourceMapping,
 }
 
 impl Family {
@@ -48,6 +50,7 @@ impl Family {
             Self::LayerVersion => "layer-version",
             Self::LayerPolicy => "layer-policy",
             Self::FunctionLayer => "function-layer",
+            Self::EventSourceMapping => "event-source-mapping",
         }
     }
 }

@@ -13,6 +13,7 @@ mod functions;
 mod images;
 mod layer_policies;
 mod layers;
+mod mappings;
 pub(crate) mod policies;
 mod service;
 mod settings;

@@ -385,4 +385,44 @@ impl Service for Control {
     ) -> Result<GetRuntimeManagementConfigResponse, ApiError> {
         self.get_runtime_management(input).await
     }
+
+    async fn create_event_source_mapping(
+        &self,
+        _: Context,
+        input: CreateEventSourceMappingRequest,
+    ) -> Result<EventSourceMappingConfiguration, ApiError> {
+        self.create_mapping(input).await
+    }
+
+    async fn get_event_source_mapping(
+        &self,
+        _: Context,
+        input: GetEventSourceMappingRequest,
+    ) -> Result<EventSourceMappingConfiguration, ApiError> {
+        self.get_mapping(input).await
+    }
+
+    async fn update_event_source_mapping(
+        &self,
+        _: Context,
+        input: UpdateEventSourceMappingRequest,
+    ) -> Result<EventSourceMappingConfiguration, ApiError> {
+        self.update_mapping(input).await
+    }
+
+    async fn delete_event_source_mapping(
+        &self,
+        _: Context,
+        input: DeleteEventSourceMappingRequest,
+    ) -> Result<EventSourceMappingConfiguration, ApiError> {
+        self.delete_mapping(input).await
+    }
+
+    async fn list_event_source_mappings(
+        &self,
+        _: Context,
+        input: ListEventSourceMappingsRequest,
+    ) -> Result<ListEventSourceMappingsResponse, ApiError> {
+        self.list_mappings(input).await
+    }
 }

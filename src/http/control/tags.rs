@@ -1,7 +1,8 @@
-//! Tags of functions.
+//! Tags of functions, and the way to those of mappings.
 
 use super::super::names::Target;
 use super::Control;
+use super::mappings::is_mapping;
 use crate::store::Change;
 use hearth_api::error::ApiError;
 use hearth_api::shapes::*;
@@ -19,6 +20,13 @@ pub(super) fn too_many() -> ApiError {
     ApiError::invalid_parameter("Number of tags exceeds resource tag limit.")
 }
 
+fn refuse_nothing(set: &BTreeMap<String, String>) -> Result<(), ApiError> {
+    match set.is_empty() {
+        true => Err(ApiError::invalid_parameter("An error occurred and the request cannot be processed.")),
+        false => Ok(()),
+    }
+}
+
 impl Control {
     fn tagged(&self, resource: Option<&str>) -> Result<Target, ApiError> {
         let target = self.target(resource, None)?;
@@ -31,22 +39,29 @@ impl Control {
     }
 
     pub(super) async fn tags(&self, input: ListTagsRequest) -> Result<ListTagsResponse, ApiError> {
+        if let Some(arn) = input.resource.as_deref().filter(|arn| is_mapping(arn)) {
+            return Ok(ListTagsResponse { tags: Some(self.mapping_tags(arn).await?) });
+        }
         let target = self.tagged(input.resource.as_deref())?;
         Ok(ListTagsResponse { tags: Some(self.record(&target).await?.tags) })
     }
 
     pub(super) async fn tag(&self, input: TagResourceRequest) -> Result<NoOutput, ApiError> {
-        let target = self.tagged(input.resource.as_deref())?;
         let set = input.tags.unwrap_or_default();
-        if set.is_empty() {
-            return Err(ApiError::invalid_parameter(
-                "An error occurred and the request cannot be processed.",
-            ));
+        if let Some(arn) = input.resource.as_deref().filter(|arn| is_mapping(arn)) {
+            refuse_nothing(&set)?;
+            return self.change_mapping_tags(arn, set, &[]).await;
         }
+        let target = self.tagged(input.resource.as_deref())?;
+        refuse_nothing(&set)?;
         self.change_tags(&target, set, Vec::new()).await
     }
 
     pub(super) async fn untag(&self, input: UntagResourceRequest) -> Result<NoOutput, ApiError> {
+        if let Some(arn) = input.resource.as_deref().filter(|arn| is_mapping(arn)) {
+            let keys = input.tag_keys.unwrap_or_default();
+            return self.change_mapping_tags(arn, BTreeMap::new(), &keys).await;
+        }
         let target = self.tagged(input.resource.as_deref())?;
         self.change_tags(&target, BTreeMap::new(), input.tag_keys.unwrap_or_default()).await
     }
