@@ -17,7 +17,7 @@ use super::Control;
 use super::tags;
 use crate::daemon::random;
 use crate::store::{Change, Document, DocumentChange, Expect, Family};
-use hearth_api::error::{ApiError, ErrorCode};
+use hearth_api::error::ApiError;
 use hearth_api::page;
 use hearth_api::shapes::{EventSourceMappingConfiguration as Configuration, *};
 use record::{Mapping, Phase};
@@ -28,6 +28,8 @@ use tokio::sync::MutexGuard;
 const FAMILY: Family = Family::EventSourceMapping;
 /// Mappings of one installation: each creation looks at all of them.
 const MAPPINGS_MAX: usize = 10_000;
+/// Bytes of one mapping as it is kept; the model bounds members, but not all lists.
+const MAPPING_BYTES_MAX: usize = 128 * 1024;
 /// Documents read at a time.
 const CHUNK: usize = 200;
 const NO_MAPPING: &str = "The resource you requested does not exist.";
@@ -235,13 +237,21 @@ impl Control {
         }
         if others >= MAPPINGS_MAX {
             let text = format!("There are {MAPPINGS_MAX} event source mappings, which is the most.");
-            return Err(ApiError::new(ErrorCode::InvalidParameterValueException, text));
+            return Err(ApiError::invalid_parameter(text));
         }
         Ok(())
     }
 
     async fn keep_mapping(&self, mapping: &Mapping) -> Result<(), ApiError> {
-        let document = Document::of(FAMILY, mapping.uuid(), mapping).map_err(|error| self.internal(error))?;
+        let too_large = || {
+            let text = format!("An event source mapping must be smaller than {MAPPING_BYTES_MAX} bytes.");
+            ApiError::invalid_parameter(text)
+        };
+        // What does not fit into a document at all is refused the same way.
+        let document = Document::of(FAMILY, mapping.uuid(), mapping).map_err(|_| too_large())?;
+        if document.body.len() > MAPPING_BYTES_MAX {
+            return Err(too_large());
+        }
         self.write_mapping(DocumentChange::Put { document: Box::new(document), expect: Expect::Anything })
             .await
     }

@@ -22,7 +22,7 @@ enum Taken {
 }
 
 /// An option: its name in refusals, whether a configuration has it, who takes it.
-struct Opt {
+struct Row {
     name: &'static str,
     given: fn(&Configuration) -> bool,
     taken: fn(Kind) -> Taken,
@@ -37,76 +37,76 @@ fn ordered(kind: Kind) -> Taken {
     if kind.is_kafka() { Taken::Provisioned } else { always(kind.is_stream()) }
 }
 
-static OPTIONS: &[Opt] = &[
-    Opt {
+static OPTIONS: &[Row] = &[
+    Row {
         name: "startingPosition",
         given: |it| it.starting_position.is_some() || it.starting_position_timestamp.is_some(),
         taken: |kind| always(!kind.is_queue() && kind != Kind::Mq),
     },
-    Opt {
+    Row {
         name: "parallelizationFactor",
         given: |it| it.parallelization_factor.is_some(),
         taken: |kind| always(kind.is_stream()),
     },
-    Opt {
+    Row {
         name: "tumblingWindowInSeconds",
         given: |it| it.tumbling_window_in_seconds.is_some(),
         taken: |kind| always(kind.is_stream()),
     },
-    Opt {
+    Row {
         name: "maximumRecordAgeInSeconds",
         given: |it| it.maximum_record_age_in_seconds.is_some(),
         taken: ordered,
     },
-    Opt { name: "maximumRetryAttempts", given: |it| it.maximum_retry_attempts.is_some(), taken: ordered },
-    Opt {
+    Row { name: "maximumRetryAttempts", given: |it| it.maximum_retry_attempts.is_some(), taken: ordered },
+    Row {
         name: "bisectBatchOnFunctionError",
         given: |it| it.bisect_batch_on_function_error.is_some(),
         taken: ordered,
     },
-    Opt {
+    Row {
         name: "functionResponseTypes",
         given: |it| it.function_response_types.as_ref().is_some_and(|types| !types.is_empty()),
         taken: |kind| if kind.is_queue() { Taken::Always } else { ordered(kind) },
     },
-    Opt {
+    Row {
         name: "scalingConfig",
         given: |it| it.scaling_config.is_some(),
         taken: |kind| always(kind.is_queue()),
     },
-    Opt {
+    Row {
         name: "provisionedPollerConfig",
         given: |it| it.provisioned_poller_config.is_some(),
         taken: |kind| always(kind.is_queue() || kind.is_kafka()),
     },
-    Opt {
+    Row {
         name: "loggingConfig",
         given: |it| it.logging_config.is_some(),
         taken: |kind| if kind.is_kafka() { Taken::Provisioned } else { Taken::Never },
     },
-    Opt {
+    Row {
         name: "schemaRegistryConfig",
         given: |it| registry(it).is_some(),
         taken: |kind| if kind.is_kafka() { Taken::Provisioned } else { Taken::Never },
     },
-    Opt { name: "topics", given: |it| it.topics.is_some(), taken: |kind| always(kind.is_kafka()) },
-    Opt { name: "queues", given: |it| it.queues.is_some(), taken: |kind| always(kind == Kind::Mq) },
-    Opt {
+    Row { name: "topics", given: |it| it.topics.is_some(), taken: |kind| always(kind.is_kafka()) },
+    Row { name: "queues", given: |it| it.queues.is_some(), taken: |kind| always(kind == Kind::Mq) },
+    Row {
         name: "sourceAccessConfigurations",
         given: |it| it.source_access_configurations.as_ref().is_some_and(|list| !list.is_empty()),
         taken: |kind| always(!kind.is_queue() && !kind.is_stream()),
     },
-    Opt {
+    Row {
         name: "amazonManagedKafkaEventSourceConfig",
         given: |it| it.amazon_managed_kafka_event_source_config.is_some(),
         taken: |kind| always(kind == Kind::ManagedKafka),
     },
-    Opt {
+    Row {
         name: "selfManagedKafkaEventSourceConfig",
         given: |it| it.self_managed_kafka_event_source_config.is_some(),
         taken: |kind| always(kind == Kind::OwnKafka),
     },
-    Opt {
+    Row {
         name: "documentDBEventSourceConfig",
         given: |it| it.document_db_event_source_config.is_some(),
         taken: |kind| always(kind == Kind::DocumentDb),
@@ -214,7 +214,7 @@ pub(super) fn foreign(kind: Kind, it: &Configuration) -> Option<String> {
         return Some("StartingPosition is not valid for SQS event sources.".to_owned());
     }
     let has_pollers = it.provisioned_poller_config.is_some();
-    let refused = |option: &&Opt| {
+    let refused = |option: &&Row| {
         (option.given)(it)
             && match (option.taken)(kind) {
                 Taken::Always => false,
