@@ -204,6 +204,13 @@ def test_what_is_not_given_has_the_default_of_its_source(kind, size, function, m
     assert settings(answer) == expected
 
 
+PATTERN = json.dumps({"a": ["\u20ac" * 4000]}, ensure_ascii=False)
+# Each member within its own bounds.
+LARGE = {
+    "FilterCriteria": {"Filters": [{"Pattern": PATTERN}] * 10},
+    "KMSKeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT}:" + "k" * 9900,
+    "Tags": {f"{number:02}" + "k" * 120: "v" * 256 for number in range(50)},
+}
 QUEUE_MODE = {"SelfManagedKafkaEventSourceConfig": {"ConsumptionMode": "Queue"}}
 SCHEMAS = {"SchemaRegistryURI": "https://registry.example", "EventRecordFormat": "JSON"}
 
@@ -279,15 +286,7 @@ SCHEMAS = {"SchemaRegistryURI": "https://registry.example", "EventRecordFormat":
             "cannot be specified together",
         ),
         ("sqs", {"FilterCriteria": {"Filters": [{"Pattern": '{"a": ["x"]}'}] * 11}}, "At most 10 filters"),
-        (
-            "sqs",
-            {"FilterCriteria": {"Filters": [{"Pattern": json.dumps({"a": ["\u00e4" * 4000]}, ensure_ascii=False)}] * 10},
-             "MetricsConfig": {"Metrics": ["EventCount"]},
-             "KMSKeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT}:" + "k" * 9900,
-             "Tags": {f"{number:02}" + "k" * 120: "v" * 256 for number in range(50)},
-             "EventSourceArn": source("sqs", "q" * 9900)["EventSourceArn"]},
-            "must be smaller than 131072 bytes",
-        ),
+        ("sqs", LARGE, "must be smaller than 131072 bytes"),
         ("sqs", {"FunctionName": "absent"}, "Function does not exist"),
         ("sqs", {"EventSourceArn": None}, "Unrecognized event source."),
         ("sqs", {"EventSourceArn": "arn:aws:s3:::bucket"}, "Unrecognized event source."),

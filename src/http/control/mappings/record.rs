@@ -125,3 +125,73 @@ impl Mapping {
         ))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// What a mapping of each kind has at least, beside its source.
+    fn smallest() -> Vec<(Kind, serde_json::Value)> {
+        let secret = json!([{ "Type": "BASIC_AUTH", "URI": "secret" }]);
+        let kafka =
+            json!({ "StartingPosition": "LATEST", "Topics": ["t"], "SourceAccessConfigurations": [] });
+        vec![
+            (Kind::Queue { fifo: false }, json!({})),
+            (Kind::Queue { fifo: true }, json!({})),
+            (Kind::Kinesis, json!({ "StartingPosition": "LATEST" })),
+            (Kind::DynamoDb, json!({ "StartingPosition": "LATEST" })),
+            (Kind::ManagedKafka, kafka.clone()),
+            (Kind::OwnKafka, kafka),
+            (Kind::Mq, json!({ "Queues": ["q"], "SourceAccessConfigurations": secret })),
+            (
+                Kind::DocumentDb,
+                json!({
+                    "StartingPosition": "LATEST",
+                    "SourceAccessConfigurations": secret,
+                    "DocumentDBEventSourceConfig": { "DatabaseName": "d" },
+                }),
+            ),
+        ]
+    }
+
+    fn mapping(kind: Kind, configuration: serde_json::Value) -> Mapping {
+        let configuration = serde_json::from_value(configuration).unwrap();
+        Mapping { kind, enabled: true, tags: BTreeMap::new(), configuration }
+    }
+
+    #[test]
+    fn what_was_accepted_once_is_accepted_again_and_stays_as_it_is() {
+        for (kind, configuration) in smallest() {
+            let mut mapping = mapping(kind, configuration);
+            mapping.settle("uuid").unwrap();
+            let first = Configuration { last_modified: None, ..mapping.configuration.clone() };
+            mapping.settle("uuid").unwrap();
+            assert_eq!(Configuration { last_modified: None, ..mapping.configuration }, first, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_mapping_is_read_back_as_it_was_written() {
+        for (kind, configuration) in smallest() {
+            let mut written = mapping(kind, configuration);
+            written.settle("uuid").unwrap();
+            let read: Mapping = serde_json::from_str(&serde_json::to_string(&written).unwrap()).unwrap();
+            assert_eq!((read.kind, read.enabled), (written.kind, written.enabled));
+            assert_eq!(read.configuration, written.configuration);
+        }
+    }
+
+    #[test]
+    fn what_is_to_be_enabled_says_why_it_is_not() {
+        let mut mapping = mapping(Kind::Kinesis, json!({}));
+        let told = |mapping: &Mapping, phase| {
+            let answer = mapping.answer(phase);
+            (answer.state.unwrap(), answer.state_transition_reason.unwrap())
+        };
+        assert_eq!(told(&mapping, Phase::Creating), ("Creating".to_owned(), "User action".to_owned()));
+        assert_eq!(told(&mapping, Phase::Settled), ("Disabled".to_owned(), NO_POLLERS.to_owned()));
+        mapping.enabled = false;
+        assert_eq!(told(&mapping, Phase::Settled), ("Disabled".to_owned(), "User action".to_owned()));
+    }
+}
