@@ -3,6 +3,7 @@
 Nothing polls a source yet, so no source has to exist: what is tested is what is kept and what is refused.
 """
 
+import concurrent.futures
 import contextlib
 import json
 import re
@@ -618,6 +619,24 @@ def test_several_functions_topics_and_queues_are_no_doubles(make, mapper):
     servers = cluster["SelfManagedEventSource"]["Endpoints"]["KAFKA_BOOTSTRAP_SERVERS"]
     more = {"SelfManagedEventSource": {"Endpoints": {"KAFKA_BOOTSTRAP_SERVERS": [*servers, "more:9092"]}}}
     assert error_of(mapper, **cluster | more)[:2] == CONFLICT
+
+
+def test_of_many_that_ask_at_once_one_gets_the_mapping(daemon, function, mapper):
+    given = fresh("sqs")
+    clients = [daemon.client() for _ in range(8)]
+
+    def attempt(client):
+        try:
+            return mapper(client=client, **given)["UUID"]
+        except client.exceptions.ResourceConflictException as error:
+            return error.response["Error"]["Message"].split()[-1]
+
+    with concurrent.futures.ThreadPoolExecutor(len(clients)) as pool:
+        uuids = set(pool.map(attempt, clients))
+    assert len(uuids) == 1
+    listed = function.client.list_event_source_mappings(EventSourceArn=given["EventSourceArn"])
+    assert {mapping["UUID"] for mapping in listed["EventSourceMappings"]} == uuids
+    assert len(listed["EventSourceMappings"]) == 1
 
 
 # --- finding and forgetting ---
