@@ -3,7 +3,9 @@
 use super::*;
 use crate::operations::{Operation, TABLE, through_input_type, through_output_type};
 use crate::router;
-use crate::shapes::{CreateFunctionRequest, DeleteFunctionResponse, FunctionCode, InvocationResponse};
+use crate::shapes::{
+    CreateFunctionRequest, DeleteFunctionResponse, FunctionCode, InvocationRequest, InvocationResponse,
+};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -127,6 +129,44 @@ proptest! {
         if let Ok(value) = read(row, &head, body.to_string().as_bytes()) {
             prop_assert!(through_input_type(row.operation, value).is_ok());
         }
+    }
+}
+
+/// Texts that constraints of `Invoke`'s head accept, refuse, or that are no text of theirs at all.
+fn head_texts() -> impl Strategy<Value = Option<String>> {
+    let known = prop::sample::select(vec![
+        "f",
+        "a:b",
+        "$LATEST",
+        "007",
+        "DryRun",
+        "Event",
+        "Tail",
+        "None",
+        "e30=",
+        "",
+        "arn:aws:lambda:us-east-1:000000000000:function:f:live",
+    ]);
+    proptest::option::of(prop_oneof![known.prop_map(str::to_owned), "\\PC{0,140}"])
+}
+
+proptest! {
+    #[test]
+    fn a_head_is_read_into_its_type_as_it_is_read_into_a_value(
+        name in head_texts(), qualifier in head_texts(), texts in proptest::collection::vec(head_texts(), 8),
+    ) {
+        let row = Operation::Invoke.row();
+        let labels: Labels = name.into_iter().map(|name| ("FunctionName", name)).collect();
+        let query = qualifier.map_or_else(String::new, |text| format!("Qualifier={}&x=%20+", encode_label(&text)));
+        let names = row.input.members().iter().filter_map(|member| match member.place {
+            Place::Header(name) => Some(name),
+            _ => None,
+        });
+        let sent: Vec<_> = names.zip(&texts).filter_map(|(name, text)| Some((name, text.as_deref()?))).collect();
+        let headers = |name: &str| sent.iter().find(|(sent, _)| *sent == name).map(|(_, text)| *text);
+        let head = Head { labels: &labels, query: &query, headers: &headers };
+        let value = decode_head(row, &head).and_then(typed::<InvocationRequest>);
+        prop_assert_eq!(decode_head_typed::<InvocationRequest>(row, &head), value);
     }
 }
 

@@ -104,7 +104,7 @@ async fn answer(
 fn read_head(labels: &Labels, parts: &http::request::Parts) -> Result<InvocationRequest, ApiError> {
     let headers = |name: &str| header(&parts.headers, name);
     let head = Head { labels, query: parts.uri.query().unwrap_or_default(), headers: &headers };
-    codec::typed(codec::decode_head(Operation::Invoke.row(), &head)?)
+    codec::decode_head_typed(Operation::Invoke.row(), &head)
 }
 
 fn kind(input: &InvocationRequest) -> Result<Kind, ApiError> {
