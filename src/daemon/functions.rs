@@ -86,6 +86,21 @@ impl Functions {
         qualifier: Option<&str>,
         draw: impl Fn() -> u64,
     ) -> Result<Arc<Revision>, Unavailable> {
+        // Nearly all invocations mean the latest state of a function that has been invoked before.
+        if qualifier.is_none()
+            && let Some(revision) = self.cached(name, Version::Latest)
+        {
+            return Ok(revision);
+        }
+        Box::pin(self.found(name, qualifier, draw)).await
+    }
+
+    async fn found(
+        &self,
+        name: &str,
+        qualifier: Option<&str>,
+        draw: impl Fn() -> u64,
+    ) -> Result<Arc<Revision>, Unavailable> {
         let alias = match qualifier.map(|text| (Version::parse(text), text)) {
             None => return self.version(name, Version::Latest).await,
             Some((Some(version), _)) => return self.version(name, version).await,

@@ -9,6 +9,7 @@ use super::credentials::Keys;
 use super::logs::Logs;
 use super::metrics::Metrics;
 use super::random;
+use super::reserve::{JUDGED, Reserve};
 use super::revision::Revision;
 use super::sandboxes::Sandboxes;
 use super::scheduler::SchedulerHandle;
@@ -45,12 +46,18 @@ pub(crate) struct Shared {
     pub(crate) pure_v2: bool,
     /// The last invocation number handed out.
     pub(crate) invocations: AtomicU64,
+    /// Threads for when there are many.
+    pub(crate) reserve: Reserve,
 }
 
 impl Shared {
     /// A number for an invocation.
     pub(crate) fn next_invocation(&self) -> InvocationId {
-        InvocationId(self.invocations.fetch_add(1, Ordering::Relaxed) + 1)
+        let number = self.invocations.fetch_add(1, Ordering::Relaxed) + 1;
+        if number.is_multiple_of(JUDGED) {
+            self.reserve.judge();
+        }
+        InvocationId(number)
     }
 }
 

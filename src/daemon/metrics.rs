@@ -1,8 +1,11 @@
 //! The Prometheus series of this daemon. One registry, made once; everything else gets a handle.
 
+use hearth_api::operations::{Row, TABLE};
+use http::StatusCode;
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
+use std::sync::OnceLock;
 
 /// Functions with series of their own; the invocations of further ones are counted under `function="other"`, so that
 /// no client can make the registry grow without bound.
@@ -25,6 +28,8 @@ pub(crate) struct Metrics {
     /// Init time of cold starts, seconds.
     pub(crate) init_duration: Histogram,
     requests: IntCounterVec,
+    /// Those of `requests` that were answered with 200, by operation: looked up once.
+    answered: Vec<OnceLock<IntCounter>>,
     /// Environments that exist.
     pub(crate) environments: IntGauge,
     /// Invocations in flight.
@@ -80,6 +85,7 @@ impl Metrics {
         };
         Ok(Self {
             named: std::sync::RwLock::default(),
+            answered: TABLE.iter().map(|_| OnceLock::new()).collect(),
             invocations: counters(
                 "hearth_invocations_total",
                 "Times function code ran, failures included, throttles not.",
@@ -146,9 +152,19 @@ impl Metrics {
         self.cold_starts.with_label_values(&[self.label(function)]).inc();
     }
 
-    /// Counts a control API request; `operation` comes from the table, so it is bounded.
-    pub(crate) fn request(&self, operation: &str, status: &http::StatusCode) {
-        self.requests.with_label_values(&[operation, status.as_str()]).inc();
+    /// Counts a control API request; the operation comes from the table, so it is bounded.
+    pub(crate) fn operation(&self, row: &Row, status: StatusCode) {
+        match self.answered.get(row.operation as usize).filter(|_| status == StatusCode::OK) {
+            Some(kept) => {
+                kept.get_or_init(|| self.requests.with_label_values(&[row.label, status.as_str()])).inc();
+            }
+            None => self.request(row.label, status),
+        }
+    }
+
+    /// Counts a request for something else, of which there must be few.
+    pub(crate) fn request(&self, label: &str, status: StatusCode) {
+        self.requests.with_label_values(&[label, status.as_str()]).inc();
     }
 
     /// Everything in the text format.

@@ -5,13 +5,12 @@
 
 use super::control::Control;
 use super::roots;
-use super::server::{Body, Peer, full};
+use super::server::{Body, Peer, arriving, full};
 use crate::daemon::invoke::Shared;
 use crate::daemon::logs::LogEvent;
 use bytes::Bytes;
 use hearth_logic::WallTime;
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::BodyExt;
 use hyper::body::{Frame, Incoming};
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -132,7 +131,7 @@ async fn logs(shared: Arc<Shared>, query: &str) -> Response<Body> {
             tokio::time::sleep(FOLLOW_PAUSE).await;
         }
     });
-    let mut response = Response::new(Channel(receiver).boxed());
+    let mut response = Response::new(arriving(Channel(receiver)));
     response
         .headers_mut()
         .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/x-ndjson"));

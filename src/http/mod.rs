@@ -13,6 +13,7 @@ mod json_check;
 pub(crate) mod location;
 mod logs;
 mod names;
+mod patience;
 pub(crate) mod peer;
 pub(crate) mod roots;
 pub(crate) mod server;

@@ -47,6 +47,7 @@ use hearth_api::operations::{Operation, Row, dispatch};
 use hearth_api::permission::Permission;
 use hearth_api::reply::Reply;
 use hearth_api::router;
+use hearth_logic::RequestId;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -105,9 +106,17 @@ fn body_limit(row: &Row) -> usize {
     }
 }
 
+/// Up to this many headers are looked through; hashing the name took longer.
+const LOOKED_THROUGH_MAX: usize = 16;
+
 /// One of hyper's headers as the codec reads it.
 pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
+    let value = if headers.len() <= LOOKED_THROUGH_MAX {
+        headers.iter().find(|(given, _)| given.as_str().eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    } else {
+        headers.get(name)
+    };
+    value.and_then(|value| value.to_str().ok())
 }
 
 impl Control {
@@ -150,27 +159,28 @@ impl Control {
 
     /// Answers one request.
     pub(crate) async fn handle(&self, connection: &Connection, request: Request<Incoming>) -> Response<Body> {
+        // An invocation keeps this future small, which is moved into place with each request: the rest is boxed.
         if let Some(door) = Door::of(request.uri(), request.headers()) {
-            return self.serve_url(&door, connection, request.map(Intake::Arriving)).await;
+            return Box::pin(self.serve_url(&door, connection, request.map(Intake::Arriving))).await;
         }
-        let request_id = random::uuid();
+        let id = RequestId::from_random(random::id());
         if let Some(error) = connection.refusal() {
-            return error_response(&error, &request_id);
+            return error_response(&error, &id.to_string());
         }
         if let Some(why) = self.refuses(request.headers()) {
             let error = ApiError::new(ErrorCode::AccessDeniedException, why);
-            return error_response(&error, &request_id);
+            return error_response(&error, &id.to_string());
         }
         if let Some(operation) = logs::asked(request.headers()) {
-            return self.logs(connection, &operation, request.map(Intake::Arriving)).await;
+            return Box::pin(self.logs(connection, &operation, request.map(Intake::Arriving))).await;
         }
         let (path, query) = (request.uri().path(), request.uri().query());
         if path.starts_with(location::PREFIX) && request.method() == http::Method::GET {
-            return self.download(path, query).await;
+            return Box::pin(self.download(path, query)).await;
         }
         let found = match router::find(request.method().as_str(), path, query.unwrap_or_default()) {
             Ok(found) => found,
-            Err(error) => return error_response(&error.into(), &request_id),
+            Err(error) => return error_response(&error.into(), &id.to_string()),
         };
         let row = found.row;
         let request = request.map(Intake::Arriving);
@@ -178,19 +188,19 @@ impl Control {
             Identity::Anyone | Identity::Local(_) => {
                 Ok((request, Asker { caller: Cow::Borrowed(&self.owner), connection }))
             }
-            Identity::Signed(verifier) => self.admit(verifier, connection, &found, request).await,
+            Identity::Signed(verifier) => Box::pin(self.admit(verifier, connection, &found, request)).await,
         };
         let response = match admitted {
-            Err(error) => error_response(&error, &request_id),
+            Err(error) => error_response(&error, &id.to_string()),
             Ok((request, _)) if row.operation == Operation::Invoke => {
-                invoke::handle(&self.shared, &found.labels, request).await
+                invoke::handle(&self.shared, &found.labels, request, id).await
             }
-            Ok((request, asker)) => match self.answer(row, &found.labels, request, &asker).await {
-                Ok(reply) => reply_response(reply, &request_id),
-                Err(error) => error_response(&error, &request_id),
+            Ok((request, asker)) => match Box::pin(self.answer(row, &found.labels, request, &asker)).await {
+                Ok(reply) => reply_response(reply, &id.to_string()),
+                Err(error) => error_response(&error, &id.to_string()),
             },
         };
-        self.shared.metrics.request(row.label, &response.status());
+        self.shared.metrics.operation(row, response.status());
         response
     }
 
