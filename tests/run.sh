@@ -64,6 +64,7 @@ install_packages() {
     has ps procps
     has ip iproute2
     has losetup mount
+    has strace strace
     has unshare util-linux
     PATH=$PATH:/usr/sbin:/sbin has nft nftables
     PATH=$PATH:/usr/sbin:/sbin has sysctl procps

@@ -65,6 +65,8 @@ async fn answer(
     id: RequestId,
 ) -> Result<Response<Body>, ApiError> {
     let (parts, body) = request.into_parts();
+    // Whatever is said about it: a connection with a body that nobody read could not be used again.
+    let payload = body.read(PAYLOAD_MAX).await;
     let input = read_head(labels, &parts)?;
     let kind = kind(&input)?;
     let target = Target::parse(
@@ -72,16 +74,12 @@ async fn answer(
         input.function_name.as_deref().unwrap_or_default(),
         input.qualifier.as_deref(),
     )?;
-    if body.announced() > PAYLOAD_MAX as u64 {
-        return Err(body_error(super::server::BodyError::TooLarge, PAYLOAD_MAX, "InvokeFunction"));
-    }
+    let payload = payload.map_err(|error| body_error(error, PAYLOAD_MAX, "InvokeFunction"))?;
     let revision = resolve(shared, &target).await?;
     if matches!(kind, Kind::DryRun) {
         return Ok(reply_response(Reply { status: 204, ..Reply::default() }, &id.to_string()));
     }
     let client_context = client_context(input.client_context.as_deref())?;
-    let payload =
-        body.read(PAYLOAD_MAX).await.map_err(|error| body_error(error, PAYLOAD_MAX, "InvokeFunction"))?;
     let payload = if payload.is_empty() { Bytes::from_static(b"{}") } else { payload };
     json_check::check(&payload).map_err(|why| {
         let text =

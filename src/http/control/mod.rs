@@ -319,12 +319,13 @@ impl Control {
         request: Request<Intake>,
         asker: &Asker<'_>,
     ) -> Result<Reply, ApiError> {
+        let (parts, body) = request.into_parts();
+        let limit = body_limit(row);
+        // First, whatever is said about it: a connection with a body that nobody read could not be used again.
+        let body = body.read(limit).await.map_err(|error| body_error(error, limit, row.name))?;
         if !row.is_built() {
             return Err(ApiError::not_built(row.operation));
         }
-        let (parts, body) = request.into_parts();
-        let limit = body_limit(row);
-        let body = body.read(limit).await.map_err(|error| body_error(error, limit, row.name))?;
         let input = {
             let headers = |name: &str| header(&parts.headers, name);
             let head = Head { labels, query: parts.uri.query().unwrap_or_default(), headers: &headers };
