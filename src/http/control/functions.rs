@@ -71,7 +71,9 @@ impl Control {
         let package_type = images::package_type(&input, &code)?;
         let architectures = check_architectures(input.architectures.clone())?;
         let tags = input.tags.clone().unwrap_or_default();
-        super::tags::check_count(tags.len())?;
+        super::tags::check(&tags)?;
+        let signing = input.code_signing_config_arn.clone();
+        self.check_new_signing(signing.as_deref(), &input, &target).await?;
         let publish = input.publish == Some(true);
         let mut configuration = Configuration { package_type, ..Configuration::default() };
         if let Some(architectures) = architectures {
@@ -100,8 +102,11 @@ impl Control {
             last_modified_ms: now,
             configuration,
         };
+        let (_signing, attachment) = self.new_signing(signing.as_deref(), &target).await?;
         let _turn = self.shared.functions.gate(&target.name).await;
-        let answer = self.write(Change::Create(Box::new(record.clone())), record, publish).await?;
+        let mut changes = vec![Change::Create(Box::new(record.clone()))];
+        changes.extend(attachment);
+        let answer = self.write(changes, record, publish).await?;
         drop(pin);
         // Only here a version is answered under the function's own ARN.
         Ok(self.describe(&answer, &target, Detail::Full))
@@ -167,6 +172,7 @@ impl Control {
             return Err(unbuilt("PublishTo"));
         }
         let architectures = check_architectures(input.architectures.take())?;
+        self.check_unsigned(&target.name, std::iter::once(target.name.as_str())).await?;
         let mut image = Configuration::default();
         let pin = match input.image_uri.take() {
             Some(uri) => self.image(&uri, &mut image).await?,
@@ -193,6 +199,7 @@ impl Control {
         settings::check_environment_size(environment)?;
         let target = self.unqualified(input.function_name.as_deref())?;
         let revision = input.revision_id.clone();
+        self.check_unsigned(&target.name, input.layers.iter().flatten().map(String::as_str)).await?;
         let (_layers, layers) = self.attach(input.layers.as_deref()).await?;
         let given = given_on_update(input, layers);
         let change = |record: &mut FunctionRecord| self.judge().apply(given, &mut record.configuration);
@@ -224,7 +231,7 @@ impl Control {
         record.last_modified_ms = clock::wall().as_millis().max(record.last_modified_ms);
         record.last_update = UpdateStatus::because(UpdateKind::InProgress, CREATING, BEING_CREATED);
         let change = Change::Replace { expected: old, record: Box::new(record.clone()) };
-        let answer = self.write(change, record, manner.publish).await?;
+        let answer = self.write(vec![change], record, manner.publish).await?;
         Ok(self.describe(&answer, &target.of_version(&answer), Detail::Full))
     }
 
@@ -232,13 +239,12 @@ impl Control {
     /// and is what is answered.
     async fn write(
         &self,
-        change: Change,
+        mut changes: Vec<Change>,
         mut record: FunctionRecord,
         publish: bool,
     ) -> Result<FunctionRecord, ApiError> {
         let target = Target { name: record.name.clone(), qualifier: None };
         self.check_unzipped(&record).await?;
-        let mut changes = vec![change];
         changes.extend(super::layers::kept(&record).map_err(|error| self.internal(error))?);
         let version = if publish { self.add_version(&mut record, &mut changes).await? } else { None };
         self.commit_all(changes, &target).await?;
@@ -249,12 +255,7 @@ impl Control {
 
     /// Updates are refused while another one, or the creation, is under way.
     pub(super) fn refuse_busy(&self, record: &FunctionRecord, target: &Target) -> Result<(), ApiError> {
-        if record.last_update.kind == Some(UpdateKind::InProgress) {
-            let arn = self.shared.functions.arn(&target.name);
-            return Err(ApiError::conflict(format!(
-                "The operation cannot be performed at this time. An update is in progress for resource: {arn}"
-            )));
-        }
+        self.refuse_updating(record, target)?;
         match record.state.kind {
             StateKind::Active | StateKind::Inactive => Ok(()),
             state @ (StateKind::Pending | StateKind::Failed) => Err(ApiError::conflict(format!(
@@ -262,6 +263,17 @@ impl Control {
                 state.name()
             ))),
         }
+    }
+
+    /// What is refused while an update is under way, though not while the function is being created.
+    pub(super) fn refuse_updating(&self, record: &FunctionRecord, target: &Target) -> Result<(), ApiError> {
+        if record.last_update.kind != Some(UpdateKind::InProgress) {
+            return Ok(());
+        }
+        let arn = self.shared.functions.arn(&target.name);
+        Err(ApiError::conflict(format!(
+            "The operation cannot be performed at this time. An update is in progress for resource: {arn}"
+        )))
     }
 
     pub(super) async fn delete(
@@ -462,7 +474,6 @@ macro_rules! given {
 fn given_on_create(input: CreateFunctionRequest, layers: Option<Vec<Layer>>) -> Given {
     let unbuilt = [
         ("PublishTo", input.publish_to.is_some()),
-        ("CodeSigningConfigArn", input.code_signing_config_arn.is_some()),
         ("CapacityProviderConfig", input.capacity_provider_config.is_some()),
         ("DurableConfig", input.durable_config.is_some()),
         ("TenancyConfig", input.tenancy_config.is_some()),

@@ -6,6 +6,7 @@
 
 mod aliases;
 mod code;
+mod code_signing;
 mod concurrency;
 mod conduct;
 mod event_invoke;
@@ -75,6 +76,8 @@ pub(crate) struct Control {
     signer: Signer,
     /// Taken before a function's gate: while layers are attached or deleted.
     layer_turn: tokio::sync::Mutex<()>,
+    /// Taken before a function's gate and after the layers' turn: while code signing configurations are changed or given.
+    signing_turn: tokio::sync::Mutex<()>,
     pub(super) uploads: Semaphore,
     /// `http://host:port` or `https://host:port` of this endpoint.
     base: String,
@@ -134,6 +137,7 @@ impl Control {
             guard: Guard::new(&config.allowed_hosts),
             signer: Signer::new(random::bytes()),
             layer_turn: tokio::sync::Mutex::new(()),
+            signing_turn: tokio::sync::Mutex::new(()),
             uploads: Semaphore::new(roots::UPLOADS_MAX),
             places: Places::new(config, &base),
             base,
