@@ -488,32 +488,6 @@ def test_latest_alone_cannot_be_deleted(client, echo):
     )
 
 
-# --- tags ---
-
-
-def test_tags_are_kept_listed_changed_and_removed(client, make):
-    function = make(functions.ECHO, Tags={"a": "1"})
-    resource = arn(function.name)
-    client.tag_resource(Resource=resource, Tags={"b": "2", "a": "3"})
-    assert client.list_tags(Resource=resource)["Tags"] == {"a": "3", "b": "2"}
-    assert client.get_function(FunctionName=function.name)["Tags"] == {"a": "3", "b": "2"}
-    client.untag_resource(Resource=resource, TagKeys=["a", "missing"])
-    assert client.list_tags(Resource=resource)["Tags"] == {"b": "2"}
-
-
-def test_a_function_without_tags_shows_none(client, echo):
-    assert "Tags" not in client.get_function(FunctionName=echo.name)
-    assert client.list_tags(Resource=arn(echo.name))["Tags"] == {}
-
-
-def test_tags_of_an_unknown_function_are_not_found(client):
-    assert error_of(client.list_tags, Resource=arn("nobody")) == (
-        404,
-        "ResourceNotFoundException",
-        f"Function not found: {arn('nobody')}",
-    )
-
-
 # --- account ---
 
 

@@ -38,7 +38,11 @@ const KINDS: [Kind; 3] = [
         family: Some(Family::CodeSigningConfig),
         missing: "Code signing config not found",
     },
-    Kind { name: "event-source-mapping", family: None, missing: "Event source mapping not found" },
+    Kind {
+        name: "event-source-mapping",
+        family: Some(Family::EventSourceMapping),
+        missing: "Event source mapping not found",
+    },
     Kind { name: "capacity-provider", family: None, missing: "Capacity provider not found" },
 ];
 
@@ -50,6 +54,7 @@ enum Tagged {
 
 /// Where a document with tags is.
 struct Place {
+    kind: &'static str,
     family: Family,
     key: String,
     missing: ApiError,
@@ -88,7 +93,9 @@ impl Control {
         match kind.family {
             _ if region != home.region => Err(missing()),
             _ if account != home.account => Err(ApiError::access_denied()),
-            Some(family) => Ok(Tagged::Other(Place { family, key: key.to_owned(), missing: missing() })),
+            Some(family) => {
+                Ok(Tagged::Other(Place { kind: kind.name, family, key: key.to_owned(), missing: missing() }))
+            }
             None => Err(missing()),
         }
     }
@@ -146,13 +153,15 @@ impl Control {
         Ok(NoOutput::default())
     }
 
-    /// A resource may be changed or deleted meanwhile: its revision says so.
+    /// A resource may be changed or deleted meanwhile: either its kind's turn keeps others out, or its revision says so.
     async fn change_document_tags(
         &self,
         place: &Place,
         set: Tags,
         remove: &[String],
     ) -> Result<(), ApiError> {
+        // No function has this name. Nobody takes a function's turn under it.
+        let _turn = self.shared.functions.gate(&format!("{}:", place.kind)).await;
         for _ in 0..TRIES_MAX {
             let (document, mut body) = self.tagged_document(place).await?;
             let mut tags = tags_in(&body);
@@ -163,7 +172,8 @@ impl Control {
             }
             body[MEMBER] = serde_json::json!(tags);
             let expect = Expect::Revision(document.revision.clone());
-            let new = Document { body: body.to_string(), revision: random::uuid(), ..document };
+            let new = Document::of(place.family, place.key.as_str(), &body).map_err(|error| self.internal(error))?;
+            let new = Document { body: new.body, revision: random::uuid(), ..document };
             let change = Change::Document(DocumentChange::Put { document: Box::new(new), expect });
             match self.shared.functions.commit(vec![change]).await {
                 Ok(()) => return Ok(()),
