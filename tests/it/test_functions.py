@@ -486,25 +486,3 @@ def test_latest_alone_cannot_be_deleted(client, echo):
         "InvalidParameterValueException",
         "$LATEST version cannot be deleted without deleting the function.",
     )
-
-
-# --- account ---
-
-
-def test_account_settings_count_functions_and_code(start_daemon, python):
-    daemon = start_daemon()
-    empty = daemon.client().get_account_settings()
-    assert empty["AccountLimit"] == {
-        "TotalCodeSize": 80530636800,
-        "CodeSizeUnzipped": 262144000,
-        "CodeSizeZipped": 52428800,
-        "ConcurrentExecutions": 1000,
-        "UnreservedConcurrentExecutions": 1000,
-    }
-    assert empty["AccountUsage"] == {"TotalCodeSize": 0, "FunctionCount": 0}
-    archive = functions.package(functions.ECHO)
-    functions.Maker(daemon, python, ROLE)(archive)
-    assert daemon.client().get_account_settings()["AccountUsage"] == {
-        "TotalCodeSize": len(archive),
-        "FunctionCount": 1,
-    }

@@ -247,6 +247,9 @@ impl Control {
         self.check_unzipped(&record).await?;
         changes.extend(super::layers::kept(&record).map_err(|error| self.internal(error))?);
         let version = if publish { self.add_version(&mut record, &mut changes).await? } else { None };
+        // A version that is answered because it is still the same takes no room.
+        let is_new = version.as_ref().is_some_and(|version| version.state.kind == StateKind::Pending);
+        self.check_function_storage(&record, is_new).await?;
         self.commit_all(changes, &target).await?;
         self.shared.code.offers.take_up(record.code.digest);
         self.settle_later(&record);

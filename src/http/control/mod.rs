@@ -4,6 +4,7 @@
 //! semantic checks, `names` the forms of a function's name. Errors become answers here and nowhere else; what the operator
 //! must know is logged here, once.
 
+mod account;
 mod aliases;
 mod code;
 mod code_signing;
@@ -85,6 +86,8 @@ pub(crate) struct Control {
     pub(super) places: Places,
     pub(super) account_concurrency: u32,
     pub(super) unreserved_minimum: u32,
+    /// Bytes that all packages may have together.
+    code_storage: u64,
     report: serde_json::Value,
 }
 
@@ -143,6 +146,7 @@ impl Control {
             base,
             account_concurrency: config.limits.account_concurrency,
             unreserved_minimum: config.limits.unreserved_minimum,
+            code_storage: config.limits.code_storage_mb << 20,
             report,
         }
     }

@@ -70,6 +70,7 @@ impl Control {
                 let mut published = Published::of(&latest, number + 1, random::uuid(), input.description);
                 // What `$LATEST` last became is no history of the version's.
                 published.record.last_update = UpdateStatus::of(UpdateKind::Successful);
+                self.check_storage(latest.code.size, 0).await?;
                 let (before, after) = (latest.revision_id, random::uuid());
                 let change = VersionChange::Publish {
                     expected: before.clone(),
