@@ -6,8 +6,9 @@
 use super::super::names::Target;
 use super::Control;
 use super::code::Named;
+use super::described::{self, Detail};
 use super::images;
-use super::settings::{self, Detail, Given, Judge};
+use super::settings::{self, Given, Judge};
 use crate::daemon::functions::{Unavailable, runtime_version_arn};
 use crate::daemon::{clock, random};
 use crate::store::{
@@ -52,7 +53,7 @@ impl Control {
             .runtimes()
             .get(runtime)
             .map(|served| runtime_version_arn(&functions.home().region, runtime, served));
-        settings::answer(record, target.arn(functions), version, detail)
+        described::answer(record, target.arn(functions), version, detail)
     }
 
     pub(super) async fn create(
@@ -76,9 +77,7 @@ impl Control {
         self.check_new_signing(signing.as_deref(), &input, &target).await?;
         let publish = input.publish == Some(true);
         let mut configuration = Configuration { package_type, ..Configuration::default() };
-        if let Some(architectures) = architectures {
-            configuration.architectures = architectures;
-        }
+        configuration.architectures = architectures.unwrap_or_else(|| vec![ARCHITECTURE.to_owned()]);
         let (_layers, layers) = self.attach(input.layers.as_deref()).await?;
         self.judge().apply(given_on_create(input, layers), &mut configuration)?;
         if self.shared.functions.store.function(&target.name).await.map_err(|e| self.internal(e))?.is_some() {
@@ -225,6 +224,7 @@ impl Control {
         let old = record.revision_id.clone();
         change(&mut record)?;
         if manner.dry_run {
+            self.check_unzipped(&record).await?;
             return Ok(self.describe(&record, target, Detail::Full));
         }
         record.revision_id = random::uuid();
@@ -437,9 +437,12 @@ pub(super) fn unbuilt(what: &str) -> ApiError {
     ApiError::new(ErrorCode::NotImplementedException, text)
 }
 
+/// The machine's own: what a function has that names none, and all that one may name.
+const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
+
 /// The machine's own architecture is the only one that runs here.
 fn check_architectures(given: Option<Vec<String>>) -> Result<Option<Vec<String>>, ApiError> {
-    let own = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
+    let own = ARCHITECTURE;
     match given {
         Some(given) if given.iter().any(|name| name != own) => Err(ApiError::invalid_parameter(format!(
             "Architectures {given:?}: this host is {own} and runs nothing else."
@@ -465,7 +468,7 @@ macro_rules! given {
             kms_key_arn: $input.kms_key_arn,
             layers: $layers,
             vpc_config: $input.vpc_config,
-            file_systems: $input.file_system_configs.and_then(|configs| serde_json::to_value(configs).ok()),
+            file_systems: $input.file_system_configs,
             snap_start: $input.snap_start,
             image_config: $input.image_config,
             logging: $input.logging_config,

@@ -10,6 +10,8 @@ mod code;
 mod code_signing;
 mod concurrency;
 mod conduct;
+mod constraints;
+mod described;
 mod event_invoke;
 mod functions;
 mod images;

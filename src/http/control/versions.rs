@@ -6,8 +6,8 @@
 
 use super::super::names::Target;
 use super::Control;
+use super::described::Detail;
 use super::functions::{STALE, unbuilt};
-use super::settings::Detail;
 use crate::daemon::functions::Functions;
 use crate::daemon::random;
 use crate::store::{
