@@ -1,11 +1,13 @@
 """Code signing as an unmodified client sees it: configurations, functions that have one, and what it refuses."""
 
+import json
 import re
 import urllib.request
 
 import pytest
+from test_auth import Folder, signed
 
-from lib import functions, roots
+from lib import functions, roots, wire
 from lib.daemon import ACCOUNT, REGION, ROLE
 from lib.functions import arn, error_of, package
 
@@ -332,3 +334,27 @@ def test_configurations_and_who_has_them_survive_a_restart(start_daemon, python)
     assert client.list_tags(Resource=config)["Tags"] == {"a": "1"}
     assert client.get_function_code_signing_config(FunctionName=name)["CodeSigningConfigArn"] == config
     assert client.list_functions_by_code_signing_config(CodeSigningConfigArn=config)["FunctionArns"] == [arn(name)]
+
+
+# --- who may ---
+
+
+def test_who_gives_a_function_a_configuration_must_be_allowed_on_both(tmp_path, start_daemon, python):
+    folder = Folder(tmp_path)
+    put = "lambda:PutFunctionCodeSigningConfig"
+    half = folder.add("half", {"Action": put, "Resource": arn("*")})
+    whole = folder.add("whole", {"Action": put, "Resource": [arn("*"), NOBODY.replace("0" * 17, "*")]})
+    daemon = start_daemon(config=folder.config())
+    daemon.key = folder.admin
+    client = daemon.client()
+    name = functions.Maker(daemon, python, ROLE)(CODE).name
+    allowed = {"SigningProfileVersionArns": [PUBLISHER]}
+    config = client.create_code_signing_config(AllowedPublishers=allowed)["CodeSigningConfig"]["CodeSigningConfigArn"]
+    path, body = f"/2020-06-30/functions/{name}/code-signing-config", json.dumps({"CodeSigningConfigArn": config}).encode()
+
+    def given_by(key):
+        return wire.request(daemon.address, "PUT", path, body, signed(daemon, "PUT", path, body, key=key)).status
+
+    assert given_by(half) == 403
+    assert "CodeSigningConfigArn" not in client.get_function_code_signing_config(FunctionName=name)
+    assert given_by(whole) == 200
