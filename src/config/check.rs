@@ -112,6 +112,8 @@ pub(crate) struct Limits {
     pub(crate) account_concurrency: u32,
     /// What reservations must leave.
     pub(crate) unreserved_minimum: u32,
+    /// Packages of all versions and layers, MiB.
+    pub(crate) code_storage_mb: u64,
     /// Memory of environments, MiB; none for what this machine has.
     pub(crate) memory_capacity_mb: Option<u64>,
     /// How many times it may be promised.
@@ -336,6 +338,7 @@ fn build(it: &Reader<'_>) -> Config {
         limits: Limits {
             account_concurrency: it.small("limits.account_concurrency"),
             unreserved_minimum: it.small("limits.unreserved_minimum"),
+            code_storage_mb: it.number("limits.code_storage_mb"),
             memory_capacity_mb: it.optional_number("limits.memory_capacity_mb"),
             overcommit: it.small("limits.overcommit"),
             environments_max: it.small("limits.environments_max"),

@@ -58,7 +58,7 @@ use Fallback::{Empty, Integer as Number, Text as Words, Unset};
 use Kind::{Address, Choice, Endpoint, Integer, List, Path, Text};
 
 /// Keys without a table first, then table by table: the order of the sample file.
-pub(super) const KEYS: [Key; 44] = [
+pub(super) const KEYS: [Key; 45] = [
     key("listen", Address, Words("127.0.0.1:3001"), "", "Where the API listens. Port 0 picks a free one."),
     key(
         "admin_listen",
@@ -174,6 +174,13 @@ pub(super) const KEYS: [Key; 44] = [
         Number(100),
         "invocations",
         "Part of it that reserved concurrency must leave to functions without a reservation.",
+    ),
+    key(
+        "limits.code_storage_mb",
+        Integer(1, 1 << 30),
+        Number(76_800),
+        "MiB",
+        "Packages of all versions and layers together; more are refused.",
     ),
     key(
         "limits.memory_capacity_mb",

@@ -23,6 +23,7 @@ pub(crate) struct Metrics {
     errors: IntCounterVec,
     throttles: IntCounterVec,
     cold_starts: IntCounterVec,
+    signature_failures: IntCounterVec,
     /// Handler time of finished invocations, seconds.
     pub(crate) duration: Histogram,
     /// Init time of cold starts, seconds.
@@ -102,6 +103,11 @@ impl Metrics {
                 &["function", "reason"],
             )?,
             cold_starts: counters("hearth_cold_starts_total", "Environments started.", &["function"])?,
+            signature_failures: counters(
+                "hearth_signature_validation_errors_total",
+                "Unsigned packages and layers deployed under a code signing configuration that only warns.",
+                &["function"],
+            )?,
             duration: histogram("hearth_duration_seconds", "Handler time of invocations.")?,
             init_duration: histogram("hearth_init_duration_seconds", "Init time of environments.")?,
             requests: counters("hearth_requests_total", "Control API requests.", &["operation", "status"])?,
@@ -150,6 +156,11 @@ impl Metrics {
     /// Counts an environment that was started.
     pub(crate) fn cold_start(&self, function: &str) {
         self.cold_starts.with_label_values(&[self.label(function)]).inc();
+    }
+
+    /// Counts a package that was deployed without a signature, against the wish of its code signing configuration.
+    pub(crate) fn signature_failure(&self, function: &str) {
+        self.signature_failures.with_label_values(&[self.label(function)]).inc();
     }
 
     /// Counts a control API request; the operation comes from the table, so it is bounded.

@@ -21,6 +21,12 @@ pub(crate) enum Family {
     FunctionUrl,
     /// A resource-based policy.
     Policy,
+    /// A code signing configuration.
+    CodeSigningConfig,
+    /// Which code signing configuration a function has.
+    FunctionCodeSigning,
+    /// The same by configuration and function.
+    CodeSigningUse,
     /// How a function's runtime is updated.
     RuntimeManagement,
     /// What happens to recursive invocations.
@@ -44,6 +50,9 @@ impl Family {
             Self::EventInvokeConfig => "event-invoke-config",
             Self::FunctionUrl => "function-url",
             Self::Policy => "policy",
+            Self::CodeSigningConfig => "code-signing-config",
+            Self::FunctionCodeSigning => "function-code-signing",
+            Self::CodeSigningUse => "code-signing-use",
             Self::RuntimeManagement => "runtime-management",
             Self::Recursion => "recursion",
             Self::Layer => "layer",

@@ -1,6 +1,6 @@
 //! Event source mappings: which function is to get what comes from which source, and how.
 //!
-//! They are checked, kept, answered and tagged here. Nothing reads from a source yet: a mapping that is to be enabled
+//! They are checked, kept and answered here. Nothing reads from a source yet: a mapping that is to be enabled
 //! settles at `Disabled` and says why. Answers to changes name the state that the service would pass
 //! through; the next question finds the mapping settled. A mapping outlives its function, as at AWS. Deliberately not
 //! here: what options there are (`options`, `rules`), what patterns filters may have (`filter`).
@@ -22,7 +22,6 @@ use hearth_api::page;
 use hearth_api::shapes::{EventSourceMappingConfiguration as Configuration, *};
 use record::{Mapping, Phase};
 use source::Kind;
-use std::collections::BTreeMap;
 use tokio::sync::MutexGuard;
 
 const FAMILY: Family = Family::EventSourceMapping;
@@ -35,11 +34,6 @@ const CHUNK: usize = 200;
 const NO_MAPPING: &str = "The resource you requested does not exist.";
 const NO_FUNCTION: &str = "Function does not exist";
 
-/// Whether what is tagged is a mapping.
-pub(super) fn is_mapping(arn: &str) -> bool {
-    arn.split(':').nth(5) == Some("event-source-mapping")
-}
-
 impl Control {
     pub(super) async fn create_mapping(
         &self,
@@ -50,7 +44,7 @@ impl Control {
         let kind = Kind::of(input.event_source_arn.as_deref(), endpoints.as_ref())?;
         let target = self.target(input.function_name.as_deref(), None)?;
         let tags = input.tags.clone().unwrap_or_default();
-        tags::check_count(tags.len())?;
+        tags::check(&tags)?;
         let uuid = random::uuid();
         let (enabled, mut configuration) = (input.enabled.unwrap_or(true), merge::configured(input));
         configuration.event_source_mapping_arn = Some(format!("{}{uuid}", self.mapping_arn_prefix()));
@@ -134,44 +128,12 @@ impl Control {
         })
     }
 
-    pub(super) async fn mapping_tags(&self, arn: &str) -> Result<BTreeMap<String, String>, ApiError> {
-        Ok(self.tagged_mapping(arn).await?.tags)
-    }
-
-    /// Sets tags and takes others away.
-    pub(super) async fn change_mapping_tags(
-        &self,
-        arn: &str,
-        set: BTreeMap<String, String>,
-        remove: &[String],
-    ) -> Result<NoOutput, ApiError> {
-        let _turn = self.mappings_turn().await;
-        let mut mapping = self.tagged_mapping(arn).await?;
-        mapping.tags.extend(set);
-        mapping.tags.retain(|key, _| !remove.contains(key));
-        tags::check_count(mapping.tags.len())?;
-        self.keep_mapping(&mapping).await?;
-        Ok(NoOutput::default())
-    }
-
-    async fn tagged_mapping(&self, arn: &str) -> Result<Mapping, ApiError> {
-        if arn.split(':').nth(4) != Some(self.shared.functions.home().account.as_str()) {
-            return Err(ApiError::access_denied());
-        }
-        let found = match arn.strip_prefix(self.mapping_arn_prefix().as_str()) {
-            Some(uuid) => self.side(FAMILY, uuid).await?,
-            None => None,
-        };
-        let missing = || ApiError::not_found(format!("Event source mapping not found: {arn}"));
-        found.ok_or_else(missing)?.read().map_err(|error| self.internal(error))
-    }
-
     fn mapping_arn_prefix(&self) -> String {
         let home = self.shared.functions.home();
         format!("arn:{}:lambda:{}:{}:event-source-mapping:", home.partition, home.region, home.account)
     }
 
-    /// The turn to write mappings; no function has this name. Nobody takes a function's turn under it.
+    /// The turn to write mappings, their tags included (`tags`); no function has this name. Nobody takes a function's turn under it.
     async fn mappings_turn(&self) -> MutexGuard<'_, ()> {
         self.shared.functions.gate("event-source-mapping:").await
     }

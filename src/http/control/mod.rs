@@ -4,10 +4,14 @@
 //! semantic checks, `names` the forms of a function's name. Errors become answers here and nowhere else; what the operator
 //! must know is logged here, once.
 
+mod account;
 mod aliases;
 mod code;
+mod code_signing;
 mod concurrency;
 mod conduct;
+mod constraints;
+mod described;
 mod event_invoke;
 mod functions;
 mod images;
@@ -76,6 +80,8 @@ pub(crate) struct Control {
     signer: Signer,
     /// Taken before a function's gate: while layers are attached or deleted.
     layer_turn: tokio::sync::Mutex<()>,
+    /// Taken before a function's gate and after the layers' turn: while code signing configurations are changed or given.
+    signing_turn: tokio::sync::Mutex<()>,
     pub(super) uploads: Semaphore,
     /// `http://host:port` or `https://host:port` of this endpoint.
     base: String,
@@ -83,6 +89,8 @@ pub(crate) struct Control {
     pub(super) places: Places,
     pub(super) account_concurrency: u32,
     pub(super) unreserved_minimum: u32,
+    /// Bytes that all packages may have together.
+    code_storage: u64,
     report: serde_json::Value,
 }
 
@@ -143,11 +151,13 @@ impl Control {
             guard: Guard::new(&config.allowed_hosts),
             signer: Signer::new(random::bytes()),
             layer_turn: tokio::sync::Mutex::new(()),
+            signing_turn: tokio::sync::Mutex::new(()),
             uploads: Semaphore::new(roots::UPLOADS_MAX),
             places: Places::new(config, &base),
             base,
             account_concurrency: config.limits.account_concurrency,
             unreserved_minimum: config.limits.unreserved_minimum,
+            code_storage: config.limits.code_storage_mb << 20,
             report,
         }
     }

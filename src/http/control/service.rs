@@ -425,4 +425,76 @@ impl Service for Control {
     ) -> Result<ListEventSourceMappingsResponse, ApiError> {
         self.list_mappings(input).await
     }
+
+    async fn create_code_signing_config(
+        &self,
+        _: Context,
+        input: CreateCodeSigningConfigRequest,
+    ) -> Result<CreateCodeSigningConfigResponse, ApiError> {
+        self.make_signing_config(input).await
+    }
+
+    async fn get_code_signing_config(
+        &self,
+        _: Context,
+        input: GetCodeSigningConfigRequest,
+    ) -> Result<GetCodeSigningConfigResponse, ApiError> {
+        self.signing_config(input).await
+    }
+
+    async fn update_code_signing_config(
+        &self,
+        _: Context,
+        input: UpdateCodeSigningConfigRequest,
+    ) -> Result<UpdateCodeSigningConfigResponse, ApiError> {
+        self.change_signing_config(input).await
+    }
+
+    async fn delete_code_signing_config(
+        &self,
+        _: Context,
+        input: DeleteCodeSigningConfigRequest,
+    ) -> Result<DeleteCodeSigningConfigResponse, ApiError> {
+        self.remove_signing_config(input).await
+    }
+
+    async fn list_code_signing_configs(
+        &self,
+        _: Context,
+        input: ListCodeSigningConfigsRequest,
+    ) -> Result<ListCodeSigningConfigsResponse, ApiError> {
+        self.signing_configs(input).await
+    }
+
+    async fn list_functions_by_code_signing_config(
+        &self,
+        _: Context,
+        input: ListFunctionsByCodeSigningConfigRequest,
+    ) -> Result<ListFunctionsByCodeSigningConfigResponse, ApiError> {
+        self.signing_functions(input).await
+    }
+
+    async fn put_function_code_signing_config(
+        &self,
+        _: Context,
+        input: PutFunctionCodeSigningConfigRequest,
+    ) -> Result<PutFunctionCodeSigningConfigResponse, ApiError> {
+        self.put_function_signing(input).await
+    }
+
+    async fn get_function_code_signing_config(
+        &self,
+        _: Context,
+        input: GetFunctionCodeSigningConfigRequest,
+    ) -> Result<GetFunctionCodeSigningConfigResponse, ApiError> {
+        self.get_function_signing(input).await
+    }
+
+    async fn delete_function_code_signing_config(
+        &self,
+        _: Context,
+        input: DeleteFunctionCodeSigningConfigRequest,
+    ) -> Result<NoOutput, ApiError> {
+        self.delete_function_signing(input).await
+    }
 }
