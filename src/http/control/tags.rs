@@ -172,7 +172,8 @@ impl Control {
             }
             body[MEMBER] = serde_json::json!(tags);
             let expect = Expect::Revision(document.revision.clone());
-            let new = Document::of(place.family, place.key.as_str(), &body).map_err(|error| self.internal(error))?;
+            let new = Document::of(place.family, place.key.as_str(), &body)
+                .map_err(|error| self.internal(error))?;
             let new = Document { body: new.body, revision: random::uuid(), ..document };
             let change = Change::Document(DocumentChange::Put { document: Box::new(new), expect });
             match self.shared.functions.commit(vec![change]).await {
