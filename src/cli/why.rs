@@ -5,6 +5,8 @@
 
 mod words;
 
+pub(super) use words::milliseconds;
+
 use super::args;
 use super::endpoint;
 use super::failure::Failure;
@@ -27,7 +29,8 @@ pub(super) fn run(args: &args::Why) -> Result<(), Failure> {
         (None, None) => return Err(Failure::Usage("say a request id or --function NAME".to_owned())),
     };
     let socket = endpoint::admin_socket(&endpoint::state_dir(args.state_dir.as_deref()));
-    let told = logs::ask_json(&socket, &query, ANSWER_MAX)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let told = runtime.block_on(logs::ask_json(&socket, &query, ANSWER_MAX))?;
     let records: Vec<Value> = told["records"].as_array().cloned().unwrap_or_default();
     let Some(first) = records.first() else {
         let subject = match (&args.request_id, &args.function) {
@@ -95,7 +98,8 @@ fn listed(records: &[Value], output: Output) -> String {
     let mut table =
         Table::new(["TIME", "REQUEST", "QUALIFIER", "OUTCOME", "START", "WAITED", "INIT", "DURATION", "WHY"]);
     for record in records {
-        let figure = |name: &str| Cell::number(record[name].as_f64().map_or("-".to_owned(), words::milliseconds));
+        let figure =
+            |name: &str| Cell::number(record[name].as_f64().map_or("-".to_owned(), words::milliseconds));
         let outcome = record["outcome"].as_str().unwrap_or("unknown");
         let qualifier = record["qualifier"].as_str().or(record["version"].as_str()).unwrap_or("-");
         table.push([
@@ -162,7 +166,9 @@ mod tests {
         assert!(early.contains("last 65536 decisions") && early.contains("3 so far"), "{early}");
         let full = reach(&json!({ "held": 65536, "held_max": 65536, "oldest_ms": 1000 }));
         assert!(full.contains("the oldest of them is of 1970-01-01T00:00:01.000Z"), "{full}");
-        assert!(reach(&json!({ "held": 0, "held_max": 65536, "oldest_ms": null })).contains("no invocation yet"));
+        assert!(
+            reach(&json!({ "held": 0, "held_max": 65536, "oldest_ms": null })).contains("no invocation yet")
+        );
     }
 
     #[test]
@@ -199,6 +205,9 @@ mod tests {
         let text = listed(&records, Output { is_terminal: false, colours: false });
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "1970-01-01T00:00:00.000Z\ta\t$LATEST\tsucceeded\twarm\t0 ms\t-\t1.5 ms\t-");
-        assert!(lines[1].ends_with("\tlive\tthrottled\t-\t0 ms\t-\t-\tConcurrentInvocationLimitExceeded"), "{text}");
+        assert!(
+            lines[1].ends_with("\tlive\tthrottled\t-\t0 ms\t-\t-\tConcurrentInvocationLimitExceeded"),
+            "{text}"
+        );
     }
 }

@@ -11,19 +11,20 @@ mod window;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use record::{ColdCause, Ending, Evicted, Label, Place, Record, start_word, waited_word};
+pub(crate) use record::{ColdCause, Evicted, Label, Place, Record, start_word, waited_word};
 pub(crate) use window::{Tally, Window};
 
 use super::revision::Revision;
 use hearth_logic::admission::Reason;
+use hearth_logic::outcome::Status;
 use hearth_logic::scheduler::Decision;
 use hearth_logic::{InvocationId, RequestId, Time, WallTime};
-use record::{Short, State};
+use record::{Ending, Short, State};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-/// Records held; about 130 bytes each (a test knows), and what environments and failures add.
+/// Records held; about 140 bytes each (a test knows), and what environments and failures add.
 pub(crate) const RECORDS_MAX: usize = 64 * 1024;
 /// Records that get their memory at once.
 const CHUNK: usize = 1024;
@@ -82,9 +83,11 @@ pub(crate) struct Assignment<'a> {
 }
 
 /// How an invocation ended.
-pub(crate) struct Ended {
-    /// Well or how not.
-    pub(crate) ending: Ending,
+pub(crate) struct Ended<'a> {
+    /// What the report says.
+    pub(crate) status: Status<'a>,
+    /// Whether the answer is an error document of the function's own.
+    pub(crate) is_own_error: bool,
     /// The function's time.
     pub(crate) duration: Duration,
     /// The environment's initialisation, if this was its first invocation.
@@ -133,6 +136,8 @@ impl Decisions {
             record.waited_us = micros(decision.waited);
             record.cause = cause;
             record.used = u32::try_from(others).unwrap_or(u32::MAX);
+            // It may have been refused for a moment, and offered again.
+            (record.reason, record.limit) = (None, 0);
             record.deliveries = record.deliveries.saturating_add(1);
             if !decision.evicted.is_empty() {
                 evicted.truncate(EVICTED_MAX);
@@ -174,9 +179,17 @@ impl Decisions {
     }
 
     /// It ran, and this is what came of it.
-    pub(crate) fn ended(&self, id: InvocationId, ended: &Ended) {
+    pub(crate) fn ended(&self, id: InvocationId, ended: &Ended<'_>) {
         self.change(id, |record| {
-            record.state = State::Ended(ended.ending);
+            record.state = State::Ended(match &ended.status {
+                _ if ended.is_own_error => Ending::FunctionError,
+                Status::Success => Ending::Success,
+                Status::Timeout => Ending::Timeout,
+                Status::Error { error_type } => {
+                    record.extra().detail = Some(cut(error_type.unwrap_or("Unknown")).into());
+                    Ending::Error
+                }
+            });
             record.duration_us = micros(ended.duration);
             record.init_us = ended.init.map(micros);
             record.total_us = micros(ended.at.since(record.since));

@@ -5,7 +5,7 @@
 
 use super::clock;
 use super::credentials::Minted;
-use super::decisions::{Ended, Ending, Place};
+use super::decisions::{Ended, Place};
 use super::drive::{Driver, drive};
 use super::invoke::{Answer, Invocation, Shared};
 use super::metrics::Series;
@@ -440,7 +440,8 @@ impl Environment {
         self.shared.decisions.ended(
             invocation.id,
             &Ended {
-                ending: Ending::of(&log_status(&report.status), own),
+                status: log_status(&report.status),
+                is_own_error: own,
                 duration: report.duration,
                 init: report.init_duration,
                 at: clock::now(),

@@ -133,7 +133,8 @@ mod tests {
         }
         residents.comes(EnvironmentId(3), REVISION, &label());
         assert_eq!(cause(&residents, 3), (Some(ColdCause::Gone(Why::Evicted)), 0));
-        let other = residents.assignment(EnvironmentId(9), RevisionId(2), &decision(StartType::Warm, &[]));
+        let warm = decision(StartType::Warm, &[]);
+        let other = residents.assignment(EnvironmentId(9), RevisionId(2), &warm);
         assert_eq!(other.cause, None, "a warm start needs no cause");
     }
 

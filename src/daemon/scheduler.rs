@@ -43,7 +43,7 @@ pub(crate) enum Order {
     /// The grace is over.
     Stop,
     /// Somebody looks on.
-    Look(tokio::sync::oneshot::Sender<Overview>),
+    Survey(tokio::sync::oneshot::Sender<Overview>),
     /// A start that was put off is due.
     Begin { environment: EnvironmentId, revision: RevisionId },
 }
@@ -339,7 +339,7 @@ impl Driver for SchedulerDriver {
                 Event::Drain
             }
             Order::Stop => Event::Stop,
-            Order::Look(asked) => {
+            Order::Survey(asked) => {
                 // Whoever asked may have left.
                 asked.send(Overview::of(&self.machine, self.revisions.values())).ok();
                 return None;

@@ -116,7 +116,7 @@ async fn look(shared: &Arc<Shared>, query: &str) -> Result<Value, Refused> {
 
 async fn overview(shared: &Shared) -> Result<Overview, Refused> {
     let (asked, told) = oneshot::channel();
-    shared.scheduler.order(Order::Look(asked));
+    shared.scheduler.order(Order::Survey(asked));
     match tokio::time::timeout(LOOK_MAX, told).await {
         Ok(Ok(overview)) => Ok(overview),
         _ => Err(failed("the scheduler does not answer; the daemon may be about to end")),

@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 /// Milliseconds for people: three digits that matter.
-pub(super) fn milliseconds(ms: f64) -> String {
+pub(in crate::cli) fn milliseconds(ms: f64) -> String {
     let text = match ms {
         ms if ms < 10.0 => format!("{ms:.2}"),
         ms if ms < 1_000.0 => format!("{ms:.1}"),
@@ -60,13 +60,16 @@ pub(super) fn start(record: &Value) -> Option<String> {
         ""
     };
     let said = match record["start"].as_str()? {
-        "warm" => "warm: it took an environment that had run before or had come up for another invocation".to_owned(),
+        "warm" => "warm: it took an environment that had run before or had come up for another invocation"
+            .to_owned(),
         "provisioned" => "provisioned: an environment was kept ready for it".to_owned(),
         "cold" => format!("cold: an environment was made for it. {}", cause(record)),
         other => other.to_owned(),
     };
     let again = match record["deliveries"].as_u64() {
-        Some(times @ 2..) => format!(". {times} environments were tried: the others ended before they took it"),
+        Some(times @ 2..) => {
+            format!(". {times} environments were tried: the others ended before they took it")
+        }
         _ => String::new(),
     };
     Some(format!("{said}{spilled}{again}"))
@@ -75,7 +78,9 @@ pub(super) fn start(record: &Value) -> Option<String> {
 fn cause(record: &Value) -> String {
     let others = record["others"].as_u64().unwrap_or(0);
     match text(record, "cold_because") {
-        "first" => "This code with these settings had no environment before, as far as is remembered".to_owned(),
+        "first" => {
+            "This code with these settings had no environment before, as far as is remembered".to_owned()
+        }
         "all-taken" if others == 1 => "The one other environment of this version was taken".to_owned(),
         "all-taken" => format!("All {others} other environments of this version were taken"),
         "gone" => format!("There was none left: the last one {}", gone(text(record, "last_ended_by"))),
@@ -102,14 +107,20 @@ pub(super) fn waiting(record: &Value) -> Option<String> {
     let init = record["init_ms"].as_f64().map(milliseconds);
     let spent = init.map_or(String::new(), |init| format!("; its code took {init} to initialise"));
     Some(match record["waited_for"].as_str() {
-        Some("initialization") if record["start"] == "cold" => format!("{waited} for that environment{spent}"),
+        Some("initialization") if record["start"] == "cold" => {
+            format!("{waited} for that environment{spent}")
+        }
         Some("initialization") => format!("{waited}: an environment was being made, or became free"),
         Some("starts") => {
-            format!("{waited}: as many sandboxes were being made as may be at once, its own after them{spent}")
+            format!(
+                "{waited}: as many sandboxes were being made as may be at once, its own after them{spent}"
+            )
         }
         Some("capacity") => format!("{waited} for memory, or a place among the environments{spent}"),
         Some("scaling-rate") => format!("{waited}: its function grows no faster{spent}"),
-        Some("request-rate") => format!("{waited}: its environments had taken as many requests as they may in a second"),
+        Some("request-rate") => {
+            format!("{waited}: its environments had taken as many requests as they may in a second")
+        }
         Some(other) => format!("{waited} for {other}{spent}"),
         None => waited,
     })
@@ -139,7 +150,8 @@ pub(super) fn throttle(record: &Value, limits: &Value) -> Option<String> {
         "QueueFull" => format!("as many invocations waited as may ({})", limits["waiters_max"]),
         "ShuttingDown" => "the daemon was about to stop".to_owned(),
         "FunctionInvocationRateLimitExceeded" => {
-            "more requests came in a second than the function's share of concurrency, or its growth, allows".to_owned()
+            "more requests came in a second than the function's share of concurrency, or its growth, allows"
+                .to_owned()
         }
         "ReservedFunctionInvocationRateLimitExceeded" => {
             "more than ten requests a second came for each reserved invocation".to_owned()
@@ -161,7 +173,9 @@ pub(super) fn eviction(record: &Value) -> Option<String> {
         .as_array()
         .into_iter()
         .flatten()
-        .map(|one| format!("{} of {}", one["environment"], one["function"].as_str().unwrap_or("a function unknown")))
+        .map(|one| {
+            format!("{} of {}", one["environment"], one["function"].as_str().unwrap_or("a function unknown"))
+        })
         .collect();
     let more = count.saturating_sub(named.len() as u64);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
@@ -273,12 +287,15 @@ fn against(reason: &str, function: &str, limits: &Value) -> Option<String> {
             limits["account_concurrency"], limits["unreserved"]
         ),
         "CapacityExceeded" => room(limits),
-        "QueueFull" => "More came than this machine can take up: send less at once, and try again later.".to_owned(),
+        "QueueFull" => {
+            "More came than this machine can take up: send less at once, and try again later.".to_owned()
+        }
         "ShuttingDown" => "Try again when the daemon is back.".to_owned(),
         "FunctionInvocationRateLimitExceeded"
         | "ReservedFunctionInvocationRateLimitExceeded"
         | "CallerRateLimitExceeded" => {
-            "Try again a little later, or raise the limit: [limits] profile = \"box\" sets no such rate.".to_owned()
+            "Try again a little later, or raise the limit: [limits] profile = \"box\" sets no such rate."
+                .to_owned()
         }
         _ => return None,
     })
@@ -298,7 +315,8 @@ mod tests {
 
     #[test]
     fn durations_keep_the_digits_that_matter() {
-        let cases = [(0.0, "0 ms"), (1.25, "1.25 ms"), (100.0, "100 ms"), (210.54, "210.5 ms"), (1500.0, "1.50 s")];
+        let cases =
+            [(0.0, "0 ms"), (1.25, "1.25 ms"), (100.0, "100 ms"), (210.54, "210.5 ms"), (1500.0, "1.50 s")];
         for (ms, shown) in cases {
             assert_eq!(milliseconds(ms), shown);
         }
@@ -308,10 +326,26 @@ mod tests {
     fn each_cause_of_a_cold_start_has_its_sentence_and_its_remedy() {
         let cases = [
             (json!({ "cold_because": "first" }), "had no environment before", "always cold"),
-            (json!({ "cold_because": "all-taken", "others": 1 }), "The one other environment", "-executions 2"),
-            (json!({ "cold_because": "all-taken", "others": 4 }), "All 4 other environments", "-executions 5"),
-            (json!({ "cold_because": "gone", "last_ended_by": "idle-timeout" }), "idle for too long", "idle_timeout_s (now 300.0)"),
-            (json!({ "cold_because": "gone", "last_ended_by": "evicted" }), "make room", "overcommit (now 8)"),
+            (
+                json!({ "cold_because": "all-taken", "others": 1 }),
+                "The one other environment",
+                "-executions 2",
+            ),
+            (
+                json!({ "cold_because": "all-taken", "others": 4 }),
+                "All 4 other environments",
+                "-executions 5",
+            ),
+            (
+                json!({ "cold_because": "gone", "last_ended_by": "idle-timeout" }),
+                "idle for too long",
+                "idle_timeout_s (now 300.0)",
+            ),
+            (
+                json!({ "cold_because": "gone", "last_ended_by": "evicted" }),
+                "make room",
+                "overcommit (now 8)",
+            ),
             (json!({ "cold_because": "gone", "last_ended_by": "died" }), "had died", "hearth logs f"),
         ];
         for (mut record, sentence, remedy) in cases {
@@ -327,8 +361,16 @@ mod tests {
     #[test]
     fn each_limit_has_its_sentence_and_its_remedy() {
         let cases = [
-            ("ReservedFunctionConcurrentInvocationLimitExceeded", "3 of the 4 invocations", "put-function-concurrency"),
-            ("ConcurrentInvocationLimitExceeded", "the account has 10", "limits.account_concurrency (now 10)"),
+            (
+                "ReservedFunctionConcurrentInvocationLimitExceeded",
+                "3 of the 4 invocations",
+                "put-function-concurrency",
+            ),
+            (
+                "ConcurrentInvocationLimitExceeded",
+                "the account has 10",
+                "limits.account_concurrency (now 10)",
+            ),
             ("CapacityExceeded", "3 of 4 MB", "limits.memory_capacity_mb (now 1000)"),
             ("QueueFull", "(10000)", "send less"),
             ("ShuttingDown", "about to stop", "is back"),
@@ -360,7 +402,8 @@ mod tests {
             ("scaling-rate", "no faster"),
             ("request-rate", "in a second"),
         ] {
-            let record = json!({ "start": "cold", "waited_ms": 20.0, "waited_for": waited_for, "init_ms": 12.0 });
+            let record =
+                json!({ "start": "cold", "waited_ms": 20.0, "waited_for": waited_for, "init_ms": 12.0 });
             let said = waiting(&record).expect("waited");
             assert!(said.starts_with("20 ms") && said.contains(sentence), "{said}");
         }

@@ -3,7 +3,6 @@
 //! Kept small: microseconds in 32 bits, names shared with revision and environment, rare things behind one pointer.
 
 use hearth_logic::admission::Reason;
-use hearth_logic::outcome;
 use hearth_logic::scheduler::{StartType, WaitedFor, Why};
 use hearth_logic::{EnvironmentId, RequestId, Time, WallTime};
 use serde_json::{Value, json};
@@ -52,7 +51,7 @@ pub(crate) enum ColdCause {
 
 /// How an invocation that ran ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub(super) enum Ending {
     /// Well.
     Success,
     /// With an error document of the function's own.
@@ -60,19 +59,7 @@ pub(crate) enum Ending {
     /// Out of time.
     Timeout,
     /// The runtime failed: `Runtime.ExitError` and its like.
-    Error(Short),
-}
-
-impl Ending {
-    /// From the figures of the report; `own` says that the error document is the handler's.
-    pub(crate) fn of(status: &outcome::Status<'_>, own: bool) -> Self {
-        match status {
-            _ if own => Self::FunctionError,
-            outcome::Status::Success => Self::Success,
-            outcome::Status::Timeout => Self::Timeout,
-            outcome::Status::Error { error_type } => Self::Error(Short::of(error_type.unwrap_or("Unknown"))),
-        }
-    }
+    Error,
 }
 
 /// A short text in place: what does not fit is cut, and ends in `~` then.
@@ -83,7 +70,7 @@ pub(crate) struct Short {
 }
 
 impl Short {
-    const MAX: usize = 31;
+    const MAX: usize = 23;
     const EMPTY: Self = Self { length: 0, bytes: [0; Self::MAX] };
 
     pub(super) fn of(text: &str) -> Self {
@@ -215,8 +202,7 @@ impl Record {
             "qualifier": Some(self.qualifier.as_str()).filter(|text| !text.is_empty()),
             "outcome": self.outcome(),
             "error": match &self.state {
-                State::Ended(Ending::Error(name)) => Some(name.as_str()),
-                State::Failed => extra.and_then(|extra| extra.detail.as_deref()),
+                State::Ended(Ending::Error) | State::Failed => extra.and_then(|extra| extra.detail.as_deref()),
                 _ => None,
             },
             "start": self.start.map(start_word),
@@ -256,7 +242,7 @@ impl Record {
             State::Ended(Ending::Success) => "succeeded",
             State::Ended(Ending::FunctionError) => "function-error",
             State::Ended(Ending::Timeout) => "timed-out",
-            State::Ended(Ending::Error(_)) => "runtime-error",
+            State::Ended(Ending::Error) => "runtime-error",
             State::Refused => "throttled",
             State::Failed => "failed",
         }

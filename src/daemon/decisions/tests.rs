@@ -75,9 +75,9 @@ fn a_record_follows_its_invocation_to_the_end() {
     decisions.assigned(InvocationId(1), Assignment { decision: &decision, cause, others: 0, evicted });
     let place = Place { environment: EnvironmentId(9), group: "g".into(), stream: "s".into() };
     decisions.begun(InvocationId(1), &Arc::new(place));
-    let status = hearth_logic::outcome::Status::Error { error_type: Some("Runtime.ExitError") };
     let ended = Ended {
-        ending: Ending::of(&status, false),
+        status: Status::Error { error_type: Some("Runtime.ExitError") },
+        is_own_error: false,
         duration: Duration::from_millis(20),
         init: Some(Duration::from_millis(300)),
         at: Time::from_nanos(31_000_000),
@@ -140,7 +140,7 @@ fn the_ring_holds_the_last_records_and_forgets_the_others() {
     let heir = decisions.find(request(RECORDS_MAX as u64 + 10)).expect("is held").json();
     assert_eq!(heir["outcome"], "waiting");
     let size = std::mem::size_of::<Mutex<Record>>();
-    assert!(size <= 208, "{size} bytes a record: say so where RECORDS_MAX stands");
+    assert!(size <= 152, "{size} bytes a record: say so where RECORDS_MAX stands");
 }
 
 #[test]
@@ -171,8 +171,7 @@ fn a_window_counts_what_ended_in_it() {
         let assignment = Assignment { decision: &decision, cause: None, others: 0, evicted: Vec::new() };
         decisions.assigned(InvocationId(number), assignment);
         let (duration, at) = (Duration::from_millis(number), Time::from_nanos(number * 100_000_000));
-        let ending = if number == 4 { Ending::FunctionError } else { Ending::Success };
-        decisions.ended(InvocationId(number), &Ended { ending, duration, init: None, at });
+        decisions.ended(InvocationId(number), &Ended { status: Status::Success, is_own_error: number == 4, duration, init: None, at });
     }
     open(&decisions, &revision, 5, "");
     let away = TurnedAway {
@@ -199,7 +198,7 @@ fn long_names_are_cut_where_a_character_ends() {
     let (decisions, revision) = (Decisions::default(), revision("f"));
     open(&decisions, &revision, 1, &format!(":{}", "ä".repeat(40)));
     let told = decisions.find(request(1)).expect("is held").json();
-    assert_eq!(told["qualifier"], format!("{}~", "ä".repeat(15)));
+    assert_eq!(told["qualifier"], format!("{}~", "ä".repeat(11)));
     assert_eq!(decisions.last("f", Some(&"ä".repeat(40)), 5).len(), 1, "it is found by its whole name");
 }
 
