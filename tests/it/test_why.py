@@ -206,3 +206,16 @@ def test_decisions_are_counted_by_their_reasons(own):
     assert metric(daemon, 'hearth_wait_seconds_count{waited_for="capacity"}') == 0
     function.client.delete_function(FunctionName=function.name)
     waiting.until(lambda: metric(daemon, 'hearth_environments_ended_total{why="retired"}') == 1, "it is retired")
+
+
+def test_an_eviction_is_the_reason_for_the_next_cold_start(own):
+    daemon, make = own("environments_max = 1")
+    one, other = make(functions.ECHO), make(functions.ECHO)
+    invoke(one)
+    record(daemon, invoke(other))
+    assert metric(daemon, 'hearth_environments_ended_total{why="evicted"}') == 1
+    again = invoke(one)
+    told = record(daemon, again)
+    assert (told["start"], told["cold_because"], told["last_ended_by"]) == ("cold", "gone", "evicted")
+    words = daemon.cli("why", again).stdout
+    assert "the last one went to make room for others" in words and "limits.environments_max (now 1)" in words
