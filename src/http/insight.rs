@@ -28,7 +28,14 @@ const WINDOW_DEFAULT_S: u64 = 10;
 /// The scheduler answers within microseconds; it does not when the daemon ends.
 const LOOK_MAX: Duration = Duration::from_secs(5);
 
-type Refused = Response<Body>;
+/// Why there is no answer.
+#[derive(Debug, PartialEq, Eq)]
+enum Refused {
+    /// The question is wrong.
+    Wrong(String),
+    /// The daemon cannot say.
+    Failed(String),
+}
 
 /// `GET /why?request_id=UUID` or `GET /why?function=NAME[:QUALIFIER]&last=N`: the records, newest first, with the limits
 /// in force and how far back records reach. A request that is not held gives no records.
@@ -42,7 +49,11 @@ pub(super) async fn top(shared: &Arc<Shared>, query: Option<&str>) -> Response<B
 }
 
 fn answer(told: Result<Value, Refused>) -> Response<Body> {
-    told.map_or_else(|refused| refused, |value| text(StatusCode::OK, JSON, value.to_string()))
+    match told {
+        Ok(value) => text(StatusCode::OK, JSON, value.to_string()),
+        Err(Refused::Wrong(why)) => text(StatusCode::BAD_REQUEST, PLAIN, format!("{why}\n")),
+        Err(Refused::Failed(why)) => text(StatusCode::SERVICE_UNAVAILABLE, PLAIN, format!("{why}\n")),
+    }
 }
 
 /// Whose records are asked for.
@@ -138,11 +149,11 @@ fn number(query: &str, name: &str, range: RangeInclusive<u64>, default: u64) -> 
 }
 
 fn wrong(why: &str) -> Refused {
-    text(StatusCode::BAD_REQUEST, PLAIN, format!("{why}\n"))
+    Refused::Wrong(why.to_owned())
 }
 
 fn failed(why: &str) -> Refused {
-    text(StatusCode::SERVICE_UNAVAILABLE, PLAIN, format!("{why}\n"))
+    Refused::Failed(why.to_owned())
 }
 
 #[cfg(test)]
@@ -157,6 +168,6 @@ mod tests {
         assert_eq!(number(query, "last", LAST, LAST_DEFAULT).ok(), Some(7));
         assert_eq!(number(query, "other", LAST, LAST_DEFAULT).ok(), Some(LAST_DEFAULT));
         let refused = number(query, "window_s", WINDOW_S, WINDOW_DEFAULT_S).expect_err("is out of range");
-        assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+        assert_eq!(refused, wrong("`window_s` is a number from 1 to 3600"));
     }
 }

@@ -171,7 +171,10 @@ fn a_window_counts_what_ended_in_it() {
         let assignment = Assignment { decision: &decision, cause: None, others: 0, evicted: Vec::new() };
         decisions.assigned(InvocationId(number), assignment);
         let (duration, at) = (Duration::from_millis(number), Time::from_nanos(number * 100_000_000));
-        decisions.ended(InvocationId(number), &Ended { status: Status::Success, is_own_error: number == 4, duration, init: None, at });
+        decisions.ended(
+            InvocationId(number),
+            &Ended { status: Status::Success, is_own_error: number == 4, duration, init: None, at },
+        );
     }
     open(&decisions, &revision, 5, "");
     let away = TurnedAway {
