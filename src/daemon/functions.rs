@@ -5,6 +5,7 @@
 //! hears of every change. All versions of a function are one function to the scheduler: they share its reservation.
 
 use super::cached::{Cached, Entry, Latest, Route};
+use super::decisions::Label;
 use super::revision::Revision;
 use super::scheduler::{Order, SchedulerHandle};
 use crate::runtimes::image::Image;
@@ -315,6 +316,7 @@ impl Functions {
             name: record.name.clone(),
             role: settings.role.clone(),
             version: record.version.clone(),
+            label: Arc::new(Label { function: record.name.clone(), version: record.version.clone() }),
             arn: self.arn(&record.name),
             code: record.code.digest,
             layers: settings.layers.iter().map(|layer| layer.digest).collect(),

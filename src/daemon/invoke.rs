@@ -6,6 +6,7 @@
 use super::clock;
 use super::code::Code;
 use super::credentials::Keys;
+use super::decisions::{Arrival, Decisions, TurnedAway};
 use super::logs::Logs;
 use super::metrics::Metrics;
 use super::random;
@@ -20,6 +21,7 @@ use hearth_logic::admission::Reason;
 use hearth_runtime_api::RequestId;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// What every part of the daemon may use.
@@ -44,6 +46,8 @@ pub(crate) struct Shared {
     pub(crate) resolvers: Arc<super::dns::Resolvers>,
     /// Whether control groups have v2's form.
     pub(crate) pure_v2: bool,
+    /// Why invocations went as they did.
+    pub(crate) decisions: Decisions,
     /// The last invocation number handed out.
     pub(crate) invocations: AtomicU64,
     /// Threads for when there are many.
@@ -165,8 +169,21 @@ pub(crate) async fn invoke(shared: &Shared, call: Call) -> Returned {
         wants_log: call.wants_log,
         reply: Some(reply),
     });
+    let id = invocation.id;
+    shared.decisions.open(&Arrival {
+        id,
+        request_id: invocation.request_id,
+        revision: &invocation.revision,
+        invoked_arn: &invocation.invoked_arn,
+        since: clock::now(),
+        at: clock::wall(),
+    });
     let result = match shared.scheduler.offer(invocation) {
-        Err(_) => Err(Refusal::Limit(Reason::QueueFull)),
+        Err(_) => {
+            let (reason, waited) = (Reason::QueueFull, Duration::ZERO);
+            shared.decisions.refused(id, &TurnedAway { reason, retry_after: None, waited, usage: None });
+            Err(Refusal::Limit(reason))
+        }
         Ok(()) => wait.await.unwrap_or_else(|_| Err(Refusal::Internal("the invocation was lost".to_owned()))),
     };
     if let Err(Refusal::Limit(reason)) = &result {

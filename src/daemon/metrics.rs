@@ -1,5 +1,6 @@
 //! The Prometheus series of this daemon. One registry, made once; everything else gets a handle.
 
+use super::reasons::Reasons;
 use hearth_api::operations::{Row, TABLE};
 use http::StatusCode;
 use prometheus::{
@@ -41,6 +42,8 @@ pub(crate) struct Metrics {
     pub(crate) firewall_changes: IntCounter,
     /// Sandboxes that could not be made.
     pub(crate) launch_failures: IntCounter,
+    /// Decisions by their reasons.
+    pub(super) reasons: Reasons,
 }
 
 /// What is counted for each invocation of one function.
@@ -122,6 +125,7 @@ impl Metrics {
                 "Times another program changed the firewall rules of network class nat.",
             )?,
             launch_failures: counter("hearth_launch_failures_total", "Sandboxes that could not be made.")?,
+            reasons: Reasons::register(&registry)?,
             registry,
         })
     }

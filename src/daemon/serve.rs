@@ -6,6 +6,7 @@
 use super::access::Access;
 use super::code::Code;
 use super::credentials::Keys;
+use super::decisions::Decisions;
 use super::dns::Resolvers;
 use super::fetch::Fetcher;
 use super::functions::Functions;
@@ -230,6 +231,7 @@ async fn run(started: Started) -> Result<(), Problem> {
         pure_v2,
         resolvers: Arc::new(Resolvers::new(&config.network.dns)),
         network: config.network.clone(),
+        decisions: Decisions::default(),
         invocations: AtomicU64::new(0),
         reserve,
     });

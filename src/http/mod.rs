@@ -8,6 +8,7 @@ pub(crate) mod door;
 mod file;
 pub(crate) mod guard;
 pub(crate) mod identity;
+mod insight;
 pub(crate) mod invoke;
 mod json_check;
 pub(crate) mod location;

@@ -7,11 +7,14 @@
 //! Every step costs O(log n) and what it undoes; settings of functions and limits may cost a walk over what they concern.
 
 mod endings;
+mod view;
 
 pub use crate::exchange::{
     Action, Decision, Detail, Event, Initialization, ProvisionedFailure, ProvisionedPart, ProvisionedState,
     Source, StartType, WaitedFor, Why,
 };
+
+pub use view::{FunctionView, PoolView, States, View};
 
 use crate::admission::{Admission, Permit, Reason};
 use crate::fleet::{Fleet, Room, State};
