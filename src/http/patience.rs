@@ -4,6 +4,7 @@
 //! entering and leaving tokio's table of timers each time was a hundredth of a warm call. Here the sleep stays in the
 //! table, set for an old deadline: if it ends there, it is set for the one that counts by then.
 
+use crate::daemon::clock;
 use hyper::rt::{Sleep, Timer};
 use std::future::Future;
 use std::pin::Pin;
@@ -37,7 +38,7 @@ impl Timer for Patience {
     }
 
     fn now(&self) -> Instant {
-        tokio::time::Instant::now().into()
+        clock::instant(clock::now()).into()
     }
 }
 
@@ -100,6 +101,6 @@ mod tests {
         patience.sleep(SHORT).await;
         drop(patience.sleep(SHORT));
         let kept = patience.kept().expect("it is kept");
-        assert!(kept.deadline() < tokio::time::Instant::now() + Duration::from_secs(60));
+        assert!(kept.deadline() < clock::instant(clock::now()) + Duration::from_secs(60));
     }
 }

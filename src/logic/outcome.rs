@@ -302,7 +302,11 @@ impl Report<'_> {
 pub fn billed_ms(duration: Duration, init_duration: Option<Duration>) -> u64 {
     let init = init_duration.map_or(0, |init| Hundredths::of(init).0);
     let sum = Hundredths::of(duration).0.saturating_add(init);
-    sum.div_ceil(100).max(1)
+    let billed = match u64::try_from(sum) {
+        Ok(sum) => sum.div_ceil(100),
+        Err(_) => u64::try_from(sum.div_ceil(100)).unwrap_or(u64::MAX),
+    };
+    billed.max(1)
 }
 
 /// Milliseconds with two decimals, as logs print durations: `3.01`.
@@ -313,21 +317,25 @@ pub fn milliseconds(duration: Duration) -> String {
 
 /// Hundredths of a millisecond, rounded to the nearest: the precision of every printed duration.
 #[derive(Clone, Copy)]
-struct Hundredths(u64);
+struct Hundredths(u128);
 
 impl Hundredths {
     const NANOS: u32 = 10_000;
-    const PER_SECOND: u64 = 100_000;
+    const PER_SECOND: u128 = 100_000;
 
+    /// Divides in 32 bits: a division in 128 is a function call of its own.
     const fn of(duration: Duration) -> Self {
         let rest = (duration.subsec_nanos() + Self::NANOS / 2) / Self::NANOS;
-        Self(duration.as_secs().saturating_mul(Self::PER_SECOND).saturating_add(rest as u64))
+        Self(duration.as_secs() as u128 * Self::PER_SECOND + rest as u128)
     }
 }
 
 impl fmt::Display for Hundredths {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{:02}", self.0 / 100, self.0 % 100)
+        match u64::try_from(self.0) {
+            Ok(small) => write!(f, "{}.{:02}", small / 100, small % 100),
+            Err(_) => write!(f, "{}.{:02}", self.0 / 100, self.0 % 100),
+        }
     }
 }
 
