@@ -1,4 +1,4 @@
-"""Connections stay usable after a refusal: what was sent with a refused request is taken in before the answer."""
+"""Connections after a refusal: usable, because what came with the request was taken in, or ended aloud."""
 
 import select
 import socket
@@ -12,14 +12,14 @@ LOOK_S = 0.3
 
 
 def read_answer(stream):
-    """Status and body of one answer with a length."""
+    """Status of one answer with a length, and whether it is the last one of its connection."""
     status = int(stream.readline().split()[1])
-    length = 0
+    headers = {}
     while (line := stream.readline()) not in (b"\r\n", b""):
-        name, _, value = line.partition(b":")
-        if name.lower() == b"content-length":
-            length = int(value)
-    return status, stream.read(length)
+        name, _, value = line.decode().partition(":")
+        headers[name.lower()] = value.strip()
+    stream.read(int(headers["content-length"]))
+    return status, headers.get("connection") == "close"
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,24 @@ def test_a_refusal_before_the_body_has_come_leaves_the_connection_usable(method,
         connection.sendall(head.encode())
         select.select([connection], [], [], LOOK_S)
         connection.sendall(body)
-        assert read_answer(stream)[0] == status
+        assert read_answer(stream) == (status, False)
         connection.sendall(b"GET /2015-03-31/functions/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert read_answer(stream)[0] == 200
+        assert read_answer(stream) == (200, False)
+
+
+@pytest.mark.parametrize(
+    ("path", "length", "headers", "status"),
+    [
+        ("/2015-03-31/functions/nobody/invocations", 7_000_000, "", 413),
+        ("/2015-03-31/functions", 80_000_000, "", 413),
+        ("/nowhere", 8, "", 404),
+        ("/2015-03-31/functions", 8, "Origin: https://example.com\r\n", 403),
+    ],
+)
+def test_a_connection_with_an_unread_body_is_said_to_end(path, length, headers, status, daemon):
+    """Or else a client would send its next request into the end of it."""
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Length: {length}\r\n\r\n"
+    with socket.create_connection(daemon.address, timeout=30) as connection, connection.makefile("rb") as stream:
+        connection.sendall(head.encode())
+        assert read_answer(stream) == (status, True)
+        assert stream.read() == b""

@@ -52,7 +52,7 @@ use hearth_api::permission::Permission;
 use hearth_api::reply::Reply;
 use hearth_api::router;
 use hearth_logic::RequestId;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use std::borrow::Cow;
@@ -174,12 +174,13 @@ impl Control {
             return Box::pin(self.serve_url(&door, connection, request.map(Intake::Arriving))).await;
         }
         let id = RequestId::from_random(random::id());
+        let unread = !hyper::body::Body::is_end_stream(request.body());
+        let turned_away = move |error: &ApiError| closing(error_response(error, &id.to_string()), unread);
         if let Some(error) = connection.refusal() {
-            return error_response(&error, &id.to_string());
+            return turned_away(&error);
         }
         if let Some(why) = self.refuses(request.headers()) {
-            let error = ApiError::new(ErrorCode::AccessDeniedException, why);
-            return error_response(&error, &id.to_string());
+            return turned_away(&ApiError::new(ErrorCode::AccessDeniedException, why));
         }
         if let Some(operation) = logs::asked(request.headers()) {
             return Box::pin(self.logs(connection, &operation, request.map(Intake::Arriving))).await;
@@ -190,7 +191,7 @@ impl Control {
         }
         let found = match router::find(request.method().as_str(), path, query.unwrap_or_default()) {
             Ok(found) => found,
-            Err(error) => return error_response(&error.into(), &id.to_string()),
+            Err(error) => return turned_away(&error.into()),
         };
         let row = found.row;
         let request = request.map(Intake::Arriving);
@@ -201,7 +202,7 @@ impl Control {
             Identity::Signed(verifier) => Box::pin(self.admit(verifier, connection, &found, request)).await,
         };
         let response = match admitted {
-            Err(error) => error_response(&error, &id.to_string()),
+            Err(error) => turned_away(&error),
             Ok((request, _)) if row.operation == Operation::Invoke => {
                 invoke::handle(&self.shared, &found.labels, request, id).await
             }
@@ -459,10 +460,19 @@ pub(super) fn reply_response(reply: Reply, request_id: &str) -> Response<Body> {
     response
 }
 
+/// Says that the connection ends here where a body was left unread on it: the client must not use it again.
+fn closing(mut response: Response<Body>, unread: bool) -> Response<Body> {
+    if unread {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
 /// An error as an answer; logs what only the operator may read.
 pub(super) fn error_response(error: &ApiError, request_id: &str) -> Response<Body> {
     if error.status() == 500 {
         tracing::error!(code = %error.code(), request_id, detail = error.log_text(), "request failed");
     }
-    reply_response(error.to_reply(), request_id)
+    // What is too large is not read to its end.
+    closing(reply_response(error.to_reply(), request_id), error.status() == 413)
 }
