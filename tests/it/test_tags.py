@@ -1,4 +1,4 @@
-"""Tags of everything that has them: functions and code signing configurations, through boto3."""
+"""Tags of everything that has them: functions, code signing configurations, event source mappings; through boto3."""
 
 import pytest
 
@@ -62,9 +62,39 @@ class Configurations:
             self.client.delete_code_signing_config(CodeSigningConfigArn=config)
 
 
-@pytest.fixture(params=["functions", "code signing configurations"])
+class Mappings:
+    """The same of event source mappings, each of a queue of its own."""
+
+    def __init__(self, client, make):
+        self.client, self.function, self.made = client, make(functions.ECHO), []
+
+    def request(self, tags):
+        queue = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{functions.unique('queue')}"
+        return {"EventSourceArn": queue, "FunctionName": self.function.name, "Tags": tags}
+
+    def create(self, tags):
+        made = self.client.create_event_source_mapping(**self.request(tags))
+        self.made.append(made["UUID"])
+        return made["EventSourceMappingArn"]
+
+    def refused(self, tags):
+        return error_of(self.client.create_event_source_mapping, **self.request(tags))
+
+    def end(self):
+        for uuid in self.made:
+            self.client.delete_event_source_mapping(UUID=uuid)
+
+
+KINDS = {
+    "functions": lambda client, make, python: Functions(client, make, python),
+    "code signing configurations": lambda client, make, python: Configurations(client),
+    "event source mappings": lambda client, make, python: Mappings(client, make),
+}
+
+
+@pytest.fixture(params=KINDS)
 def kind(request, client, make, python):
-    kind = Functions(client, make, python) if request.param == "functions" else Configurations(client)
+    kind = KINDS[request.param](client, make, python)
     yield kind
     kind.end()
 
@@ -126,6 +156,19 @@ def test_other_changes_of_a_configuration_leave_its_tags(client):
     before = client.get_code_signing_config(CodeSigningConfigArn=resource)["CodeSigningConfig"]
     client.tag_resource(Resource=resource, Tags={"b": "2"})
     assert client.get_code_signing_config(CodeSigningConfigArn=resource)["CodeSigningConfig"] == before
+    kind.end()
+
+
+def test_other_changes_of_a_mapping_leave_its_tags_and_tags_leave_the_mapping(client, make):
+    kind = Mappings(client, make)
+    resource = kind.create({"a": "1"})
+    client.update_event_source_mapping(UUID=kind.made[0], BatchSize=5)
+    before = client.get_event_source_mapping(UUID=kind.made[0])
+    client.tag_resource(Resource=resource, Tags={"b": "2"})
+    after = client.get_event_source_mapping(UUID=kind.made[0])
+    before.pop("ResponseMetadata"), after.pop("ResponseMetadata")
+    assert after == before
+    assert client.list_tags(Resource=resource)["Tags"] == {"a": "1", "b": "2"}
     kind.end()
 
 
