@@ -182,7 +182,8 @@ fn broken_deadlines(scheduler: &Scheduler) -> Option<String> {
     }
     let stale = timers.keys().find(|due| match due {
         Due::Idle(id) => !fleet.get(*id).is_some_and(|e| !e.is_leaving()),
-        Due::Provision(id) => !fleet.configuration(*id).is_some_and(|found| found.paused),
+        // The pause of one that is forgotten ends without anything.
+        Due::Provision(id) => fleet.configuration(*id).is_some_and(|found| !found.paused),
         Due::Rested(id) => !fleet.get(*id).is_some_and(resting),
         Due::Destroy(id) => !fleet.get(*id).is_some_and(Environment::is_leaving),
         Due::Wait(id) => {
