@@ -3,7 +3,7 @@
 //! Costs a walk over all environments, so it is for people who ask now and then, not for decisions. It changes nothing.
 
 use super::{Census, Scheduler};
-use crate::fleet::{Environment, State};
+use crate::environment::{Environment, State};
 use crate::{FunctionId, RevisionId, SchedulerLimits};
 use std::collections::BTreeMap;
 
