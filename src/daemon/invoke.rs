@@ -17,6 +17,7 @@ use bytes::Bytes;
 use hearth_logic::InvocationId;
 use hearth_logic::admission::Reason;
 use hearth_runtime_api::RequestId;
+use hearth_sandbox::cgroup::Freezer;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::oneshot;
@@ -43,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) resolvers: Arc<super::dns::Resolvers>,
     /// Whether control groups have v2's form.
     pub(crate) pure_v2: bool,
+    /// How sandboxes are frozen.
+    pub(crate) freezer: Freezer,
     /// The last invocation number handed out.
     pub(crate) invocations: AtomicU64,
 }

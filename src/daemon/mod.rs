@@ -20,6 +20,7 @@ pub(crate) mod logs;
 pub(crate) mod metrics;
 pub(crate) mod offers;
 mod output;
+mod pressure;
 pub(crate) mod random;
 pub(crate) mod revision;
 pub(crate) mod sandboxes;
