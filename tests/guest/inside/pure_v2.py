@@ -4,6 +4,7 @@ Groups are looked at from outside, through the process that a function runs in: 
 the daemon reports. The guest runs systemd, and these tests are a unit with delegated groups.
 """
 
+import concurrent.futures
 import subprocess
 from pathlib import Path
 
