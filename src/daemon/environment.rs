@@ -48,6 +48,8 @@ const MEMORY_MB_PER_CORE: u64 = 1769;
 pub(crate) enum Message {
     /// The scheduler assigned an invocation.
     Deliver(Box<Invocation>),
+    /// The scheduler wants it to stand still until the next `Deliver` or `Shutdown`.
+    Freeze,
     /// The scheduler wants it gone.
     Shutdown,
     /// A process inside called.
@@ -97,7 +99,8 @@ pub(crate) async fn run(
         // A full inbox drops the request: whoever is that busy hands over soon.
         Box::new(move |done| drop(asked.try_send(Message::HandOver(done)))),
     );
-    let Launched { control, runtime, door, logs, memory_peak, oom_events, cpu, names, gone } = launched;
+    let Launched { control, runtime, door, logs, memory_peak, oom_events, cpu, freezer, names, gone } =
+        launched;
     let control = Arc::new(control);
     let mut tasks = JoinSet::new();
     tasks.spawn(forward_reports(Arc::clone(&control), sender.clone()));
@@ -113,7 +116,7 @@ pub(crate) async fn run(
             let door_key =
                 crate::http::door::Key { environment: sandbox, metadata_token: metadata_token.clone() };
             tasks.spawn(crate::http::door::serve(door, door_key, Arc::clone(&shared), Arc::clone(&revision)));
-            let meters = Meters { memory_peak, oom_events, cpu, oom_seen: 0 };
+            let meters = Meters { memory_peak, oom_events, cpu, freezer, oom_seen: 0 };
             let mut environment =
                 Environment::new(id, revision, &shared, control, (pipe, meters), (sender, scheduler.clone()));
             environment.begin(&metadata_token);
@@ -182,6 +185,7 @@ struct Meters {
     memory_peak: File,
     oom_events: File,
     cpu: File,
+    freezer: File,
     oom_seen: u64,
 }
 
@@ -239,6 +243,7 @@ struct Environment {
     init_failed: bool,
     /// A runtime that was started again initialises without the CPU limit, until it gets the event.
     unthrottled: bool,
+    frozen: bool,
     dead: bool,
 }
 
@@ -275,6 +280,7 @@ impl Environment {
             answered: false,
             init_failed: false,
             unthrottled: false,
+            frozen: false,
             dead: false,
         }
     }
@@ -282,6 +288,33 @@ impl Environment {
     fn throttle(&mut self) {
         self.unthrottled = false;
         self.meters.limit_cpu(self.shared.pure_v2, Some(self.revision.memory_mb));
+    }
+
+    /// Stops all that runs inside until it is needed: nothing computes between two invocations, as with Lambda.
+    fn freeze(&mut self) {
+        // An assignment that was under way already has come first.
+        if self.frozen || self.dead || !self.flights.is_empty() {
+            return;
+        }
+        match self.shared.freezer.set(&self.meters.freezer, true) {
+            Ok(()) => {
+                self.frozen = true;
+                self.shared.metrics.frozen.inc();
+            }
+            Err(error) => tracing::warn!(%error, environment = self.id.0, "cannot freeze"),
+        }
+    }
+
+    /// Lets it go on. Pid 1 stands still, too: without this it hears no order.
+    fn thaw(&mut self) {
+        if !std::mem::take(&mut self.frozen) {
+            return;
+        }
+        self.shared.metrics.frozen.dec();
+        if let Err(error) = self.shared.freezer.set(&self.meters.freezer, false) {
+            // The group is gone, and pid 1 with it: its reader says `Lost`.
+            tracing::debug!(%error, environment = self.id.0, "cannot thaw");
+        }
     }
 
     /// Starts the runtime for the first time.
@@ -306,6 +339,10 @@ impl Environment {
 
     /// Whatever is still waiting for this environment gets an answer.
     fn end(&mut self) {
+        // Not thawed: what is killed while it stands still has no last word.
+        if std::mem::take(&mut self.frozen) {
+            self.shared.metrics.frozen.dec();
+        }
         self.desk = Desk::default();
         if std::mem::take(&mut self.answered) {
             self.revision.finishing.fetch_sub(1, Ordering::Relaxed);
@@ -497,8 +534,18 @@ impl Driver for Environment {
 
     fn admit(&mut self, message: Message) -> Option<Event> {
         match message {
-            Message::Deliver(invocation) => Some(self.deliver(invocation)),
-            Message::Shutdown => Some(Event::Shutdown),
+            Message::Deliver(invocation) => {
+                self.thaw();
+                Some(self.deliver(invocation))
+            }
+            Message::Freeze => {
+                self.freeze();
+                None
+            }
+            Message::Shutdown => {
+                self.thaw();
+                Some(Event::Shutdown)
+            }
             Message::Lost => Some(Event::Lost),
             Message::Report(report) => self.report(report),
             Message::Printed => {

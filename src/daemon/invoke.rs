@@ -19,6 +19,7 @@ use bytes::Bytes;
 use hearth_logic::InvocationId;
 use hearth_logic::admission::Reason;
 use hearth_runtime_api::RequestId;
+use hearth_sandbox::cgroup::Freezer;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -48,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) pure_v2: bool,
     /// Why invocations went as they did.
     pub(crate) decisions: Decisions,
+    /// How sandboxes are frozen.
+    pub(crate) freezer: Freezer,
     /// The last invocation number handed out.
     pub(crate) invocations: AtomicU64,
     /// Threads for when there are many.

@@ -34,6 +34,12 @@ pub(crate) struct Metrics {
     answered: Vec<OnceLock<IntCounter>>,
     /// Environments that exist.
     pub(crate) environments: IntGauge,
+    /// Memory that they use, bytes.
+    pub(crate) memory: IntGauge,
+    /// Whether tasks of this machine stall for want of memory.
+    pub(crate) memory_stalled: IntGauge,
+    /// Of them, those that stand still.
+    pub(crate) frozen: IntGauge,
     /// Invocations in flight.
     pub(crate) concurrent: IntGauge,
     /// Log events that were not stored.
@@ -115,6 +121,15 @@ impl Metrics {
             init_duration: histogram("hearth_init_duration_seconds", "Init time of environments.")?,
             requests: counters("hearth_requests_total", "Control API requests.", &["operation", "status"])?,
             environments: gauge("hearth_environments", "Environments that exist.")?,
+            memory: gauge(
+                "hearth_environments_memory_bytes",
+                "Memory that all sandboxes use, without files that the kernel can drop.",
+            )?,
+            memory_stalled: gauge(
+                "hearth_memory_stalled",
+                "1 while tasks of this machine stall for want of memory, and no environment is started.",
+            )?,
+            frozen: gauge("hearth_environments_frozen", "Idle environments that are frozen.")?,
             concurrent: gauge("hearth_concurrent_executions", "Invocations in flight.")?,
             log_events_dropped: counter(
                 "hearth_log_events_dropped_total",

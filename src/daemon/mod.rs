@@ -22,6 +22,7 @@ pub(crate) mod metrics;
 pub(crate) mod offers;
 mod output;
 pub(crate) mod overview;
+mod pressure;
 pub(crate) mod random;
 mod reasons;
 pub(crate) mod reserve;

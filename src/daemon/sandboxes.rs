@@ -37,6 +37,8 @@ pub(crate) struct Launched {
     pub(crate) oom_events: File,
     /// CPU limit.
     pub(crate) cpu: File,
+    /// Freezes and thaws all that is inside.
+    pub(crate) freezer: File,
     /// Where it asks for names, if it has a network.
     pub(crate) names: Option<Names>,
     /// Completes when nothing of the sandbox is left, whoever asked for it.
@@ -228,7 +230,7 @@ fn unpack(mut fds: Vec<OwnedFd>, gone: oneshot::Receiver<()>) -> io::Result<Laun
     };
     let fds: [OwnedFd; LAUNCH_FDS.len()] =
         fds.try_into().map_err(|_| io::Error::other("a launch came with the wrong descriptors"))?;
-    let [control, runtime, door, logs, memory_peak, oom_events, cpu] = fds;
+    let [control, runtime, door, logs, memory_peak, oom_events, cpu, freezer] = fds;
     let control = Control(watched(non_blocking(Channel::new(control))?)?);
     Ok(Launched {
         control,
@@ -238,6 +240,7 @@ fn unpack(mut fds: Vec<OwnedFd>, gone: oneshot::Receiver<()>) -> io::Result<Laun
         memory_peak: memory_peak.into(),
         oom_events: oom_events.into(),
         cpu: cpu.into(),
+        freezer: freezer.into(),
         names,
         gone,
     })

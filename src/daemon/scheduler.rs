@@ -38,6 +38,13 @@ pub(crate) enum Order {
     FunctionGone(FunctionId),
     /// A newer revision serves from now on.
     Retire(RevisionId),
+    /// What the machine feels.
+    Pressure {
+        /// Memory that environments use, MB.
+        measured_mb: u64,
+        /// Whether tasks stall for want of memory.
+        stalled: bool,
+    },
     /// No new work; answer when everything is gone.
     Drain(tokio::sync::oneshot::Sender<()>),
     /// The grace is over.
@@ -334,6 +341,7 @@ impl Driver for SchedulerDriver {
             }
             Order::FunctionGone(function) => Event::FunctionGone { function },
             Order::Retire(revision) => Event::Retire { revision },
+            Order::Pressure { measured_mb, stalled } => Event::Pressure { measured_mb, stalled },
             Order::Drain(done) => {
                 self.drained = Some(done);
                 Event::Drain
@@ -357,8 +365,12 @@ impl Driver for SchedulerDriver {
             Action::Start { environment, revision, .. } => {
                 return self.start_environment(environment, revision);
             }
-            // Nothing is asked to be frozen yet.
-            Action::Freeze { .. } => {}
+            Action::Freeze { environment } => {
+                // A full inbox has something to do: it is frozen when it has been idle again.
+                if let Some(inbox) = self.environments.get(&environment) {
+                    inbox.try_send(Message::Freeze).ok();
+                }
+            }
             Action::Refuse { invocation, reason, retry_after, waited } => {
                 self.note_refusal(invocation, reason, retry_after, waited);
                 self.refuse(invocation, Refusal::Limit(reason));

@@ -16,7 +16,7 @@ use super::metrics::Metrics;
 use super::reserve::Reserve;
 use super::sandboxes::Sandboxes;
 use super::scheduler::{self, Order, SchedulerHandle};
-use super::{clock, farewell, random};
+use super::{clock, farewell, pressure, random};
 use crate::aws::surroundings::Surroundings;
 use crate::config::Config;
 use crate::http::{self, admin::Health, control::Control, server};
@@ -211,6 +211,7 @@ async fn run(started: Started) -> Result<(), Problem> {
         started;
     let (reserve, _term) = Reserve::hold(workers().1);
     let pure_v2 = forker.cgroups == "v2";
+    let freezer = forker.freezer;
     let metrics = Metrics::new()?;
     let (sandboxes, forker_gone) = Sandboxes::start(forker.channel, metrics.firewall_changes.clone())?;
     let store = Store::open(&layout.catalog(), sealer)?;
@@ -229,6 +230,7 @@ async fn run(started: Started) -> Result<(), Problem> {
         scheduler: scheduler.clone(),
         functions,
         pure_v2,
+        freezer,
         resolvers: Arc::new(Resolvers::new(&config.network.dns)),
         network: config.network.clone(),
         decisions: Decisions::default(),
@@ -237,6 +239,7 @@ async fn run(started: Started) -> Result<(), Problem> {
     });
     let limits = config.scheduler_limits(open_files.saturating_sub(FDS_OWN) / FDS_PER_ENVIRONMENT);
     tokio::spawn(scheduler::start(limits, Arc::clone(&shared), scheduler.clone(), inbox));
+    tokio::spawn(pressure::watch(forker.meters, Arc::clone(&shared)));
     let info = run_info(&config, &layout, &access, (listen.local_addr()?, admin.local_addr()?));
     let base = format!("{}://{}", access.scheme(), info.listen);
     let listen = access.listener(tokio::net::TcpListener::from_std(listen)?);

@@ -9,6 +9,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 const V1_CONTROLLERS: [&str; 3] = ["memory", "cpu", "pids"];
+/// The v2 tree of a hybrid host, among the names of controllers: it freezes, and ends what is frozen.
+pub(crate) const UNIFIED: &str = "unified";
+/// The v1 controller that freezes where there is no v2 tree.
+pub(crate) const FREEZER: &str = "freezer";
 /// The group of those who were in the base before it had children; shared by all daemons that start there.
 const LEAF: &str = "hearth.main";
 /// Moving members races with their forks; each round finds those born meanwhile.
@@ -22,9 +26,9 @@ pub enum Layout {
         /// Directory under which our groups are made.
         base: PathBuf,
     },
-    /// v1 controllers, each with its own tree.
+    /// v1 controllers, each with its own tree, and what freezes: a v2 tree without controllers, or v1's freezer.
     Hybrid {
-        /// Controller name and directory under which our groups are made.
+        /// Controller name (or `unified`) and directory under which our groups are made.
         bases: Vec<(String, PathBuf)>,
     },
 }
@@ -60,6 +64,11 @@ impl Layout {
             }
         }
         if bases.len() == V1_CONTROLLERS.len() {
+            let v2 = find_v2(mounts).zip(own_path("")).map(|found| (UNIFIED, found));
+            let v1 = || find_v1(mounts, FREEZER).zip(own_path(FREEZER)).map(|found| (FREEZER, found));
+            let (name, (mount, path)) =
+                v2.or_else(v1).ok_or("no cgroup v2 tree and no v1 controller for: freezer")?;
+            bases.push((name.to_owned(), mount.place_of(path)));
             return Ok(Self::Hybrid { bases });
         }
         if let (Some(mount), Some(path)) = (find_v2(mounts), own_path("")) {
@@ -226,7 +235,20 @@ mod tests {
         let own = "8:pids:/\n4:memory:/box/1\n1:cpu:/\n0::/";
         let layout = Layout::parse(own, HYBRID_MOUNTS).expect("all three are there");
         let Layout::Hybrid { bases } = layout else { panic!("not hybrid") };
+        assert_eq!(bases[3], (UNIFIED.to_owned(), PathBuf::from("/sys/fs/cgroup/unified")));
         assert_eq!(bases[0], ("memory".to_owned(), PathBuf::from("/sys/fs/cgroup/memory/box/1")));
+    }
+
+    #[test]
+    fn what_freezes_is_v1s_freezer_where_there_is_no_v2_tree() {
+        let own = "8:pids:/\n6:freezer:/box\n4:memory:/box/1\n1:cpu:/";
+        let v1: Vec<&str> = HYBRID_MOUNTS.lines().filter(|line| !line.contains("cgroup2")).collect();
+        let error = Layout::parse(own, &v1.join("\n")).expect_err("nothing freezes");
+        assert!(error.contains("freezer"), "{error}");
+        let with = [&v1[..], &["34 20 0:30 / /sys/fs/cgroup/freezer rw - cgroup cgroup rw,freezer"]].concat();
+        let layout = Layout::parse(own, &with.join("\n")).expect("all four are there");
+        let Layout::Hybrid { bases } = layout else { panic!("not hybrid") };
+        assert_eq!(bases[3], (FREEZER.to_owned(), PathBuf::from("/sys/fs/cgroup/freezer/box")));
     }
 
     #[test]

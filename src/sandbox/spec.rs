@@ -2,6 +2,7 @@
 //!
 //! Requests name things (a hash, a runtime, a size), never paths: the forker derives every mount itself.
 
+use crate::cgroup::Freezer;
 use crate::cidr::Cidr;
 use serde::{Deserialize, Serialize};
 
@@ -250,6 +251,8 @@ pub enum ForkerReply {
         cgroups: String,
         /// What class `nat` took on the host, for the log; none if it is not offered.
         nat: Option<String>,
+        /// How sandboxes are frozen.
+        freezer: Freezer,
     },
     /// The sandbox is there; descriptors in the order of [`LAUNCH_FDS`].
     Launched {
@@ -276,7 +279,7 @@ pub enum ForkerReply {
 }
 
 /// The descriptors that come with [`ForkerReply::Launched`], in order; those of [`DNS_FDS`] follow for class `nat`.
-pub const LAUNCH_FDS: [&str; 7] = [
+pub const LAUNCH_FDS: [&str; 8] = [
     "control",
     "runtime listener",
     "door listener",
@@ -284,6 +287,7 @@ pub const LAUNCH_FDS: [&str; 7] = [
     "memory peak",
     "out-of-memory events",
     "cpu limit",
+    "freezer",
 ];
 
 /// Where a sandbox of class `nat` asks for names: sockets bound inside, served by the daemon.

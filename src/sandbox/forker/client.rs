@@ -1,9 +1,11 @@
 //! The daemon's side of the forker: starts it by re-exec and greets it. Messages themselves are `Channel`'s.
 
+use crate::cgroup::Freezer;
 use crate::channel::{self, Channel};
 use crate::spec::{ForkerConfig, ForkerReply, ForkerRequest};
+use std::fs::File;
 use std::io::{self, Seek, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
 
 /// Hidden verb of the binary that becomes the forker.
@@ -18,6 +20,10 @@ pub struct Forker {
     pub child: Child,
     /// What it said of the host's control groups: `v2` or `hybrid`.
     pub cgroups: String,
+    /// How sandboxes are frozen.
+    pub freezer: Freezer,
+    /// What all sandboxes together use: the files of [`cgroup::read_use`](crate::cgroup::read_use).
+    pub meters: [File; 2],
     /// What network class `nat` took on the host; none if it is not offered.
     pub nat: Option<String>,
 }
@@ -41,7 +47,11 @@ impl Forker {
         fds.extend(state_lock);
         channel.send(&ForkerRequest::Hello, &fds).map_err(io::Error::other)?;
         match channel.receive() {
-            Ok(Some((ForkerReply::Welcome { cgroups, nat }, _))) => Ok(Self { channel, child, cgroups, nat }),
+            Ok(Some((ForkerReply::Welcome { cgroups, nat, freezer }, fds))) => {
+                let meters = <[OwnedFd; 2]>::try_from(fds)
+                    .map_err(|_| io::Error::other("the forker greeted with the wrong descriptors"))?;
+                Ok(Self { channel, child, cgroups, freezer, meters: meters.map(File::from), nat })
+            }
             Ok(_) => Err(io::Error::other("the forker answered something unexpected")),
             Err(_) => Err(io::Error::other("the forker could not be set up; its message is above")),
         }

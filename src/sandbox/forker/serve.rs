@@ -151,9 +151,13 @@ impl Forker {
         })?;
         let own_mounts = File::open("/proc/self/ns/mnt")?;
         let cgroups = if groups.is_pure() { "v2" } else { "hybrid" };
-        let welcome =
-            ForkerReply::Welcome { cgroups: cgroups.to_owned(), nat: nat.as_ref().map(Nat::describe) };
-        daemon.send(&welcome, &[])?;
+        let welcome = ForkerReply::Welcome {
+            cgroups: cgroups.to_owned(),
+            nat: nat.as_ref().map(Nat::describe),
+            freezer: groups.freezer(),
+        };
+        let meters = groups.meters()?;
+        daemon.send(&welcome, &meters.each_ref().map(AsFd::as_fd))?;
         Ok(Self {
             config,
             daemon,
