@@ -5,24 +5,30 @@
 //! Nothing here knows of sockets, processes, payloads or files.
 
 pub mod admission;
+mod environment;
 mod exchange;
 mod fleet;
+mod idle;
 pub mod ids;
 mod laws;
+mod line;
 pub mod limits;
 pub mod machine;
 pub mod outcome;
 pub mod policy;
 mod pool;
+mod provisioned;
 pub mod records;
 pub mod routing;
+mod scaling;
 pub mod scheduler;
 pub mod sim;
 pub mod time;
 mod timers;
 
 pub use ids::{EnvironmentId, FunctionId, InvocationId, ProvisionedId, RequestId, RevisionId};
-pub use limits::SchedulerLimits;
+pub use limits::{Profile, SchedulerLimits};
 pub use machine::Machine;
+pub use scaling::Scaling;
 pub use scheduler::Scheduler;
 pub use time::{Time, WallTime};

@@ -3,15 +3,17 @@
 //! Decides who is next (the oldest waiter), which environment is reused (the one freed last: the others may then go cold)
 //! and how many starts the line still needs. It does not know the other revisions, memory or time; `fleet` does.
 
+use crate::line::Line;
 use crate::{EnvironmentId, FunctionId, InvocationId, RevisionId};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Evicted environments that are remembered for one start.
+const EVICTED_MAX: usize = 64;
 
 /// A place in an order: of arrival for invocations, of coming free for environments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Turn(pub(crate) u64);
-
-/// Which revision's turn it is to start an environment, over all pools: the oldest waiter without a start goes first.
-pub(crate) type Wanted = BTreeMap<Turn, RevisionId>;
 
 #[derive(Debug)]
 pub(crate) struct Pool {
@@ -21,12 +23,22 @@ pub(crate) struct Pool {
     /// No longer current: environments are not kept idle.
     pub(crate) retired: bool,
     waiters: BTreeMap<Turn, InvocationId>,
-    /// The waiters for whom no start is under way: always the youngest `waiters - starting`, also in `Wanted`.
+    /// The waiters for whom no start is under way: always the youngest `waiters - starting`, also in the `Line`.
     uncovered: BTreeSet<Turn>,
     /// Environments with room, by when they came free.
     open: BTreeSet<(Turn, EnvironmentId)>,
+    /// With room, but not yet for another.
+    resting: BTreeSet<EnvironmentId>,
     starting: usize,
     members: usize,
+    /// Provisioned-concurrency configurations that want environments of it.
+    pub(crate) kept: usize,
+    /// Invocations so far.
+    pub(crate) uses: u64,
+    /// How long a start takes, from its beginning until it serves.
+    pub(crate) start_cost: Duration,
+    /// Who went for a start that has not begun yet.
+    evicted: Vec<EnvironmentId>,
 }
 
 impl Pool {
@@ -39,8 +51,13 @@ impl Pool {
             waiters: BTreeMap::new(),
             uncovered: BTreeSet::new(),
             open: BTreeSet::new(),
+            resting: BTreeSet::new(),
             starting: 0,
             members: 0,
+            kept: 0,
+            uses: 0,
+            start_cost: Duration::ZERO,
+            evicted: Vec::new(),
         }
     }
 
@@ -61,6 +78,18 @@ impl Pool {
         self.open.remove(&(turn, environment));
     }
 
+    pub(crate) fn resting(&self) -> impl Iterator<Item = EnvironmentId> + '_ {
+        self.resting.iter().copied()
+    }
+
+    pub(crate) fn set_resting(&mut self, environment: EnvironmentId) {
+        self.resting.insert(environment);
+    }
+
+    pub(crate) fn unset_resting(&mut self, environment: EnvironmentId) {
+        self.resting.remove(&environment);
+    }
+
     pub(crate) fn oldest_waiter(&self) -> Option<InvocationId> {
         self.waiters.first_key_value().map(|(_, invocation)| *invocation)
     }
@@ -68,6 +97,11 @@ impl Pool {
     /// The oldest waiter for whom no start is under way.
     pub(crate) fn first_uncovered(&self) -> Option<InvocationId> {
         self.uncovered.first().and_then(|turn| self.waiters.get(turn)).copied()
+    }
+
+    /// True if a start is under way that nobody who waits needs.
+    pub(crate) fn covers_one_more(&self) -> bool {
+        self.starting > self.waiters.len()
     }
 
     pub(crate) fn waiters(&self) -> &BTreeMap<Turn, InvocationId> {
@@ -78,31 +112,57 @@ impl Pool {
         self.starting
     }
 
-    pub(crate) fn add_waiter(&mut self, turn: Turn, invocation: InvocationId, wanted: &mut Wanted) {
+    pub(crate) fn add_waiter(&mut self, turn: Turn, invocation: InvocationId, line: &mut Line) {
         self.waiters.insert(turn, invocation);
         // One who was given back may stand anywhere in the line; the uncovered ones must stay its end.
         if self.uncovered.first().is_some_and(|first| *first < turn) {
-            self.uncover(turn, wanted);
+            self.uncover(turn, line);
         }
-        self.rebalance(wanted);
+        self.rebalance(line);
     }
 
-    pub(crate) fn remove_waiter(&mut self, turn: Turn, wanted: &mut Wanted) {
+    pub(crate) fn remove_waiter(&mut self, turn: Turn, line: &mut Line) {
         self.waiters.remove(&turn);
-        self.cover(turn, wanted);
-        self.rebalance(wanted);
+        self.cover(turn, line);
+        self.rebalance(line);
     }
 
-    pub(crate) fn start_began(&mut self, wanted: &mut Wanted) {
-        self.members += 1;
+    pub(crate) fn start_began(&mut self, line: &mut Line) {
+        line.begins(self.function);
         self.starting += 1;
-        self.rebalance(wanted);
+        self.rebalance(line);
+    }
+
+    pub(crate) fn member_came(&mut self) {
+        self.members += 1;
+    }
+
+    /// Remembers what a start took; later ones count for more.
+    pub(crate) fn learn(&mut self, start: Duration) {
+        let before = self.start_cost;
+        self.start_cost = if before.is_zero() { start } else { (before * 3 + start) / 4 };
+    }
+
+    pub(crate) fn note_evicted(&mut self, environment: EnvironmentId) {
+        if self.evicted.len() < EVICTED_MAX {
+            self.evicted.push(environment);
+        }
+    }
+
+    /// Who went for the next start, told once.
+    pub(crate) fn take_evicted(&mut self) -> Vec<EnvironmentId> {
+        std::mem::take(&mut self.evicted)
+    }
+
+    /// True if no start is under way for this waiter.
+    pub(crate) fn is_uncovered(&self, turn: Turn) -> bool {
+        self.uncovered.contains(&turn)
     }
 
     /// A start came to its end, good or bad.
-    pub(crate) fn start_ended(&mut self, wanted: &mut Wanted) {
+    pub(crate) fn start_ended(&mut self, line: &mut Line) {
         self.starting = self.starting.saturating_sub(1);
-        self.rebalance(wanted);
+        self.rebalance(line);
     }
 
     pub(crate) fn member_gone(&mut self) {
@@ -110,27 +170,27 @@ impl Pool {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.members == 0 && self.waiters.is_empty()
+        self.members == 0 && self.kept == 0 && self.waiters.is_empty()
     }
 
-    fn cover(&mut self, turn: Turn, wanted: &mut Wanted) {
+    fn cover(&mut self, turn: Turn, line: &mut Line) {
         if self.uncovered.remove(&turn) {
-            wanted.remove(&turn);
+            line.remove(self.function, turn);
         }
     }
 
-    fn uncover(&mut self, turn: Turn, wanted: &mut Wanted) {
+    fn uncover(&mut self, turn: Turn, line: &mut Line) {
         if self.uncovered.insert(turn) {
-            wanted.insert(turn, self.revision);
+            line.insert(self.function, turn, self.revision);
         }
     }
 
     /// Makes the youngest `waiters - starting` the uncovered ones. Each change above moves that number by one or two.
-    fn rebalance(&mut self, wanted: &mut Wanted) {
+    fn rebalance(&mut self, line: &mut Line) {
         let need = self.waiters.len().saturating_sub(self.starting);
         while self.uncovered.len() > need {
             let Some(oldest) = self.uncovered.first().copied() else { return };
-            self.cover(oldest, wanted);
+            self.cover(oldest, line);
         }
         while self.uncovered.len() < need {
             let next = match self.uncovered.first() {
@@ -138,19 +198,16 @@ impl Pool {
                 None => self.waiters.last_key_value(),
             };
             let Some((turn, _)) = next else { return };
-            self.uncover(*turn, wanted);
+            self.uncover(*turn, line);
         }
     }
 
-    /// Says which law of this pool is broken, if one is; `wanted` may hold entries of others.
-    pub(crate) fn broken_law(&self, wanted: &Wanted) -> Option<String> {
+    /// Says which law of this pool is broken, if one is; `line` may hold entries of others.
+    pub(crate) fn broken_law(&self, line: &Line) -> Option<String> {
         let need = self.waiters.len().saturating_sub(self.starting);
         let youngest: BTreeSet<Turn> = self.waiters.keys().rev().take(need).copied().collect();
-        let mine: BTreeSet<Turn> = wanted
-            .iter()
-            .filter(|(_, revision)| **revision == self.revision)
-            .map(|(turn, _)| *turn)
-            .collect();
+        let mine: BTreeSet<Turn> =
+            line.turns().filter(|(_, revision)| *revision == self.revision).map(|(turn, _)| turn).collect();
         if !self.waiters.is_empty() && !self.open.is_empty() {
             return Some(format!("revision {}: somebody waits while an environment is idle", self.revision));
         }
@@ -183,31 +240,31 @@ mod tests {
 
     #[test]
     fn a_start_covers_the_oldest_waiter_without_one() {
-        let (mut pool, mut wanted) = (pool(), Wanted::new());
+        let (mut pool, mut line) = (pool(), Line::default());
         for n in 1..=3 {
-            pool.add_waiter(Turn(n), InvocationId(n), &mut wanted);
+            pool.add_waiter(Turn(n), InvocationId(n), &mut line);
         }
-        pool.start_began(&mut wanted);
+        pool.start_began(&mut line);
         assert_eq!(pool.first_uncovered(), Some(InvocationId(2)));
-        pool.remove_waiter(Turn(1), &mut wanted);
+        pool.remove_waiter(Turn(1), &mut line);
         assert_eq!(pool.first_uncovered(), Some(InvocationId(3)));
-        pool.start_ended(&mut wanted);
+        pool.start_ended(&mut line);
         assert_eq!(pool.first_uncovered(), Some(InvocationId(2)));
-        assert_eq!(wanted.len(), 2);
+        assert_eq!(line.turns().count(), 2);
     }
 
     proptest! {
         #[test]
         fn the_line_always_wants_exactly_the_starts_it_lacks(steps in proptest::collection::vec((0..4u8, 0..12u64), 0..200)) {
-            let (mut pool, mut wanted) = (pool(), Wanted::new());
+            let (mut pool, mut line) = (pool(), Line::default());
             for (what, n) in steps {
                 match what {
-                    0 if !pool.waiters.contains_key(&Turn(n)) => pool.add_waiter(Turn(n), InvocationId(n), &mut wanted),
-                    0 | 1 => pool.remove_waiter(Turn(n), &mut wanted),
-                    2 => pool.start_began(&mut wanted),
-                    _ => pool.start_ended(&mut wanted),
+                    0 if !pool.waiters.contains_key(&Turn(n)) => pool.add_waiter(Turn(n), InvocationId(n), &mut line),
+                    0 | 1 => pool.remove_waiter(Turn(n), &mut line),
+                    2 => pool.start_began(&mut line),
+                    _ => pool.start_ended(&mut line),
                 }
-                prop_assert_eq!(pool.broken_law(&wanted), None);
+                prop_assert_eq!(pool.broken_law(&line), None);
             }
         }
     }

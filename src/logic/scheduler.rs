@@ -2,22 +2,29 @@
 //!
 //! A waiting invocation takes whatever comes first, an environment that others free or one started for it; what is
 //! started too much is kept idle. It knows nothing of initialisation, time-outs of functions, payloads or answers: the
-//! environment's own machine does. Not here either: provisioned concurrency and scaling rates.
+//! environment's own machine does. How environments are started is `starts`, kept ready `provisioned`, frozen and let go
+//! `idling`, and how things end `endings`.
 //!
 //! Every step costs O(log n) and what it undoes; settings of functions and limits may cost a walk over what they concern.
 
 mod endings;
+mod idling;
+mod provisioned;
+mod starts;
 
 pub use crate::exchange::{
     Action, Decision, Detail, Event, Initialization, ProvisionedFailure, ProvisionedPart, ProvisionedState,
     Source, StartType, WaitedFor, Why,
 };
 
-use crate::admission::{Admission, Permit, Reason};
-use crate::fleet::{Fleet, Room, State};
+use crate::admission::{Admission, Permit, Reason, Refusal};
+use crate::environment::{Environment, State};
+use crate::fleet::{Fleet, Room};
 use crate::laws::Watch;
-use crate::limits::SchedulerLimits;
+use crate::limits::{REQUESTS_PER_ENVIRONMENT_MAX, SchedulerLimits};
 use crate::pool::Turn;
+use crate::provisioned::{Configuration, Group};
+use crate::scaling::{Rate, Rates, Scaling, TooFast};
 use crate::timers::Timers;
 use crate::{EnvironmentId, FunctionId, InvocationId, Machine, ProvisionedId, RevisionId, Time};
 use std::collections::BTreeMap;
@@ -25,8 +32,12 @@ use std::time::Duration;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Due {
-    /// The environment has been idle for long enough.
+    /// The environment may have been idle for long enough for something.
     Idle(EnvironmentId),
+    /// The pause of a provisioned-concurrency configuration is over.
+    Provision(ProvisionedId),
+    /// The environment may be given something again.
+    Rested(EnvironmentId),
     /// The invocation has waited for long enough.
     Wait(InvocationId),
     /// `Destroy` is to be said again.
@@ -46,6 +57,8 @@ pub(crate) enum Place {
 pub(crate) struct Admitted {
     permit: Permit,
     pub(crate) revision: RevisionId,
+    /// By which provisioned concurrency it came.
+    pub(crate) provisioned: Option<ProvisionedId>,
     /// When it arrived; its place in line, also after it was given back.
     pub(crate) turn: Turn,
     pub(crate) place: Place,
@@ -55,8 +68,8 @@ pub(crate) struct Admitted {
 }
 
 impl Admitted {
-    pub(crate) fn function(&self) -> FunctionId {
-        self.permit.function()
+    pub(crate) const fn permit(&self) -> &Permit {
+        &self.permit
     }
 }
 
@@ -74,9 +87,12 @@ enum Phase {
 pub struct Scheduler {
     limits: SchedulerLimits,
     admission: Admission,
+    rates: Rates,
     fleet: Fleet,
     invocations: BTreeMap<InvocationId, Admitted>,
     idle_timeouts: BTreeMap<FunctionId, Duration>,
+    /// What held up the start that was next when the last step ended, if one was.
+    held_up: Option<WaitedFor>,
     timers: Timers<Due>,
     phase: Phase,
     drained: bool,
@@ -88,19 +104,17 @@ impl Machine for Scheduler {
 
     fn step(&mut self, now: Time, event: Event, todo: &mut Vec<Action>) {
         let watch = Watch::before(self, Some(&event));
+        // A deadline of this very moment is before the event, whichever the driver noticed first.
+        self.catch_up(now, todo);
         self.hear(now, event, todo);
-        self.start_wanted(now, todo);
-        self.say_drained(todo);
+        self.conclude(now, todo);
         watch.check(self);
     }
 
     fn elapse(&mut self, now: Time, todo: &mut Vec<Action>) {
         let watch = Watch::before(self, None);
-        while let Some(due) = self.timers.pop_due(now) {
-            self.fall_due(now, due, todo);
-        }
-        self.start_wanted(now, todo);
-        self.say_drained(todo);
+        self.catch_up(now, todo);
+        self.conclude(now, todo);
         watch.check(self);
     }
 
@@ -113,12 +127,16 @@ impl Scheduler {
     /// Nothing runs, nothing waits.
     #[must_use]
     pub fn new(limits: SchedulerLimits) -> Self {
+        let mut fleet = Fleet::default();
+        fleet.pace = pace(&limits);
         Self {
             admission: Admission::new(limits.account_concurrency),
+            rates: Rates::default(),
             limits,
-            fleet: Fleet::default(),
+            fleet,
             invocations: BTreeMap::new(),
             idle_timeouts: BTreeMap::new(),
+            held_up: None,
             timers: Timers::new(),
             phase: Phase::Serving,
             drained: false,
@@ -145,8 +163,8 @@ impl Scheduler {
 
     /// What has become of a provisioned-concurrency configuration, if it is known.
     #[must_use]
-    pub fn provisioned(&self, _provisioned: ProvisionedId) -> Option<ProvisionedState> {
-        None
+    pub fn provisioned(&self, provisioned: ProvisionedId) -> Option<ProvisionedState> {
+        self.fleet.configuration(provisioned).map(Configuration::state)
     }
 
     /// Figures for metrics.
@@ -162,19 +180,36 @@ impl Scheduler {
         }
     }
 
+    fn catch_up(&mut self, now: Time, todo: &mut Vec<Action>) {
+        while let Some(due) = self.timers.pop_due(now) {
+            self.fall_due(now, due, todo);
+        }
+    }
+
+    fn conclude(&mut self, now: Time, todo: &mut Vec<Action>) {
+        self.start_wanted(now, todo);
+        while let Some(function) = self.fleet.line.unneeded() {
+            self.rates.return_start(now, function, self.limits.scaling);
+        }
+        self.say_drained(todo);
+    }
+
     fn hear(&mut self, now: Time, event: Event, todo: &mut Vec<Action>) {
         match event {
-            Event::Offer { invocation, function, revision, memory_mb, .. } => {
-                self.offer(now, invocation, function, revision, memory_mb, todo);
+            Event::Offer { invocation, function, revision, memory_mb, source, provisioned } => {
+                let offer = Offer { invocation, function, revision, memory_mb, source, provisioned };
+                if let Err(refusal) = self.offer(now, offer, todo) {
+                    todo.push(at_once(invocation, refusal));
+                }
             }
             Event::Launched { environment } => self.fleet.launched(environment),
             Event::Ready { environment } => {
                 if self.fleet.ready(environment, now) {
-                    self.employ(now, environment, todo);
+                    self.employ(now, environment, None, todo);
                 }
             }
             Event::StartFailed { environment, detail } => {
-                self.gone(environment, &Detail::StartFailed(detail), todo);
+                self.gone(now, environment, &Detail::StartFailed(detail), todo);
             }
             Event::Released { environment, invocation, reuse } => {
                 self.released(now, environment, invocation, reuse, todo);
@@ -182,9 +217,9 @@ impl Scheduler {
             Event::GivenBack { environment, invocation } => {
                 self.given_back(now, environment, invocation, todo)
             }
-            Event::Died { environment } => self.died(environment, todo),
-            Event::Destroyed { environment } => self.gone(environment, &Detail::Died, todo),
-            Event::Configure { limits } => self.configure(limits, todo),
+            Event::Died { environment } => self.died(now, environment, todo),
+            Event::Destroyed { environment } => self.gone(now, environment, &Detail::Died, todo),
+            Event::Configure { limits } => self.configure(now, limits, todo),
             Event::Function { function, reserved, idle_timeout } => {
                 self.admission.reserve(function, reserved);
                 match idle_timeout {
@@ -193,14 +228,23 @@ impl Scheduler {
                 };
                 self.rearm(Some(function));
             }
-            // Not decided upon yet.
-            Event::Provision { .. } | Event::Pressure { .. } => {}
+            Event::Provision { provisioned, function, parts } => {
+                self.provision(provisioned, function, parts, todo);
+            }
+            Event::Pressure { measured_mb, stalled } => {
+                self.fleet.feel(measured_mb, stalled);
+                if let Some(environment) = self.fleet.overused(&self.limits) {
+                    self.fleet.relieve();
+                    self.destroy(environment, Why::Evicted, todo);
+                }
+            }
             Event::FunctionGone { function } => {
                 self.admission.reserve(function, None);
                 self.idle_timeouts.remove(&function);
                 for revision in self.fleet.revisions_of(function) {
                     self.retire(revision, todo);
                 }
+                self.provision_nothing(function, todo);
             }
             Event::Retire { revision } => self.retire(revision, todo),
             Event::Cancel { invocation } => self.cancel(invocation),
@@ -210,62 +254,101 @@ impl Scheduler {
         }
     }
 
-    fn offer(
-        &mut self,
-        now: Time,
-        invocation: InvocationId,
-        function: FunctionId,
-        revision: RevisionId,
-        memory_mb: u32,
-        todo: &mut Vec<Action>,
-    ) {
+    fn offer(&mut self, now: Time, offer: Offer, todo: &mut Vec<Action>) -> Result<(), Refusal> {
+        let Offer { invocation, function, revision, memory_mb, provisioned, .. } = offer;
         if self.invocations.contains_key(&invocation) {
-            return;
+            return Ok(());
         }
         if self.phase != Phase::Serving {
-            todo.push(at_once(invocation, Reason::ShuttingDown));
-            return;
+            return Err(Refusal::of(Reason::ShuttingDown));
         }
-        let permit = match self.admission.admit(function) {
-            Ok(permit) => permit,
-            Err(refusal) => {
-                todo.push(at_once(invocation, refusal.reason));
-                return;
-            }
-        };
+        let permit = self.admission.admit(function, provisioned)?;
+        let request = self.request_rate(&offer);
+        if let Some((whose, rate)) = request
+            && let Err(TooFast(retry_after)) = self.rates.may_request(now, whose, rate)
+        {
+            self.admission.give_back(permit);
+            return Err(Refusal { reason: self.too_fast(function), retry_after });
+        }
         let pool = self.fleet.enter(revision, function, memory_mb);
         pool.retired = false;
-        let (open, memory_mb) = (pool.newest_open(), pool.memory_mb);
+        let (open, covered, memory_mb) = (pool.newest_open(), pool.covers_one_more(), pool.memory_mb);
+        let kept = self.fleet.group(provisioned, revision).and_then(Group::newest_open);
+        let open = kept.or(open);
         if open.is_none()
-            && let Some(reason) = self.no_place_in_line(memory_mb)
+            && let Err(refusal) = self.place_in_line(now, function, memory_mb, covered)
         {
             self.admission.give_back(permit);
             self.fleet.forget_if_empty(revision);
-            todo.push(at_once(invocation, reason));
-            return;
+            return Err(refusal);
+        }
+        if let Some((whose, rate)) = request {
+            self.rates.count_request(now, whose, rate);
         }
         let turn = self.fleet.turn();
-        let admitted = Admitted { permit, revision, turn, place: Place::Waiting, deliveries: 0, since: now };
+        let place = Place::Waiting;
+        let admitted = Admitted { permit, revision, provisioned, turn, place, deliveries: 0, since: now };
         self.invocations.insert(invocation, admitted);
         match open {
-            Some(environment) => self.assign(now, environment, invocation, todo),
-            None => self.wait(now, invocation),
+            Some(environment) => self.assign(now, environment, invocation, Found::default(), todo),
+            None => {
+                self.wait(now, invocation);
+                if !covered && self.limits.scaling != Scaling::Unlimited {
+                    self.fleet.line.paid(function);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whose requests are counted together with this one, and their rate: each unit of concurrency may be used so many
+    /// times a second. What goes beyond 10 requests per second of a provisioned environment spills over instead, since no
+    /// environment takes more.
+    fn request_rate(&self, offer: &Offer) -> Option<(Option<FunctionId>, Rate)> {
+        let each = u64::from(self.limits.requests_per_concurrency);
+        if each == 0 || offer.source != Source::Synchronous {
+            return None;
+        }
+        Some(match self.admission.reserved_of(offer.function) {
+            Some(reserved) => (Some(offer.function), Rate::per_second(each * u64::from(reserved))),
+            None => (None, Rate::per_second(each * u64::from(self.admission.unreserved()))),
+        })
+    }
+
+    fn too_fast(&self, function: FunctionId) -> Reason {
+        match self.admission.reserved_of(function) {
+            Some(_) => Reason::ReservedFunctionInvocationRateLimitExceeded,
+            None => Reason::FunctionInvocationRateLimitExceeded,
         }
     }
 
-    fn no_place_in_line(&self, memory_mb: u32) -> Option<Reason> {
+    /// Whether one more may wait; takes the right to a start for it, unless one is `covered` by a start under way.
+    fn place_in_line(
+        &mut self,
+        now: Time,
+        function: FunctionId,
+        memory_mb: u32,
+        covered: bool,
+    ) -> Result<(), Refusal> {
         if self.fleet.room(memory_mb, &self.limits) == Room::Never {
-            return Some(Reason::CapacityExceeded);
+            return Err(Refusal::of(Reason::CapacityExceeded));
         }
         let waiters_max = usize::try_from(self.limits.waiters_max).unwrap_or(usize::MAX);
-        (self.fleet.waiting() >= waiters_max).then_some(Reason::QueueFull)
+        if self.fleet.waiting() >= waiters_max {
+            return Err(Refusal::of(Reason::QueueFull));
+        }
+        if covered {
+            return Ok(());
+        }
+        let claimed = self.rates.claim_start(now, function, self.limits.scaling);
+        claimed.map_err(|TooFast(retry_after)| Refusal { reason: self.too_fast(function), retry_after })
     }
 
     /// Puts an admitted invocation in its revision's line, where its turn is.
     fn wait(&mut self, now: Time, invocation: InvocationId) {
         let Some(admitted) = self.invocations.get_mut(&invocation) else { return };
         admitted.place = Place::Waiting;
-        self.fleet.add_waiter(admitted.revision, admitted.turn, invocation);
+        self.fleet.add_waiter(admitted.revision, admitted.provisioned, admitted.turn, invocation);
         self.timers.set(Due::Wait(invocation), now.after(self.limits.wait_max));
     }
 
@@ -274,68 +357,101 @@ impl Scheduler {
         now: Time,
         environment: EnvironmentId,
         invocation: InvocationId,
+        found: Found,
         todo: &mut Vec<Action>,
     ) {
         let Some(admitted) = self.invocations.get_mut(&invocation) else { return };
         admitted.place = Place::Running(environment);
         admitted.deliveries += 1;
-        self.timers.cancel(Due::Idle(environment));
-        let fresh = self.fleet.is_fresh(environment);
-        self.fleet.occupy(environment, invocation, now);
-        let decision = Decision {
-            start: if fresh { StartType::Cold } else { StartType::Warm },
-            spilled_over: false,
-            waited: now.since(admitted.since),
-            waited_for: (now > admitted.since).then_some(WaitedFor::Initialization),
-            evicted: Vec::new(),
+        let Some(taken) = self.fleet.get(environment) else { return };
+        let by_qualifier = admitted.provisioned.and_then(|id| self.fleet.configuration(id));
+        let start = match taken.provisioned {
+            Some(_) => StartType::Provisioned,
+            None if found.new => StartType::Cold,
+            None => StartType::Warm,
         };
+        let decision = Decision {
+            start,
+            spilled_over: start != StartType::Provisioned
+                && by_qualifier.is_some_and(|configuration| configuration.wanted() > 0),
+            waited: now.since(admitted.since),
+            waited_for: found.waited_for.filter(|_| now > admitted.since),
+            evicted: found.evicted,
+        };
+        self.fleet.occupy(environment, invocation, now);
         todo.push(Action::Assign { invocation, environment, decision });
     }
 
-    /// Gives a serving environment the oldest waiters, or keeps it idle, or lets it go.
-    fn employ(&mut self, now: Time, environment: EnvironmentId, todo: &mut Vec<Action>) {
-        let Some(revision) = self.fleet.get(environment).map(|e| e.revision) else { return };
-        let has_room = |fleet: &Fleet| {
-            fleet.get(environment).is_some_and(|e| e.state == State::Serving && e.in_flight.len() < e.slots)
-        };
-        while has_room(&self.fleet) {
-            let Some(invocation) = self.fleet.pool(revision).and_then(|pool| pool.oldest_waiter()) else {
-                break;
-            };
+    /// Gives a serving environment the oldest waiters, or keeps it idle, or lets it go. `rested` if it comes from having had
+    /// its share of a second.
+    fn employ(
+        &mut self,
+        now: Time,
+        environment: EnvironmentId,
+        rested: Option<WaitedFor>,
+        todo: &mut Vec<Action>,
+    ) {
+        while self.fleet.get(environment).is_some_and(Environment::is_open) {
+            let Some(invocation) = self.fleet.next_waiter(environment) else { break };
+            let found = self.found_by_waiter(environment, invocation, rested);
             self.leave_line(invocation);
-            self.assign(now, environment, invocation, todo);
+            self.assign(now, environment, invocation, found, todo);
         }
-        if !self.fleet.get(environment).is_some_and(|e| e.is_idle()) {
-            return;
+        if let Some(at) = self.fleet.rested_at(environment) {
+            self.timers.set(Due::Rested(environment), at);
         }
-        if self.fleet.pool(revision).is_some_and(|pool| pool.retired) {
-            self.destroy(environment, Why::Retired, todo);
-        } else if self.phase != Phase::Serving {
-            self.destroy(environment, Why::Draining, todo);
-        } else {
-            self.arm(environment);
-        }
+        self.keep_idle(now, environment, todo);
     }
 
-    fn configure(&mut self, limits: SchedulerLimits, todo: &mut Vec<Action>) {
+    /// What one who stands in line finds in an environment that comes to it.
+    fn found_by_waiter(
+        &mut self,
+        environment: EnvironmentId,
+        invocation: InvocationId,
+        rested: Option<WaitedFor>,
+    ) -> Found {
+        let held_up = self.held_up;
+        let admitted = self.invocations.get(&invocation);
+        let (Some(admitted), Some(found)) = (admitted, self.fleet.get_mut(environment)) else {
+            return Found::default();
+        };
+        if found.fresh && found.provisioned.is_none() {
+            let evicted = std::mem::take(&mut found.evicted);
+            let waited_for = found.held_up.or(Some(WaitedFor::Initialization));
+            return Found { new: true, waited_for, evicted };
+        }
+        let (revision, turn) = (admitted.revision, admitted.turn);
+        let Some(pool) = self.fleet.pool_mut(revision) else { return Found::default() };
+        let uncovered = pool.is_uncovered(turn);
+        let evicted = if uncovered { pool.take_evicted() } else { Vec::new() };
+        let line = if uncovered { held_up } else { None };
+        Found { new: false, waited_for: rested.or(line).or(Some(WaitedFor::Initialization)), evicted }
+    }
+
+    fn configure(&mut self, now: Time, limits: SchedulerLimits, todo: &mut Vec<Action>) {
         self.admission.set_account(limits.account_concurrency);
+        self.fleet.pace = pace(&limits);
         let before = std::mem::replace(&mut self.limits, limits);
         for environment in self.fleet.over_limits(&self.limits) {
             self.destroy(environment, Why::Evicted, todo);
         }
-        if before.idle_timeout != self.limits.idle_timeout {
+        if idle_limits(&before) != idle_limits(&self.limits) {
             self.rearm(None);
+        }
+        if before.requests_per_environment != self.limits.requests_per_environment {
+            let resting: Vec<EnvironmentId> =
+                self.fleet.iter().filter(|(_, e)| e.resting).map(|(id, _)| id).collect();
+            for environment in resting {
+                self.fall_due(now, Due::Rested(environment), todo);
+            }
         }
     }
 
     fn retire(&mut self, revision: RevisionId, todo: &mut Vec<Action>) {
         let Some(pool) = self.fleet.pool_mut(revision) else { return };
         pool.retired = true;
-        let open: Vec<EnvironmentId> = pool.open().collect();
-        for environment in open {
-            if self.fleet.get(environment).is_some_and(|e| e.is_idle()) {
-                self.destroy(environment, Why::Retired, todo);
-            }
+        for environment in self.fleet.idle_of(revision) {
+            self.destroy(environment, Why::Retired, todo);
         }
     }
 
@@ -347,7 +463,13 @@ impl Scheduler {
 
     fn fall_due(&mut self, now: Time, due: Due, todo: &mut Vec<Action>) {
         match due {
-            Due::Idle(environment) => self.destroy(environment, Why::IdleTimeout, todo),
+            Due::Idle(environment) => self.idle_due(now, environment, todo),
+            Due::Provision(provisioned) => self.pause_over(provisioned),
+            Due::Rested(environment) => {
+                self.timers.cancel(due);
+                self.fleet.rest_over(environment, now);
+                self.employ(now, environment, Some(WaitedFor::RequestRate), todo);
+            }
             Due::Wait(invocation) => self.refuse(now, invocation, Reason::CapacityExceeded, todo),
             Due::Destroy(environment) => {
                 if let Some(State::Leaving { why }) = self.fleet.get(environment).map(|e| e.state) {
@@ -355,40 +477,6 @@ impl Scheduler {
                 }
             }
             Due::Drained => todo.push(Action::Drained),
-        }
-    }
-
-    /// Starts what the lines want, oldest first, until a bound is met. The first that has no room holds up the others:
-    /// passing it by would starve the large.
-    fn start_wanted(&mut self, now: Time, todo: &mut Vec<Action>) {
-        let starts_max = usize::try_from(self.limits.starts_max.max(1)).unwrap_or(usize::MAX);
-        while self.fleet.launching() < starts_max {
-            let Some((_, revision)) = self.fleet.wanted.first_key_value() else { return };
-            let revision = *revision;
-            let Some(pool) = self.fleet.pool(revision) else { return };
-            let (function, memory_mb, uncovered) = (pool.function, pool.memory_mb, pool.first_uncovered());
-            match (self.fleet.room(memory_mb, &self.limits), uncovered) {
-                (Room::Fits, Some(_)) => {
-                    let Some(environment) = self.fleet.start(revision) else { return };
-                    todo.push(Action::Start {
-                        environment,
-                        function,
-                        revision,
-                        memory_mb,
-                        initialization: Initialization::OnDemand,
-                    });
-                }
-                (Room::Never, Some(invocation)) => {
-                    self.refuse(now, invocation, Reason::CapacityExceeded, todo)
-                }
-                (Room::Evict(victims), Some(_)) => {
-                    for environment in victims {
-                        self.destroy(environment, Why::Evicted, todo);
-                    }
-                    return;
-                }
-                (Room::Wait, Some(_)) | (_, None) => return,
-            }
         }
     }
 
@@ -401,7 +489,8 @@ impl Scheduler {
     }
 
     fn destroy(&mut self, environment: EnvironmentId, why: Why, todo: &mut Vec<Action>) {
-        self.timers.cancel(Due::Idle(environment));
+        self.disarm(environment);
+        self.timers.cancel(Due::Rested(environment));
         if self.fleet.leave(environment, why) {
             todo.push(Action::Destroy { environment, why });
         }
@@ -435,34 +524,8 @@ impl Scheduler {
         if let Some(admitted) = self.invocations.get(&invocation)
             && admitted.place == Place::Waiting
         {
-            self.fleet.remove_waiter(admitted.revision, admitted.turn);
+            self.fleet.remove_waiter(admitted.revision, admitted.provisioned, admitted.turn);
             self.timers.cancel(Due::Wait(invocation));
-        }
-    }
-
-    /// Sets the moment when an idle environment has been kept long enough.
-    fn arm(&mut self, environment: EnvironmentId) {
-        let Some(found) = self.fleet.get(environment) else { return };
-        let function = self.fleet.pool(found.revision).map(|pool| pool.function);
-        let own = function.and_then(|function| self.idle_timeouts.get(&function));
-        let timeout = own.copied().unwrap_or(self.limits.idle_timeout);
-        self.timers.set(Due::Idle(environment), found.idle_since.after(timeout));
-    }
-
-    /// Does so again for all idle environments, or those of one function.
-    fn rearm(&mut self, function: Option<FunctionId>) {
-        let concerned: Vec<EnvironmentId> = match function {
-            None => self.fleet.idle().collect(),
-            Some(function) => {
-                let revisions = self.fleet.revisions_of(function);
-                let pools = revisions.iter().filter_map(|revision| self.fleet.pool(*revision));
-                pools.flat_map(|pool| pool.open().collect::<Vec<_>>()).collect()
-            }
-        };
-        for environment in concerned {
-            if self.fleet.get(environment).is_some_and(|e| e.is_idle()) {
-                self.arm(environment);
-            }
         }
     }
 
@@ -480,8 +543,37 @@ impl Scheduler {
 }
 
 /// The refusal of what never waited.
-const fn at_once(invocation: InvocationId, reason: Reason) -> Action {
-    Action::Refuse { invocation, reason, retry_after: None, waited: Duration::ZERO }
+const fn at_once(invocation: InvocationId, refusal: Refusal) -> Action {
+    let Refusal { reason, retry_after } = refusal;
+    Action::Refuse { invocation, reason, retry_after, waited: Duration::ZERO }
+}
+
+fn pace(limits: &SchedulerLimits) -> usize {
+    usize::try_from(limits.requests_per_environment.min(REQUESTS_PER_ENVIRONMENT_MAX)).unwrap_or(0)
+}
+
+/// Who wants what run, and waits for it how.
+struct Offer {
+    invocation: InvocationId,
+    function: FunctionId,
+    revision: RevisionId,
+    memory_mb: u32,
+    source: Source,
+    provisioned: Option<ProvisionedId>,
+}
+
+/// How an invocation came to an environment.
+#[derive(Default)]
+struct Found {
+    /// It was started for those who wait.
+    new: bool,
+    waited_for: Option<WaitedFor>,
+    evicted: Vec<EnvironmentId>,
+}
+
+/// What decides how long environments idle, and how.
+fn idle_limits(limits: &SchedulerLimits) -> (Duration, Option<Duration>, Option<Duration>) {
+    (limits.idle_timeout, limits.freeze_after, limits.recycle_after)
 }
 
 /// How many of what there are, for metrics.
