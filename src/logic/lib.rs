@@ -15,9 +15,11 @@ pub mod outcome;
 pub mod policy;
 mod pool;
 pub mod records;
+pub mod recording;
 pub mod routing;
 pub mod scheduler;
 pub mod sim;
+pub mod simulate;
 pub mod time;
 mod timers;
 
