@@ -25,6 +25,7 @@ mod rootfs;
 mod run;
 mod serve;
 mod settings;
+mod simulate;
 mod source;
 mod table;
 mod terminal;

@@ -21,6 +21,7 @@ pub(crate) mod metrics;
 pub(crate) mod offers;
 mod output;
 pub(crate) mod random;
+mod record;
 pub(crate) mod revision;
 pub(crate) mod sandboxes;
 pub(crate) mod scheduler;
