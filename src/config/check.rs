@@ -1,14 +1,13 @@
 //! Turns merged settings into a [`Config`], and refuses values that do not go together.
 
+use super::limits::{self, Limits};
 use super::merge::{ConfigError, Merge, Origin, Origins, Problem, Value};
 use super::network::{self, Network};
 use crate::aws::endpoint::Endpoint;
 use crate::aws::s3::Addressing;
-use hearth_logic::SchedulerLimits;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// Bytes of a domain below which host names are made.
 const DOMAIN_MAX: usize = 180;
@@ -105,25 +104,6 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// `[limits]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Limits {
-    /// Invocations in flight.
-    pub(crate) account_concurrency: u32,
-    /// What reservations must leave.
-    pub(crate) unreserved_minimum: u32,
-    /// Memory of environments, MiB; none for what this machine has.
-    pub(crate) memory_capacity_mb: Option<u64>,
-    /// How many times it may be promised.
-    pub(crate) overcommit: u32,
-    /// Environments at once.
-    pub(crate) environments_max: u32,
-    /// Environments being made at once.
-    pub(crate) concurrent_starts: u32,
-    /// How long an idle environment is kept, seconds.
-    pub(crate) idle_timeout_s: u64,
-}
-
 /// `[sandbox]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sandbox {
@@ -198,31 +178,6 @@ impl Config {
     pub(crate) fn substitutes_runtimes(&self) -> bool {
         self.missing_runtime == MissingRuntime::Substitute
     }
-
-    /// What the scheduler keeps to. `environments_fit` is how many this process has descriptors for. Reads the
-    /// machine's memory if none is configured.
-    pub(crate) fn scheduler_limits(&self, environments_fit: u64) -> SchedulerLimits {
-        let limits = &self.limits;
-        let fit = u32::try_from(environments_fit).unwrap_or(u32::MAX);
-        let defaults = SchedulerLimits::default();
-        let measured = || host_memory_mb().unwrap_or(defaults.memory_capacity_mb);
-        SchedulerLimits {
-            account_concurrency: limits.account_concurrency,
-            memory_capacity_mb: limits.memory_capacity_mb.unwrap_or_else(measured),
-            memory_overcommit: limits.overcommit,
-            environments_max: limits.environments_max.min(fit),
-            starts_max: limits.concurrent_starts,
-            idle_timeout: Duration::from_secs(limits.idle_timeout_s),
-            ..defaults
-        }
-    }
-}
-
-/// `MemTotal`, MiB.
-fn host_memory_mb() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib / 1024)
 }
 
 /// Reads typed values out of merged settings. The merge has checked kinds and bounds, and every key read here has a
@@ -239,25 +194,25 @@ impl Reader<'_> {
         self.optional_text(key).unwrap_or_default()
     }
 
-    fn optional_text(&self, key: &str) -> Option<String> {
+    pub(super) fn optional_text(&self, key: &str) -> Option<String> {
         match self.value(key) {
             Some(Value::Text(text)) => Some(text.clone()),
             _ => None,
         }
     }
 
-    fn number(&self, key: &str) -> u64 {
+    pub(super) fn number(&self, key: &str) -> u64 {
         self.optional_number(key).unwrap_or_default()
     }
 
-    fn optional_number(&self, key: &str) -> Option<u64> {
+    pub(super) fn optional_number(&self, key: &str) -> Option<u64> {
         match self.value(key) {
             Some(Value::Integer(number)) => u64::try_from(*number).ok(),
             _ => None,
         }
     }
 
-    fn small(&self, key: &str) -> u32 {
+    pub(super) fn small(&self, key: &str) -> u32 {
         u32::try_from(self.number(key)).unwrap_or(u32::MAX)
     }
 
@@ -303,6 +258,7 @@ pub(super) fn finish(merge: Merge) -> Result<(Config, Origins), ConfigError> {
     let config = build(&Reader(&origins));
     problems.extend(values(&config, &origins));
     problems.extend(network::problems(&origins));
+    problems.extend(limits::problems(&config.limits, &origins));
     problems.extend(together(&config, &origins));
     match problems.is_empty() {
         true => Ok((config, origins)),
@@ -333,15 +289,7 @@ fn build(it: &Reader<'_>) -> Config {
             format: if it.text("log.format") == "json" { LogFormat::Json } else { LogFormat::Text },
             level: it.text("log.level"),
         },
-        limits: Limits {
-            account_concurrency: it.small("limits.account_concurrency"),
-            unreserved_minimum: it.small("limits.unreserved_minimum"),
-            memory_capacity_mb: it.optional_number("limits.memory_capacity_mb"),
-            overcommit: it.small("limits.overcommit"),
-            environments_max: it.small("limits.environments_max"),
-            concurrent_starts: it.small("limits.concurrent_starts"),
-            idle_timeout_s: it.number("limits.idle_timeout_s"),
-        },
+        limits: limits::read(it),
         sandbox: Sandbox {
             uid_base: it.small("sandbox.uid_base"),
             uid_count: it.small("sandbox.uid_count"),

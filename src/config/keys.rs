@@ -1,4 +1,6 @@
 //! The table of keys: name, kind, default, unit, meaning. Everything else about configuration derives from it.
+//!
+//! Long because it is one table: each key costs it some lines, and a reader looks for one of them.
 
 /// What a key's value may be.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +60,7 @@ use Fallback::{Empty, Integer as Number, Text as Words, Unset};
 use Kind::{Address, Choice, Endpoint, Integer, List, Path, Text};
 
 /// Keys without a table first, then table by table: the order of the sample file.
-pub(super) const KEYS: [Key; 44] = [
+pub(super) const KEYS: [Key; 55] = [
     key("listen", Address, Words("127.0.0.1:3001"), "", "Where the API listens. Port 0 picks a free one."),
     key(
         "admin_listen",
@@ -162,6 +164,14 @@ pub(super) const KEYS: [Key; 44] = [
         "error, warn, info, debug or trace; or per module, as in \"info,hearth::http=debug\".",
     ),
     key(
+        "limits.profile",
+        Choice(&["box", "aws"]),
+        Words("box"),
+        "",
+        "Which limits hold unless they are set. \"box\": those that protect this machine. \"aws\": Lambda's artificial rates as \
+         well: `scaling`, `requests_per_concurrency`, `requests_per_environment`.",
+    ),
+    key(
         "limits.account_concurrency",
         Integer(0, 1_000_000),
         Number(1_000),
@@ -174,6 +184,43 @@ pub(super) const KEYS: [Key; 44] = [
         Number(100),
         "invocations",
         "Part of it that reserved concurrency must leave to functions without a reservation.",
+    ),
+    key(
+        "limits.scaling",
+        Choice(&["unlimited", "2023", "classic"]),
+        Unset("\"unlimited\", or \"2023\" in the profile aws"),
+        "",
+        "How fast environments may be added. \"2023\": a function gets 1,000 at once and 6,000 more per minute. \"classic\": all \
+         functions together get 3,000 at once and 500 more per minute. What is beyond is throttled.",
+    ),
+    key(
+        "limits.scaling_burst",
+        Integer(0, 1_000_000),
+        Unset("what `limits.scaling` says"),
+        "environments",
+        "How many may be added at once.",
+    ),
+    key(
+        "limits.scaling_per_minute",
+        Integer(0, 100_000_000),
+        Unset("what `limits.scaling` says"),
+        "environments",
+        "How many more may be added per minute after that.",
+    ),
+    key(
+        "limits.requests_per_concurrency",
+        Integer(0, 1_000_000),
+        Unset("0, or 10 in the profile aws"),
+        "requests",
+        "Synchronous requests per second for each unit of concurrency that a function has reserved, or that all others share; 0 \
+         for any number.",
+    ),
+    key(
+        "limits.requests_per_environment",
+        Integer(0, 10_000),
+        Unset("0, or 10 in the profile aws"),
+        "requests",
+        "Invocations that one environment begins within a second, before another is used or started; 0 for any number.",
     ),
     key(
         "limits.memory_capacity_mb",
@@ -190,6 +237,13 @@ pub(super) const KEYS: [Key; 44] = [
         "How many times that memory may be promised: few functions use all that they may.",
     ),
     key(
+        "limits.start_reserve_mb",
+        Integer(0, 1 << 20),
+        Number(64),
+        "MiB",
+        "Part of that memory that must be unused in fact, for each environment on its way, before another is started.",
+    ),
+    key(
         "limits.environments_max",
         Integer(1, 60_000),
         Number(1_024),
@@ -199,9 +253,23 @@ pub(super) const KEYS: [Key; 44] = [
     key(
         "limits.concurrent_starts",
         Integer(1, 1_024),
-        Number(8),
+        Unset("4 for each processor of this machine"),
         "environments",
-        "Environments being made at once.",
+        "Environments being made at once. Functions that want more get them in turn.",
+    ),
+    key(
+        "limits.waiting_max",
+        Integer(0, 1_000_000),
+        Number(10_000),
+        "invocations",
+        "Invocations that wait for an environment; more are throttled.",
+    ),
+    key(
+        "limits.wait_max_s",
+        Integer(1, 3_600),
+        Number(60),
+        "seconds",
+        "How long one waits for room before it is throttled.",
     ),
     key(
         "limits.idle_timeout_s",
@@ -209,6 +277,20 @@ pub(super) const KEYS: [Key; 44] = [
         Number(300),
         "seconds",
         "How long an environment is kept warm without work.",
+    ),
+    key(
+        "limits.freeze_after_ms",
+        Integer(0, 3_600_000),
+        Number(1_000),
+        "milliseconds",
+        "How long an environment idles before it is frozen: it gets no processor time until its next invocation. 0: never.",
+    ),
+    key(
+        "limits.recycle_after_s",
+        Integer(0, 31_536_000),
+        Number(28_800),
+        "seconds",
+        "Age at which an environment is replaced once it is idle. 0: never.",
     ),
     key(
         "sandbox.uid_base",

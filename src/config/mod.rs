@@ -7,6 +7,7 @@
 
 mod check;
 mod keys;
+mod limits;
 mod merge;
 mod network;
 mod render;

@@ -71,7 +71,9 @@ fn shown(key: &Key) -> String {
         (Fallback::Text(text), _) => format!("{text:?}"),
         (Fallback::Integer(number), _) => number.to_string(),
         (Fallback::Empty, _) => "[]".into(),
-        (Fallback::Unset(_), Kind::Integer(..)) => "8192".into(),
+        (Fallback::Unset(_), Kind::Integer(..)) if key.unit == "MiB" => "8192".into(),
+        (Fallback::Unset(_), Kind::Integer(..)) => "100".into(),
+        (Fallback::Unset(_), Kind::Choice([_, word, ..])) => format!("{word:?}"),
         (Fallback::Unset(_), Kind::Endpoint) => "\"http://127.0.0.1:9000\"".into(),
         (Fallback::Unset(_), Kind::Path) => {
             let name = key.name.replace("tls.", "tls/");

@@ -57,6 +57,7 @@ fn keys_and_config_agree() {
             "sandbox.uid_base" => Some("100000"),
             "sandbox.uid_count" => Some("70000"),
             "auth" => Some("\"none\""),
+            "limits.scaling_burst" | "limits.scaling_per_minute" => Some("7\nlimits.profile = \"aws\""),
             "tls.cert" => Some("\"x\"\ntls.key = \"y\""),
             "tls.key" => Some("\"x\"\ntls.cert = \"y\""),
             "network.range" => Some("\"10.0.0.0/16\""),
@@ -255,6 +256,8 @@ fn values_that_do_not_go_together_are_refused() {
     assert!(refused(both).contains("either from `tls.cert` or from `tls.self_signed`"));
     let (config, _) = load("tls.self_signed = [\"z\"]", &[], &[]).expect("loads");
     assert_eq!(config.tls, Some(Certificate::SelfSigned { names: vec!["z".to_owned()] }));
+    let alone = refused("limits.scaling_burst = 7");
+    assert!(alone.contains("choose a model with limits.scaling"), "{alone}");
     let error = refused("sandbox.uid_count = 100");
     assert!(error.contains("need 1029 uids"), "{error}");
 }

@@ -8,8 +8,9 @@ use crate::limits::UNRESERVED_FLOOR;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
-/// Why an invocation is not run. The first two are `Reason` of `TooManyRequestsException`, to the letter; the others say
+/// Why an invocation is not run. The first five are `Reason` of `TooManyRequestsException`, to the letter; the others say
 /// what this machine, not Lambda's model, could not do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Reason {
@@ -17,6 +18,12 @@ pub enum Reason {
     ReservedFunctionConcurrentInvocationLimitExceeded,
     /// The account, or the part of it that is not reserved, is used up.
     ConcurrentInvocationLimitExceeded,
+    /// A function without a reservation grows, or is called, faster than it may.
+    FunctionInvocationRateLimitExceeded,
+    /// A function with a reservation grows, or is called, faster than it may.
+    ReservedFunctionInvocationRateLimitExceeded,
+    /// One who calls the API does so faster than he may. The scheduler does not know who calls and never says it.
+    CallerRateLimitExceeded,
     /// The box has no room for another environment and none came free in time.
     CapacityExceeded,
     /// As many invocations as may wait are waiting, or a queue in between is full.
@@ -34,6 +41,11 @@ impl Reason {
                 "ReservedFunctionConcurrentInvocationLimitExceeded"
             }
             Self::ConcurrentInvocationLimitExceeded => "ConcurrentInvocationLimitExceeded",
+            Self::FunctionInvocationRateLimitExceeded => "FunctionInvocationRateLimitExceeded",
+            Self::ReservedFunctionInvocationRateLimitExceeded => {
+                "ReservedFunctionInvocationRateLimitExceeded"
+            }
+            Self::CallerRateLimitExceeded => "CallerRateLimitExceeded",
             Self::CapacityExceeded => "CapacityExceeded",
             Self::QueueFull => "QueueFull",
             Self::ShuttingDown => "ShuttingDown",
@@ -53,6 +65,15 @@ impl fmt::Display for Reason {
 pub struct Refusal {
     /// Why not.
     pub reason: Reason,
+    /// After what pause another try may succeed, where that is known.
+    pub retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    /// One that nobody knows the end of.
+    pub(crate) const fn of(reason: Reason) -> Self {
+        Self { reason, retry_after: None }
+    }
 }
 
 /// The right to have one invocation in flight. Cannot be copied: it comes back by [`Admission::give_back`], once.
@@ -123,7 +144,7 @@ impl Admission {
     /// A [`Refusal`] with one of Lambda's two reasons.
     pub fn admit(&mut self, function: FunctionId) -> Result<Permit, Refusal> {
         let share = self.shares.get(&function).copied().unwrap_or_default();
-        let refuse = |reason| Err(Refusal { reason });
+        let refuse = |reason| Err(Refusal::of(reason));
         match share.reserved {
             Some(reserved) if share.running >= reserved => {
                 return refuse(Reason::ReservedFunctionConcurrentInvocationLimitExceeded);

@@ -5,9 +5,11 @@
 
 use crate::exchange::Why;
 use crate::limits::SLOTS;
-use crate::pool::{Pool, Turn, Wanted};
+use crate::line::Line;
+use crate::pool::{Pool, Turn};
 use crate::{EnvironmentId, FunctionId, InvocationId, RevisionId, SchedulerLimits, Time};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
@@ -26,6 +28,12 @@ pub(crate) struct Environment {
     pub(crate) slots: usize,
     /// Since which turn it has room, if it has.
     open: Option<Turn>,
+    /// Where it stands among the idle ones, if it is idle.
+    idle: Option<Turn>,
+    /// It has room and may not take more yet: it has had its share of this second.
+    pub(crate) resting: bool,
+    /// When it was last given something; as many moments as the pace asks for.
+    recent: VecDeque<Time>,
     /// Since when it has been without work; counts only while it is.
     pub(crate) idle_since: Time,
     /// It has run nothing yet.
@@ -36,7 +44,21 @@ impl Environment {
     pub(crate) fn is_idle(&self) -> bool {
         self.state == State::Serving && self.in_flight.is_empty()
     }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// When it may be given something again, as far as the pace goes.
+    fn rested_at(&self, pace: usize) -> Time {
+        let oldest = if pace == 0 { None } else { self.recent.len().checked_sub(pace) };
+        let oldest = oldest.and_then(|at| self.recent.get(at));
+        oldest.map_or(Time::ZERO, |at| at.after(PACE_WINDOW))
+    }
 }
+
+/// Within this time an environment is given no more than its pace.
+const PACE_WINDOW: Duration = Duration::from_secs(1);
 
 /// Whether one more environment fits.
 #[derive(Debug, PartialEq, Eq)]
@@ -55,7 +77,7 @@ pub(crate) struct Fleet {
     pools: BTreeMap<RevisionId, Pool>,
     of_function: BTreeSet<(FunctionId, RevisionId)>,
     environments: BTreeMap<EnvironmentId, Environment>,
-    pub(crate) wanted: Wanted,
+    pub(crate) line: Line,
     waiting: usize,
     idle: BTreeSet<(Turn, EnvironmentId)>,
     idle_mb: u64,
@@ -63,6 +85,8 @@ pub(crate) struct Fleet {
     leaving: usize,
     leaving_mb: u64,
     launching: usize,
+    /// Invocations that an environment begins within a second; 0 for any number.
+    pub(crate) pace: usize,
     next_environment: u64,
     next_turn: u64,
 }
@@ -144,14 +168,14 @@ impl Fleet {
 
     pub(crate) fn add_waiter(&mut self, revision: RevisionId, turn: Turn, invocation: InvocationId) {
         if let Some(pool) = self.pools.get_mut(&revision) {
-            pool.add_waiter(turn, invocation, &mut self.wanted);
+            pool.add_waiter(turn, invocation, &mut self.line);
             self.waiting += 1;
         }
     }
 
     pub(crate) fn remove_waiter(&mut self, revision: RevisionId, turn: Turn) {
         if let Some(pool) = self.pools.get_mut(&revision) {
-            pool.remove_waiter(turn, &mut self.wanted);
+            pool.remove_waiter(turn, &mut self.line);
             self.waiting -= 1;
         }
         self.forget_if_empty(revision);
@@ -162,7 +186,7 @@ impl Fleet {
         let pool = self.pools.get_mut(&revision)?;
         let id = EnvironmentId(self.next_environment);
         self.next_environment += 1;
-        pool.start_began(&mut self.wanted);
+        pool.start_began(&mut self.line);
         let memory_mb = u64::from(pool.memory_mb);
         self.committed_mb += memory_mb;
         self.launching += 1;
@@ -173,6 +197,9 @@ impl Fleet {
             in_flight: BTreeMap::new(),
             slots: SLOTS,
             open: None,
+            idle: None,
+            resting: false,
+            recent: VecDeque::new(),
             idle_since: Time::ZERO,
             fresh: true,
         };
@@ -198,7 +225,7 @@ impl Fleet {
         }
         environment.state = State::Serving;
         if let Some(pool) = self.pools.get_mut(&environment.revision) {
-            pool.start_ended(&mut self.wanted);
+            pool.start_ended(&mut self.line);
         }
         self.show(id, now);
         true
@@ -209,6 +236,12 @@ impl Fleet {
         if let Some(environment) = self.environments.get_mut(&id) {
             environment.in_flight.insert(invocation, now);
             environment.fresh = false;
+            if self.pace > 0 {
+                environment.recent.push_back(now);
+            }
+            while environment.recent.len() > self.pace {
+                environment.recent.pop_front();
+            }
         }
         self.show(id, now);
     }
@@ -222,6 +255,24 @@ impl Fleet {
         self.forget_held(id, invocation);
         self.show(id, now);
         true
+    }
+
+    /// When a resting environment may be given something again.
+    pub(crate) fn rested_at(&self, id: EnvironmentId) -> Option<Time> {
+        let environment = self.get(id).filter(|environment| environment.resting)?;
+        Some(environment.rested_at(self.pace))
+    }
+
+    /// A resting environment may have rested for long enough.
+    pub(crate) fn rest_over(&mut self, id: EnvironmentId, now: Time) {
+        if self.get(id).is_some_and(|environment| environment.resting) {
+            let since = self.get(id).map(|environment| environment.idle_since);
+            self.hide(id);
+            self.show(id, now);
+            if let (Some(environment), Some(since)) = (self.environments.get_mut(&id), since) {
+                environment.idle_since = since;
+            }
+        }
     }
 
     /// Forgets what it held without giving it room again: it is on its way out.
@@ -241,7 +292,7 @@ impl Fleet {
             State::Starting { launched } => {
                 self.launching -= usize::from(!launched);
                 if let Some(pool) = self.pools.get_mut(&environment.revision) {
-                    pool.start_ended(&mut self.wanted);
+                    pool.start_ended(&mut self.line);
                 }
             }
         }
@@ -323,12 +374,16 @@ impl Fleet {
         if environment.state != State::Serving || environment.in_flight.len() >= environment.slots {
             return;
         }
-        environment.open = Some(turn);
-        if let Some(pool) = self.pools.get_mut(&environment.revision) {
-            pool.set_open(turn, id);
+        environment.resting = environment.rested_at(self.pace) > now;
+        if !environment.resting {
+            environment.open = Some(turn);
+            if let Some(pool) = self.pools.get_mut(&environment.revision) {
+                pool.set_open(turn, id);
+            }
         }
         if environment.in_flight.is_empty() {
             environment.idle_since = now;
+            environment.idle = Some(turn);
             self.idle.insert((turn, id));
             self.idle_mb += environment.memory_mb;
         }
@@ -336,11 +391,15 @@ impl Fleet {
 
     fn hide(&mut self, id: EnvironmentId) {
         let Some(environment) = self.environments.get_mut(&id) else { return };
-        let Some(turn) = environment.open.take() else { return };
-        if let Some(pool) = self.pools.get_mut(&environment.revision) {
+        environment.resting = false;
+        if let Some(turn) = environment.open.take()
+            && let Some(pool) = self.pools.get_mut(&environment.revision)
+        {
             pool.set_closed(turn, id);
         }
-        if self.idle.remove(&(turn, id)) {
+        if let Some(turn) = environment.idle.take()
+            && self.idle.remove(&(turn, id))
+        {
             self.idle_mb -= environment.memory_mb;
         }
     }
@@ -352,7 +411,7 @@ impl Fleet {
             all().filter(|e| which(e)).map(|e| e.memory_mb).sum()
         };
         let leaving = |e: &Environment| matches!(e.state, State::Leaving { .. });
-        let open: usize = all().filter(|e| e.state == State::Serving && e.in_flight.len() < e.slots).count();
+        let open: usize = all().filter(|e| e.state == State::Serving && e.in_flight.len() < e.slots && !e.resting).count();
         let starting = all().filter(|e| matches!(e.state, State::Starting { .. })).count();
         let holds = [
             (mb(&|_| true) == self.committed_mb, "committed memory is the sum over environments"),
@@ -378,12 +437,12 @@ impl Fleet {
             (self.pools().map(|p| p.waiters().len()).sum::<usize>() == self.waiting, "waiters are counted"),
             (!self.pools().any(Pool::is_empty), "no pool outlives its last member"),
             (
-                self.wanted.values().all(|revision| self.pools.contains_key(revision)),
+                self.line.turns().all(|(_, revision)| self.pools.contains_key(&revision)),
                 "nobody gone wants a start",
             ),
             (self.of_function.len() == self.pools.len(), "every pool is listed under its function"),
         ];
         let broken = holds.iter().find(|(holds, _)| !holds).map(|(_, law)| format!("not true: {law}"));
-        broken.or_else(|| self.pools().find_map(|pool| pool.broken_law(&self.wanted)))
+        broken.or_else(|| self.line.broken_law().map(|law| format!("not true: {law}"))).or_else(|| self.pools().find_map(|pool| pool.broken_law(&self.line)))
     }
 }

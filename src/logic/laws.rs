@@ -150,9 +150,14 @@ fn broken_deadlines(scheduler: &Scheduler) -> Option<String> {
     if let Some(invocation) = waiters.find(|invocation| !timers.is_set(Due::Wait(**invocation))) {
         return Some(format!("invocation {invocation} would wait for ever"));
     }
+    let resting = |environment: &Environment| environment.resting;
+    if let Some((id, _)) = fleet.iter().find(|(id, e)| resting(e) && !timers.is_set(Due::Rested(*id))) {
+        return Some(format!("environment {id} would rest for ever"));
+    }
     let is_leaving = |state| matches!(state, State::Leaving { .. });
     let stale = timers.keys().find(|due| match due {
         Due::Idle(id) => !fleet.get(*id).is_some_and(Environment::is_idle),
+        Due::Rested(id) => !fleet.get(*id).is_some_and(resting),
         Due::Destroy(id) => !fleet.get(*id).is_some_and(|environment| is_leaving(environment.state)),
         Due::Wait(id) => {
             !scheduler.invocations().get(id).is_some_and(|admitted| admitted.place == Place::Waiting)
@@ -162,7 +167,7 @@ fn broken_deadlines(scheduler: &Scheduler) -> Option<String> {
     if let Some(due) = stale {
         return Some(format!("a deadline is left of nothing: {due:?}"));
     }
-    let pool = fleet.wanted.first_key_value().and_then(|(_, revision)| fleet.pool(*revision))?;
+    let pool = scheduler.next_start().and_then(|revision| fleet.pool(revision))?;
     let bounded = fleet.launching() >= usize::try_from(limits.starts_max.max(1)).unwrap_or(usize::MAX);
     if !bounded && fleet.room(pool.memory_mb, limits) != Room::Wait {
         return Some("a start could begin and does not".to_owned());

@@ -2,6 +2,7 @@
 //!
 //! What an operator may change is a field of [`SchedulerLimits`]; what AWS fixes is a constant. It decides nothing.
 
+use crate::scaling::Scaling;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -17,12 +18,28 @@ pub const MEMORY_CAPACITY_MB: u64 = 4_096;
 pub const MEMORY_OVERCOMMIT: u32 = 8;
 /// Environments that exist at once, the ones being destroyed included.
 pub const ENVIRONMENTS_MAX: u32 = 1_024;
-/// Sandboxes that are being made at once.
+/// Sandboxes that are being made at once, unless the daemon says how many processors it has.
 pub const STARTS_MAX: u32 = 8;
 /// Invocations that wait for an environment, over all revisions.
 pub const WAITERS_MAX: u32 = 10_000;
 /// How long an invocation waits for an environment.
 pub const WAIT_MAX: Duration = Duration::from_secs(60);
+/// How long an environment idles before it is frozen.
+pub const FREEZE_AFTER: Duration = Duration::from_secs(1);
+/// Age at which an idle environment is replaced (AWS: some hours).
+pub const RECYCLE_AFTER: Duration = Duration::from_secs(8 * 60 * 60);
+/// Memory that must be unused in fact before another environment is started, in MB.
+pub const START_RESERVE_MB: u64 = 64;
+/// Synchronous requests per second and unit of concurrency (AWS: 10).
+pub const REQUESTS_PER_CONCURRENCY: u32 = 10;
+/// Invocations that an environment begins within a second (AWS: 10).
+pub const REQUESTS_PER_ENVIRONMENT: u32 = 10;
+/// Highest value of those that keep count of single moments: per environment, bounds what is remembered of it.
+pub const REQUESTS_PER_ENVIRONMENT_MAX: u32 = 10_000;
+/// First pause before an environment of provisioned concurrency that did not come up is tried again; doubles.
+pub const PROVISIONED_PAUSE_MIN: Duration = Duration::from_secs(1);
+/// Longest such pause.
+pub const PROVISIONED_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// Invocations that one environment runs at once.
 pub const SLOTS: usize = 1;
 /// Environments that may give an invocation back before it is failed.
@@ -73,9 +90,46 @@ pub struct SchedulerLimits {
     pub wait_max: Duration,
     /// How long an environment is kept without work, unless its function says otherwise.
     pub idle_timeout: Duration,
+    /// How fast environments may be added on demand.
+    pub scaling: Scaling,
+    /// Synchronous requests per second for each unit of concurrency; 0 for any number.
+    pub requests_per_concurrency: u32,
+    /// Invocations that an environment begins within a second; 0 for any number.
+    pub requests_per_environment: u32,
+    /// Memory that must be unused in fact, for each environment on its way, before another is started, MB.
+    pub start_reserve_mb: u64,
+    /// How long an environment idles before it is frozen, if it is.
+    pub freeze_after: Option<Duration>,
+    /// The age at which environments are replaced when they idle, if they are.
+    pub recycle_after: Option<Duration>,
+}
+
+/// A set of limits by name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Profile {
+    /// What protects this machine, and what was set.
+    #[default]
+    Box,
+    /// Lambda's artificial rates too.
+    Aws,
 }
 
 impl SchedulerLimits {
+    /// The defaults of a profile.
+    #[must_use]
+    pub fn of(profile: Profile) -> Self {
+        match profile {
+            Profile::Box => Self::default(),
+            Profile::Aws => Self {
+                scaling: Scaling::PER_FUNCTION,
+                requests_per_concurrency: REQUESTS_PER_CONCURRENCY,
+                requests_per_environment: REQUESTS_PER_ENVIRONMENT,
+                ..Self::default()
+            },
+        }
+    }
+
     /// Memory that may be promised, MB.
     #[must_use]
     pub fn memory_budget_mb(&self) -> u64 {
@@ -94,6 +148,12 @@ impl Default for SchedulerLimits {
             waiters_max: WAITERS_MAX,
             wait_max: WAIT_MAX,
             idle_timeout: IDLE_TIMEOUT,
+            scaling: Scaling::Unlimited,
+            requests_per_concurrency: 0,
+            requests_per_environment: 0,
+            start_reserve_mb: START_RESERVE_MB,
+            freeze_after: Some(FREEZE_AFTER),
+            recycle_after: Some(RECYCLE_AFTER),
         }
     }
 }

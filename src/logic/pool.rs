@@ -3,15 +3,13 @@
 //! Decides who is next (the oldest waiter), which environment is reused (the one freed last: the others may then go cold)
 //! and how many starts the line still needs. It does not know the other revisions, memory or time; `fleet` does.
 
+use crate::line::Line;
 use crate::{EnvironmentId, FunctionId, InvocationId, RevisionId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A place in an order: of arrival for invocations, of coming free for environments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Turn(pub(crate) u64);
-
-/// Which revision's turn it is to start an environment, over all pools: the oldest waiter without a start goes first.
-pub(crate) type Wanted = BTreeMap<Turn, RevisionId>;
 
 #[derive(Debug)]
 pub(crate) struct Pool {
@@ -21,7 +19,7 @@ pub(crate) struct Pool {
     /// No longer current: environments are not kept idle.
     pub(crate) retired: bool,
     waiters: BTreeMap<Turn, InvocationId>,
-    /// The waiters for whom no start is under way: always the youngest `waiters - starting`, also in `Wanted`.
+    /// The waiters for whom no start is under way: always the youngest `waiters - starting`, also in the `Line`.
     uncovered: BTreeSet<Turn>,
     /// Environments with room, by when they came free.
     open: BTreeSet<(Turn, EnvironmentId)>,
@@ -70,6 +68,11 @@ impl Pool {
         self.uncovered.first().and_then(|turn| self.waiters.get(turn)).copied()
     }
 
+    /// True if a start is under way that nobody who waits needs.
+    pub(crate) fn covers_one_more(&self) -> bool {
+        self.starting > self.waiters.len()
+    }
+
     pub(crate) fn waiters(&self) -> &BTreeMap<Turn, InvocationId> {
         &self.waiters
     }
@@ -78,31 +81,32 @@ impl Pool {
         self.starting
     }
 
-    pub(crate) fn add_waiter(&mut self, turn: Turn, invocation: InvocationId, wanted: &mut Wanted) {
+    pub(crate) fn add_waiter(&mut self, turn: Turn, invocation: InvocationId, line: &mut Line) {
         self.waiters.insert(turn, invocation);
         // One who was given back may stand anywhere in the line; the uncovered ones must stay its end.
         if self.uncovered.first().is_some_and(|first| *first < turn) {
-            self.uncover(turn, wanted);
+            self.uncover(turn, line);
         }
-        self.rebalance(wanted);
+        self.rebalance(line);
     }
 
-    pub(crate) fn remove_waiter(&mut self, turn: Turn, wanted: &mut Wanted) {
+    pub(crate) fn remove_waiter(&mut self, turn: Turn, line: &mut Line) {
         self.waiters.remove(&turn);
-        self.cover(turn, wanted);
-        self.rebalance(wanted);
+        self.cover(turn, line);
+        self.rebalance(line);
     }
 
-    pub(crate) fn start_began(&mut self, wanted: &mut Wanted) {
+    pub(crate) fn start_began(&mut self, line: &mut Line) {
+        line.begins(self.function);
         self.members += 1;
         self.starting += 1;
-        self.rebalance(wanted);
+        self.rebalance(line);
     }
 
     /// A start came to its end, good or bad.
-    pub(crate) fn start_ended(&mut self, wanted: &mut Wanted) {
+    pub(crate) fn start_ended(&mut self, line: &mut Line) {
         self.starting = self.starting.saturating_sub(1);
-        self.rebalance(wanted);
+        self.rebalance(line);
     }
 
     pub(crate) fn member_gone(&mut self) {
@@ -113,24 +117,24 @@ impl Pool {
         self.members == 0 && self.waiters.is_empty()
     }
 
-    fn cover(&mut self, turn: Turn, wanted: &mut Wanted) {
+    fn cover(&mut self, turn: Turn, line: &mut Line) {
         if self.uncovered.remove(&turn) {
-            wanted.remove(&turn);
+            line.remove(self.function, turn);
         }
     }
 
-    fn uncover(&mut self, turn: Turn, wanted: &mut Wanted) {
+    fn uncover(&mut self, turn: Turn, line: &mut Line) {
         if self.uncovered.insert(turn) {
-            wanted.insert(turn, self.revision);
+            line.insert(self.function, turn, self.revision);
         }
     }
 
     /// Makes the youngest `waiters - starting` the uncovered ones. Each change above moves that number by one or two.
-    fn rebalance(&mut self, wanted: &mut Wanted) {
+    fn rebalance(&mut self, line: &mut Line) {
         let need = self.waiters.len().saturating_sub(self.starting);
         while self.uncovered.len() > need {
             let Some(oldest) = self.uncovered.first().copied() else { return };
-            self.cover(oldest, wanted);
+            self.cover(oldest, line);
         }
         while self.uncovered.len() < need {
             let next = match self.uncovered.first() {
@@ -138,19 +142,16 @@ impl Pool {
                 None => self.waiters.last_key_value(),
             };
             let Some((turn, _)) = next else { return };
-            self.uncover(*turn, wanted);
+            self.uncover(*turn, line);
         }
     }
 
-    /// Says which law of this pool is broken, if one is; `wanted` may hold entries of others.
-    pub(crate) fn broken_law(&self, wanted: &Wanted) -> Option<String> {
+    /// Says which law of this pool is broken, if one is; `line` may hold entries of others.
+    pub(crate) fn broken_law(&self, line: &Line) -> Option<String> {
         let need = self.waiters.len().saturating_sub(self.starting);
         let youngest: BTreeSet<Turn> = self.waiters.keys().rev().take(need).copied().collect();
-        let mine: BTreeSet<Turn> = wanted
-            .iter()
-            .filter(|(_, revision)| **revision == self.revision)
-            .map(|(turn, _)| *turn)
-            .collect();
+        let mine: BTreeSet<Turn> =
+            line.turns().filter(|(_, revision)| *revision == self.revision).map(|(turn, _)| turn).collect();
         if !self.waiters.is_empty() && !self.open.is_empty() {
             return Some(format!("revision {}: somebody waits while an environment is idle", self.revision));
         }
@@ -183,31 +184,31 @@ mod tests {
 
     #[test]
     fn a_start_covers_the_oldest_waiter_without_one() {
-        let (mut pool, mut wanted) = (pool(), Wanted::new());
+        let (mut pool, mut line) = (pool(), Line::default());
         for n in 1..=3 {
-            pool.add_waiter(Turn(n), InvocationId(n), &mut wanted);
+            pool.add_waiter(Turn(n), InvocationId(n), &mut line);
         }
-        pool.start_began(&mut wanted);
+        pool.start_began(&mut line);
         assert_eq!(pool.first_uncovered(), Some(InvocationId(2)));
-        pool.remove_waiter(Turn(1), &mut wanted);
+        pool.remove_waiter(Turn(1), &mut line);
         assert_eq!(pool.first_uncovered(), Some(InvocationId(3)));
-        pool.start_ended(&mut wanted);
+        pool.start_ended(&mut line);
         assert_eq!(pool.first_uncovered(), Some(InvocationId(2)));
-        assert_eq!(wanted.len(), 2);
+        assert_eq!(line.turns().count(), 2);
     }
 
     proptest! {
         #[test]
         fn the_line_always_wants_exactly_the_starts_it_lacks(steps in proptest::collection::vec((0..4u8, 0..12u64), 0..200)) {
-            let (mut pool, mut wanted) = (pool(), Wanted::new());
+            let (mut pool, mut line) = (pool(), Line::default());
             for (what, n) in steps {
                 match what {
-                    0 if !pool.waiters.contains_key(&Turn(n)) => pool.add_waiter(Turn(n), InvocationId(n), &mut wanted),
-                    0 | 1 => pool.remove_waiter(Turn(n), &mut wanted),
-                    2 => pool.start_began(&mut wanted),
-                    _ => pool.start_ended(&mut wanted),
+                    0 if !pool.waiters.contains_key(&Turn(n)) => pool.add_waiter(Turn(n), InvocationId(n), &mut line),
+                    0 | 1 => pool.remove_waiter(Turn(n), &mut line),
+                    2 => pool.start_began(&mut line),
+                    _ => pool.start_ended(&mut line),
                 }
-                prop_assert_eq!(pool.broken_law(&wanted), None);
+                prop_assert_eq!(pool.broken_law(&line), None);
             }
         }
     }

@@ -2,22 +2,24 @@
 //!
 //! A waiting invocation takes whatever comes first, an environment that others free or one started for it; what is
 //! started too much is kept idle. It knows nothing of initialisation, time-outs of functions, payloads or answers: the
-//! environment's own machine does. Not here either: provisioned concurrency and scaling rates.
+//! environment's own machine does. Not here either: provisioned concurrency.
 //!
 //! Every step costs O(log n) and what it undoes; settings of functions and limits may cost a walk over what they concern.
 
 mod endings;
+mod starts;
 
 pub use crate::exchange::{
     Action, Decision, Detail, Event, Initialization, ProvisionedFailure, ProvisionedPart, ProvisionedState,
     Source, StartType, WaitedFor, Why,
 };
 
-use crate::admission::{Admission, Permit, Reason};
-use crate::fleet::{Fleet, Room, State};
+use crate::admission::{Admission, Permit, Reason, Refusal};
+use crate::fleet::{Environment, Fleet, Room, State};
 use crate::laws::Watch;
-use crate::limits::SchedulerLimits;
+use crate::limits::{REQUESTS_PER_ENVIRONMENT_MAX, SchedulerLimits};
 use crate::pool::Turn;
+use crate::scaling::{Rate, Rates, Scaling, TooFast};
 use crate::timers::Timers;
 use crate::{EnvironmentId, FunctionId, InvocationId, Machine, ProvisionedId, RevisionId, Time};
 use std::collections::BTreeMap;
@@ -27,6 +29,8 @@ use std::time::Duration;
 pub(crate) enum Due {
     /// The environment has been idle for long enough.
     Idle(EnvironmentId),
+    /// The environment may be given something again.
+    Rested(EnvironmentId),
     /// The invocation has waited for long enough.
     Wait(InvocationId),
     /// `Destroy` is to be said again.
@@ -74,6 +78,7 @@ enum Phase {
 pub struct Scheduler {
     limits: SchedulerLimits,
     admission: Admission,
+    rates: Rates,
     fleet: Fleet,
     invocations: BTreeMap<InvocationId, Admitted>,
     idle_timeouts: BTreeMap<FunctionId, Duration>,
@@ -88,19 +93,17 @@ impl Machine for Scheduler {
 
     fn step(&mut self, now: Time, event: Event, todo: &mut Vec<Action>) {
         let watch = Watch::before(self, Some(&event));
+        // A deadline of this very moment is before the event, whichever the driver noticed first.
+        self.catch_up(now, todo);
         self.hear(now, event, todo);
-        self.start_wanted(now, todo);
-        self.say_drained(todo);
+        self.conclude(now, todo);
         watch.check(self);
     }
 
     fn elapse(&mut self, now: Time, todo: &mut Vec<Action>) {
         let watch = Watch::before(self, None);
-        while let Some(due) = self.timers.pop_due(now) {
-            self.fall_due(now, due, todo);
-        }
-        self.start_wanted(now, todo);
-        self.say_drained(todo);
+        self.catch_up(now, todo);
+        self.conclude(now, todo);
         watch.check(self);
     }
 
@@ -113,10 +116,13 @@ impl Scheduler {
     /// Nothing runs, nothing waits.
     #[must_use]
     pub fn new(limits: SchedulerLimits) -> Self {
+        let mut fleet = Fleet::default();
+        fleet.pace = pace(&limits);
         Self {
             admission: Admission::new(limits.account_concurrency),
+            rates: Rates::default(),
             limits,
-            fleet: Fleet::default(),
+            fleet,
             invocations: BTreeMap::new(),
             idle_timeouts: BTreeMap::new(),
             timers: Timers::new(),
@@ -162,10 +168,27 @@ impl Scheduler {
         }
     }
 
+    fn catch_up(&mut self, now: Time, todo: &mut Vec<Action>) {
+        while let Some(due) = self.timers.pop_due(now) {
+            self.fall_due(now, due, todo);
+        }
+    }
+
+    fn conclude(&mut self, now: Time, todo: &mut Vec<Action>) {
+        self.start_wanted(now, todo);
+        while let Some(function) = self.fleet.line.unneeded() {
+            self.rates.return_start(now, function, self.limits.scaling);
+        }
+        self.say_drained(todo);
+    }
+
     fn hear(&mut self, now: Time, event: Event, todo: &mut Vec<Action>) {
         match event {
-            Event::Offer { invocation, function, revision, memory_mb, .. } => {
-                self.offer(now, invocation, function, revision, memory_mb, todo);
+            Event::Offer { invocation, function, revision, memory_mb, source, .. } => {
+                let offer = Offer { invocation, function, revision, memory_mb, source };
+                if let Err(refusal) = self.offer(now, offer, todo) {
+                    todo.push(at_once(invocation, refusal));
+                }
             }
             Event::Launched { environment } => self.fleet.launched(environment),
             Event::Ready { environment } => {
@@ -184,7 +207,7 @@ impl Scheduler {
             }
             Event::Died { environment } => self.died(environment, todo),
             Event::Destroyed { environment } => self.gone(environment, &Detail::Died, todo),
-            Event::Configure { limits } => self.configure(limits, todo),
+            Event::Configure { limits } => self.configure(now, limits, todo),
             Event::Function { function, reserved, idle_timeout } => {
                 self.admission.reserve(function, reserved);
                 match idle_timeout {
@@ -210,55 +233,91 @@ impl Scheduler {
         }
     }
 
-    fn offer(
-        &mut self,
-        now: Time,
-        invocation: InvocationId,
-        function: FunctionId,
-        revision: RevisionId,
-        memory_mb: u32,
-        todo: &mut Vec<Action>,
-    ) {
+    fn offer(&mut self, now: Time, offer: Offer, todo: &mut Vec<Action>) -> Result<(), Refusal> {
+        let Offer { invocation, function, revision, memory_mb, .. } = offer;
         if self.invocations.contains_key(&invocation) {
-            return;
+            return Ok(());
         }
         if self.phase != Phase::Serving {
-            todo.push(at_once(invocation, Reason::ShuttingDown));
-            return;
+            return Err(Refusal::of(Reason::ShuttingDown));
         }
-        let permit = match self.admission.admit(function) {
-            Ok(permit) => permit,
-            Err(refusal) => {
-                todo.push(at_once(invocation, refusal.reason));
-                return;
-            }
-        };
+        let permit = self.admission.admit(function)?;
+        let request = self.request_rate(&offer);
+        if let Some((whose, rate)) = request
+            && let Err(TooFast(retry_after)) = self.rates.may_request(now, whose, rate)
+        {
+            self.admission.give_back(permit);
+            return Err(Refusal { reason: self.too_fast(function), retry_after });
+        }
         let pool = self.fleet.enter(revision, function, memory_mb);
         pool.retired = false;
-        let (open, memory_mb) = (pool.newest_open(), pool.memory_mb);
+        let (open, covered, memory_mb) = (pool.newest_open(), pool.covers_one_more(), pool.memory_mb);
         if open.is_none()
-            && let Some(reason) = self.no_place_in_line(memory_mb)
+            && let Err(refusal) = self.place_in_line(now, function, memory_mb, covered)
         {
             self.admission.give_back(permit);
             self.fleet.forget_if_empty(revision);
-            todo.push(at_once(invocation, reason));
-            return;
+            return Err(refusal);
+        }
+        if let Some((whose, rate)) = request {
+            self.rates.count_request(now, whose, rate);
         }
         let turn = self.fleet.turn();
         let admitted = Admitted { permit, revision, turn, place: Place::Waiting, deliveries: 0, since: now };
         self.invocations.insert(invocation, admitted);
         match open {
             Some(environment) => self.assign(now, environment, invocation, todo),
-            None => self.wait(now, invocation),
+            None => {
+                self.wait(now, invocation);
+                if !covered && self.limits.scaling != Scaling::Unlimited {
+                    self.fleet.line.paid(function);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whose requests are counted together with this one, and their rate: each unit of concurrency may be used so many
+    /// times a second. What goes beyond 10 requests per second of a provisioned environment spills over instead, since no
+    /// environment takes more.
+    fn request_rate(&self, offer: &Offer) -> Option<(Option<FunctionId>, Rate)> {
+        let each = u64::from(self.limits.requests_per_concurrency);
+        if each == 0 || offer.source != Source::Synchronous {
+            return None;
+        }
+        Some(match self.admission.reserved_of(offer.function) {
+            Some(reserved) => (Some(offer.function), Rate::per_second(each * u64::from(reserved))),
+            None => (None, Rate::per_second(each * u64::from(self.admission.unreserved()))),
+        })
+    }
+
+    fn too_fast(&self, function: FunctionId) -> Reason {
+        match self.admission.reserved_of(function) {
+            Some(_) => Reason::ReservedFunctionInvocationRateLimitExceeded,
+            None => Reason::FunctionInvocationRateLimitExceeded,
         }
     }
 
-    fn no_place_in_line(&self, memory_mb: u32) -> Option<Reason> {
+    /// Whether one more may wait; takes the right to a start for it, unless one is `covered` by a start under way.
+    fn place_in_line(
+        &mut self,
+        now: Time,
+        function: FunctionId,
+        memory_mb: u32,
+        covered: bool,
+    ) -> Result<(), Refusal> {
         if self.fleet.room(memory_mb, &self.limits) == Room::Never {
-            return Some(Reason::CapacityExceeded);
+            return Err(Refusal::of(Reason::CapacityExceeded));
         }
         let waiters_max = usize::try_from(self.limits.waiters_max).unwrap_or(usize::MAX);
-        (self.fleet.waiting() >= waiters_max).then_some(Reason::QueueFull)
+        if self.fleet.waiting() >= waiters_max {
+            return Err(Refusal::of(Reason::QueueFull));
+        }
+        if covered {
+            return Ok(());
+        }
+        let claimed = self.rates.claim_start(now, function, self.limits.scaling);
+        claimed.map_err(|TooFast(retry_after)| Refusal { reason: self.too_fast(function), retry_after })
     }
 
     /// Puts an admitted invocation in its revision's line, where its turn is.
@@ -295,15 +354,15 @@ impl Scheduler {
     /// Gives a serving environment the oldest waiters, or keeps it idle, or lets it go.
     fn employ(&mut self, now: Time, environment: EnvironmentId, todo: &mut Vec<Action>) {
         let Some(revision) = self.fleet.get(environment).map(|e| e.revision) else { return };
-        let has_room = |fleet: &Fleet| {
-            fleet.get(environment).is_some_and(|e| e.state == State::Serving && e.in_flight.len() < e.slots)
-        };
-        while has_room(&self.fleet) {
+        while self.fleet.get(environment).is_some_and(Environment::is_open) {
             let Some(invocation) = self.fleet.pool(revision).and_then(|pool| pool.oldest_waiter()) else {
                 break;
             };
             self.leave_line(invocation);
             self.assign(now, environment, invocation, todo);
+        }
+        if let Some(at) = self.fleet.rested_at(environment) {
+            self.timers.set(Due::Rested(environment), at);
         }
         if !self.fleet.get(environment).is_some_and(|e| e.is_idle()) {
             return;
@@ -317,14 +376,22 @@ impl Scheduler {
         }
     }
 
-    fn configure(&mut self, limits: SchedulerLimits, todo: &mut Vec<Action>) {
+    fn configure(&mut self, now: Time, limits: SchedulerLimits, todo: &mut Vec<Action>) {
         self.admission.set_account(limits.account_concurrency);
+        self.fleet.pace = pace(&limits);
         let before = std::mem::replace(&mut self.limits, limits);
         for environment in self.fleet.over_limits(&self.limits) {
             self.destroy(environment, Why::Evicted, todo);
         }
         if before.idle_timeout != self.limits.idle_timeout {
             self.rearm(None);
+        }
+        if before.requests_per_environment != self.limits.requests_per_environment {
+            let resting: Vec<EnvironmentId> =
+                self.fleet.iter().filter(|(_, e)| e.resting).map(|(id, _)| id).collect();
+            for environment in resting {
+                self.fall_due(now, Due::Rested(environment), todo);
+            }
         }
     }
 
@@ -348,6 +415,11 @@ impl Scheduler {
     fn fall_due(&mut self, now: Time, due: Due, todo: &mut Vec<Action>) {
         match due {
             Due::Idle(environment) => self.destroy(environment, Why::IdleTimeout, todo),
+            Due::Rested(environment) => {
+                self.timers.cancel(due);
+                self.fleet.rest_over(environment, now);
+                self.employ(now, environment, todo);
+            }
             Due::Wait(invocation) => self.refuse(now, invocation, Reason::CapacityExceeded, todo),
             Due::Destroy(environment) => {
                 if let Some(State::Leaving { why }) = self.fleet.get(environment).map(|e| e.state) {
@@ -355,40 +427,6 @@ impl Scheduler {
                 }
             }
             Due::Drained => todo.push(Action::Drained),
-        }
-    }
-
-    /// Starts what the lines want, oldest first, until a bound is met. The first that has no room holds up the others:
-    /// passing it by would starve the large.
-    fn start_wanted(&mut self, now: Time, todo: &mut Vec<Action>) {
-        let starts_max = usize::try_from(self.limits.starts_max.max(1)).unwrap_or(usize::MAX);
-        while self.fleet.launching() < starts_max {
-            let Some((_, revision)) = self.fleet.wanted.first_key_value() else { return };
-            let revision = *revision;
-            let Some(pool) = self.fleet.pool(revision) else { return };
-            let (function, memory_mb, uncovered) = (pool.function, pool.memory_mb, pool.first_uncovered());
-            match (self.fleet.room(memory_mb, &self.limits), uncovered) {
-                (Room::Fits, Some(_)) => {
-                    let Some(environment) = self.fleet.start(revision) else { return };
-                    todo.push(Action::Start {
-                        environment,
-                        function,
-                        revision,
-                        memory_mb,
-                        initialization: Initialization::OnDemand,
-                    });
-                }
-                (Room::Never, Some(invocation)) => {
-                    self.refuse(now, invocation, Reason::CapacityExceeded, todo)
-                }
-                (Room::Evict(victims), Some(_)) => {
-                    for environment in victims {
-                        self.destroy(environment, Why::Evicted, todo);
-                    }
-                    return;
-                }
-                (Room::Wait, Some(_)) | (_, None) => return,
-            }
         }
     }
 
@@ -402,6 +440,7 @@ impl Scheduler {
 
     fn destroy(&mut self, environment: EnvironmentId, why: Why, todo: &mut Vec<Action>) {
         self.timers.cancel(Due::Idle(environment));
+        self.timers.cancel(Due::Rested(environment));
         if self.fleet.leave(environment, why) {
             todo.push(Action::Destroy { environment, why });
         }
@@ -480,8 +519,22 @@ impl Scheduler {
 }
 
 /// The refusal of what never waited.
-const fn at_once(invocation: InvocationId, reason: Reason) -> Action {
-    Action::Refuse { invocation, reason, retry_after: None, waited: Duration::ZERO }
+const fn at_once(invocation: InvocationId, refusal: Refusal) -> Action {
+    let Refusal { reason, retry_after } = refusal;
+    Action::Refuse { invocation, reason, retry_after, waited: Duration::ZERO }
+}
+
+fn pace(limits: &SchedulerLimits) -> usize {
+    usize::try_from(limits.requests_per_environment.min(REQUESTS_PER_ENVIRONMENT_MAX)).unwrap_or(0)
+}
+
+/// Who wants what run, and waits for it how.
+struct Offer {
+    invocation: InvocationId,
+    function: FunctionId,
+    revision: RevisionId,
+    memory_mb: u32,
+    source: Source,
 }
 
 /// How many of what there are, for metrics.

@@ -78,6 +78,7 @@ impl Scheduler {
         }
         self.fleet.remove(environment);
         self.timers.cancel(Due::Idle(environment));
+        self.timers.cancel(Due::Rested(environment));
         self.timers.cancel(Due::Destroy(environment));
         self.fleet.forget_if_empty(revision);
     }

@@ -1,7 +1,11 @@
 //! The scheduler's promises one by one, in virtual time; worlds in which everything happens at once are in `sim`.
 
 use super::*;
+use crate::Profile;
 use crate::limits::RETRY_PAUSE;
+
+mod arrivals;
+mod rates;
 
 const F: FunctionId = FunctionId(1);
 const R: RevisionId = RevisionId(10);
@@ -40,7 +44,9 @@ fn without_reasons(mut actions: Vec<Action>) -> Vec<Action> {
     for action in &mut actions {
         match action {
             Action::Assign { decision, .. } => *decision = anyhow(),
-            Action::Refuse { waited, .. } => *waited = Duration::ZERO,
+            Action::Refuse { waited, retry_after, .. } => {
+                (*waited, *retry_after) = (Duration::ZERO, None);
+            }
             _ => {}
         }
     }
@@ -86,15 +92,20 @@ fn offer(invocation: u64, revision: RevisionId) -> Event {
 
 impl Desk {
     fn new(change: impl FnOnce(&mut SchedulerLimits)) -> Self {
-        let mut limits = SchedulerLimits::default();
+        let mut limits = SchedulerLimits { freeze_after: None, ..SchedulerLimits::default() };
         change(&mut limits);
         Self { scheduler: Scheduler::new(limits), now: Time::ZERO }
     }
 
     fn tell(&mut self, event: Event) -> Vec<Action> {
+        without_reasons(self.tell_why(event))
+    }
+
+    /// With all that the decisions say of themselves.
+    fn tell_why(&mut self, event: Event) -> Vec<Action> {
         let mut todo = Vec::new();
         self.scheduler.step(self.now, event, &mut todo);
-        without_reasons(todo)
+        todo
     }
 
     fn offer_to(&mut self, invocation: u64, revision: RevisionId) -> Vec<Action> {

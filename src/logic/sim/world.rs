@@ -7,7 +7,7 @@ use super::ledger::{Fate, Ledger, revision_of};
 use super::random::Random;
 use crate::laws::{broken_law, checks_itself};
 use crate::scheduler::{Action, Event, Scheduler, Source};
-use crate::{EnvironmentId, FunctionId, InvocationId, Machine, SchedulerLimits, Time};
+use crate::{EnvironmentId, FunctionId, InvocationId, Machine, Scaling, SchedulerLimits, Time};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -57,6 +57,16 @@ fn limits(random: &mut Random) -> SchedulerLimits {
         waiters_max: below(random, 12),
         wait_max: Duration::from_millis(100 + random.below(2_000)),
         idle_timeout: Duration::from_millis(random.below(3_000)),
+        scaling: match random.below(3) {
+            0 => Scaling::Unlimited,
+            1 => Scaling::PerFunction { burst: below(random, 8), per_minute: below(random, 300) },
+            _ => Scaling::Classic { burst: below(random, 12), per_minute: below(random, 600) },
+        },
+        requests_per_concurrency: below(random, 4),
+        requests_per_environment: below(random, 4),
+        start_reserve_mb: random.below(100),
+        freeze_after: random.percent(70).then(|| Duration::from_millis(random.below(500))),
+        recycle_after: random.percent(50).then(|| Duration::from_millis(500 + random.below(5_000))),
     }
 }
 
@@ -280,7 +290,8 @@ impl World {
         let revision = revision_of(function, self.random.below(REVISIONS));
         self.ledger.offered(invocation, revision);
         let memory_mb = 128 * (1 + u32::try_from(revision.0 % 4).unwrap_or_default());
-        let (source, provisioned) = (Source::Synchronous, None);
+        let source = [Source::Synchronous, Source::Asynchronous, Source::Polled][self.random.below(3) as usize];
+        let provisioned = None;
         Event::Offer { invocation, function, revision, memory_mb, source, provisioned }
     }
 

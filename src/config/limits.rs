@@ -1,0 +1,200 @@
+//! `[limits]`: a profile, and every single limit over it.
+//!
+//! Turns them into what the scheduler keeps to. What the limits mean is `hearth_logic::limits`'; the table of keys is
+//! `keys`. Reads the machine's memory and processors where the limits are not set.
+
+use super::check::{Config, Reader, origin_of};
+use super::merge::{Origins, Problem};
+use hearth_logic::{Profile, Scaling, SchedulerLimits};
+use std::time::Duration;
+
+/// Sandboxes being made at once, for each processor.
+const STARTS_PER_PROCESSOR: u32 = 4;
+
+/// `[limits]`. What is not set follows from the profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Which defaults hold.
+    pub(crate) profile: Profile,
+    /// Invocations in flight.
+    pub(crate) account_concurrency: u32,
+    /// What reservations must leave.
+    pub(crate) unreserved_minimum: u32,
+    scaling: Option<Model>,
+    scaling_burst: Option<u32>,
+    scaling_per_minute: Option<u32>,
+    requests_per_concurrency: Option<u32>,
+    requests_per_environment: Option<u32>,
+    /// Memory of environments, MiB; none for what this machine has.
+    pub(crate) memory_capacity_mb: Option<u64>,
+    /// How many times it may be promised.
+    pub(crate) overcommit: u32,
+    start_reserve_mb: u64,
+    /// Environments at once.
+    pub(crate) environments_max: u32,
+    concurrent_starts: Option<u32>,
+    waiting_max: u32,
+    wait_max_s: u64,
+    /// How long an idle environment is kept, seconds.
+    pub(crate) idle_timeout_s: u64,
+    freeze_after_ms: u64,
+    recycle_after_s: u64,
+}
+
+/// A model of scaling, without its numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Model {
+    Unlimited,
+    PerFunction,
+    Classic,
+}
+
+pub(super) fn read(it: &Reader<'_>) -> Limits {
+    let optional = |key| it.optional_number(key).map(|number| u32::try_from(number).unwrap_or(u32::MAX));
+    Limits {
+        profile: if it.text("limits.profile") == "aws" { Profile::Aws } else { Profile::Box },
+        account_concurrency: it.small("limits.account_concurrency"),
+        unreserved_minimum: it.small("limits.unreserved_minimum"),
+        scaling: it.optional_text("limits.scaling").map(|word| match word.as_str() {
+            "2023" => Model::PerFunction,
+            "classic" => Model::Classic,
+            _ => Model::Unlimited,
+        }),
+        scaling_burst: optional("limits.scaling_burst"),
+        scaling_per_minute: optional("limits.scaling_per_minute"),
+        requests_per_concurrency: optional("limits.requests_per_concurrency"),
+        requests_per_environment: optional("limits.requests_per_environment"),
+        memory_capacity_mb: it.optional_number("limits.memory_capacity_mb"),
+        overcommit: it.small("limits.overcommit"),
+        start_reserve_mb: it.number("limits.start_reserve_mb"),
+        environments_max: it.small("limits.environments_max"),
+        concurrent_starts: optional("limits.concurrent_starts"),
+        waiting_max: it.small("limits.waiting_max"),
+        wait_max_s: it.number("limits.wait_max_s"),
+        idle_timeout_s: it.number("limits.idle_timeout_s"),
+        freeze_after_ms: it.number("limits.freeze_after_ms"),
+        recycle_after_s: it.number("limits.recycle_after_s"),
+    }
+}
+
+impl Limits {
+    fn scaling(&self) -> Scaling {
+        let model = match self.scaling {
+            None => SchedulerLimits::of(self.profile).scaling,
+            Some(Model::Unlimited) => Scaling::Unlimited,
+            Some(Model::PerFunction) => Scaling::PER_FUNCTION,
+            Some(Model::Classic) => Scaling::CLASSIC,
+        };
+        let with = |burst, per_minute| {
+            (self.scaling_burst.unwrap_or(burst), self.scaling_per_minute.unwrap_or(per_minute))
+        };
+        match model {
+            Scaling::Unlimited => Scaling::Unlimited,
+            Scaling::PerFunction { burst, per_minute } => {
+                let (burst, per_minute) = with(burst, per_minute);
+                Scaling::PerFunction { burst, per_minute }
+            }
+            Scaling::Classic { burst, per_minute } => {
+                let (burst, per_minute) = with(burst, per_minute);
+                Scaling::Classic { burst, per_minute }
+            }
+        }
+    }
+}
+
+impl Config {
+    /// What the scheduler keeps to. `environments_fit` is how many this process has descriptors for. Reads the
+    /// machine's memory and processors if nothing is configured.
+    pub(crate) fn scheduler_limits(&self, environments_fit: u64) -> SchedulerLimits {
+        let limits = &self.limits;
+        let fit = u32::try_from(environments_fit).unwrap_or(u32::MAX);
+        let profile = SchedulerLimits::of(limits.profile);
+        let some = |duration: Duration| (!duration.is_zero()).then_some(duration);
+        SchedulerLimits {
+            account_concurrency: limits.account_concurrency,
+            memory_capacity_mb: limits
+                .memory_capacity_mb
+                .unwrap_or_else(|| host_memory_mb().unwrap_or(profile.memory_capacity_mb)),
+            memory_overcommit: limits.overcommit,
+            environments_max: limits.environments_max.min(fit),
+            starts_max: limits.concurrent_starts.unwrap_or_else(starts_max),
+            waiters_max: limits.waiting_max,
+            wait_max: Duration::from_secs(limits.wait_max_s),
+            idle_timeout: Duration::from_secs(limits.idle_timeout_s),
+            scaling: limits.scaling(),
+            requests_per_concurrency: limits
+                .requests_per_concurrency
+                .unwrap_or(profile.requests_per_concurrency),
+            requests_per_environment: limits
+                .requests_per_environment
+                .unwrap_or(profile.requests_per_environment),
+            start_reserve_mb: limits.start_reserve_mb,
+            freeze_after: some(Duration::from_millis(limits.freeze_after_ms)),
+            recycle_after: some(Duration::from_secs(limits.recycle_after_s)),
+        }
+    }
+}
+
+/// Numbers of a model that is not in force.
+pub(super) fn problems(limits: &Limits, origins: &Origins) -> Vec<Problem> {
+    let set = [
+        ("limits.scaling_burst", limits.scaling_burst),
+        ("limits.scaling_per_minute", limits.scaling_per_minute),
+    ];
+    let idle = set.iter().filter(|(_, n)| n.is_some() && limits.scaling() == Scaling::Unlimited);
+    idle.map(|(key, _)| Problem::Together {
+        origin: origin_of(origins, key),
+        sentence: format!(
+            "`{key}` is set, but scaling is unlimited: choose a model with limits.scaling = \"2023\" or \"classic\", or \
+             drop `{key}`"
+        ),
+    })
+    .collect()
+}
+
+fn starts_max() -> u32 {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    u32::try_from(processors).unwrap_or(u32::MAX).saturating_mul(STARTS_PER_PROCESSOR)
+}
+
+/// `MemTotal`, MiB.
+fn host_memory_mb() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib / 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn limits(text: &str) -> SchedulerLimits {
+        let mut merge = super::super::merge::Merge::new();
+        merge.text(Path::new("hearth.toml"), text);
+        super::super::check::finish(merge).expect(text).0.scheduler_limits(u64::MAX)
+    }
+
+    #[test]
+    fn the_default_profile_has_no_artificial_rates_and_aws_has_them_all() {
+        let own = limits("");
+        assert_eq!((own.scaling, own.requests_per_concurrency), (Scaling::Unlimited, 0));
+        let aws = limits("limits.profile = \"aws\"");
+        assert_eq!(aws.scaling, Scaling::PerFunction { burst: 1_000, per_minute: 6_000 });
+        assert_eq!((aws.requests_per_concurrency, aws.requests_per_environment), (10, 10));
+    }
+
+    #[test]
+    fn every_single_rate_may_be_set_over_a_profile() {
+        let classic = limits("limits.scaling = \"classic\"");
+        assert_eq!(classic.scaling, Scaling::Classic { burst: 3_000, per_minute: 500 });
+        let text = "[limits]\nprofile = \"aws\"\nscaling_burst = 5\nrequests_per_environment = 0\nfreeze_after_ms = 0\n\
+                    recycle_after_s = 60";
+        let some = limits(text);
+        assert_eq!(some.scaling, Scaling::PerFunction { burst: 5, per_minute: 6_000 });
+        assert_eq!((some.requests_per_concurrency, some.requests_per_environment), (10, 0));
+        assert_eq!((some.freeze_after, some.recycle_after), (None, Some(Duration::from_secs(60))));
+        let unlimited = limits("[limits]\nprofile = \"aws\"\nscaling = \"unlimited\"");
+        assert_eq!(unlimited.scaling, Scaling::Unlimited);
+    }
+}
