@@ -135,7 +135,7 @@ same result, to the byte. The README describes workload files, traces and the fi
 
 --vary and --set know: profile, scaling, scaling-burst, scaling-per-minute, requests-per-concurrency, \
 requests-per-environment, account-limit, memory-capacity-mb, overcommit, environments-max, concurrent-starts, \
-idle-timeout-s; and of functions (FUNCTION.KEY for one of them) arrivals, rate, load, reserved, provisioned, memory-mb, \
+waiting-max, wait-max-s, idle-timeout-s; and of functions (FUNCTION.KEY for one of them) arrivals, rate, load, reserved, provisioned, memory-mb, \
 duration-ms, init-ms, launch-ms.
 
 Examples:

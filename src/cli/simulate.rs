@@ -73,9 +73,11 @@ fn simulate(plan: &Plan, settings: &Settings, varied: &Settings) -> Result<(Work
         Some(trace) => Box::new(trace.calls()?),
         None => Box::new(iter::empty()),
     };
-    let mut calls = Calls::new(&workload, calls);
     let course = Course::new(limits);
-    let figures = course.run(workload.settings(), &mut calls, &mut |at| progress.reach(at))?;
+    let figures = {
+        let mut calls = Calls::new(&workload, calls);
+        course.run(workload.settings(), &mut calls, &mut |at| progress.reach(at))?
+    };
     Ok((workload, figures))
 }
 

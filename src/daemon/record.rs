@@ -171,8 +171,7 @@ fn begin<T: Target>(
     let room = Arc::new(Room { buffer: Mutex::default(), filled: Condvar::new(), bytes_max });
     let mut writer =
         Writer { target, room: Arc::clone(&room), written: line.len() as u64, file_max, failed: None };
-    let writer =
-        std::thread::Builder::new().name("hearth-record".to_owned()).spawn(move || writer.run())?;
+    let writer = std::thread::Builder::new().name("hearth-record".to_owned()).spawn(move || writer.run())?;
     Ok((Recorder(Arc::clone(&room)), Recording { room, writer }))
 }
 

@@ -216,7 +216,8 @@ fn service_user(config: &Config) -> Result<(u32, u32), Problem> {
 }
 
 async fn run(started: Started) -> Result<(), Problem> {
-    let Started { sealer, config, layout, listen, admin, access, runtimes, forker, surroundings, .. } = started;
+    let Started { sealer, config, layout, listen, admin, access, runtimes, forker, surroundings, .. } =
+        started;
     let pure_v2 = forker.cgroups == "v2";
     let metrics = Metrics::new()?;
     let (sandboxes, forker_gone) = Sandboxes::start(forker.channel, metrics.firewall_changes.clone())?;
@@ -240,8 +241,7 @@ async fn run(started: Started) -> Result<(), Problem> {
         network: config.network.clone(),
         invocations: AtomicU64::new(0),
     });
-    let limits =
-        config.scheduler_limits(started.open_files.saturating_sub(FDS_OWN) / FDS_PER_ENVIRONMENT);
+    let limits = config.scheduler_limits(started.open_files.saturating_sub(FDS_OWN) / FDS_PER_ENVIRONMENT);
     let recording = started.recording.map(|file| file.begin(&limits)).transpose()?;
     let (recorder, recording) = recording.unzip();
     tokio::spawn(scheduler::start((limits, recorder), Arc::clone(&shared), scheduler.clone(), inbox));

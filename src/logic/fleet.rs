@@ -411,7 +411,8 @@ impl Fleet {
             all().filter(|e| which(e)).map(|e| e.memory_mb).sum()
         };
         let leaving = |e: &Environment| matches!(e.state, State::Leaving { .. });
-        let open: usize = all().filter(|e| e.state == State::Serving && e.in_flight.len() < e.slots && !e.resting).count();
+        let open: usize =
+            all().filter(|e| e.state == State::Serving && e.in_flight.len() < e.slots && !e.resting).count();
         let starting = all().filter(|e| matches!(e.state, State::Starting { .. })).count();
         let holds = [
             (mb(&|_| true) == self.committed_mb, "committed memory is the sum over environments"),
@@ -443,6 +444,8 @@ impl Fleet {
             (self.of_function.len() == self.pools.len(), "every pool is listed under its function"),
         ];
         let broken = holds.iter().find(|(holds, _)| !holds).map(|(_, law)| format!("not true: {law}"));
-        broken.or_else(|| self.line.broken_law().map(|law| format!("not true: {law}"))).or_else(|| self.pools().find_map(|pool| pool.broken_law(&self.line)))
+        broken
+            .or_else(|| self.line.broken_law().map(|law| format!("not true: {law}")))
+            .or_else(|| self.pools().find_map(|pool| pool.broken_law(&self.line)))
     }
 }

@@ -85,7 +85,8 @@ impl Simulate {
         }
         for one in &self.set {
             let wrong = |why: String| Failure::Usage(format!("--set {one}: {why}"));
-            let (key, value) = one.split_once('=').ok_or_else(|| wrong("write it as KEY=VALUE".to_owned()))?;
+            let (key, value) =
+                one.split_once('=').ok_or_else(|| wrong("write it as KEY=VALUE".to_owned()))?;
             settings.set(key, value).map_err(wrong)?;
         }
         Ok(settings)

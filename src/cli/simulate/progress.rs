@@ -24,7 +24,9 @@ impl Progress {
         if self.is_visible && self.shown != Some(percent) {
             self.shown = Some(percent);
             let mut stream = io::stderr().lock();
-            write!(stream, "\r\x1b[Ksimulating {} {percent} %", self.label).and_then(|()| stream.flush()).ok();
+            write!(stream, "\r\x1b[Ksimulating {} {percent} %", self.label)
+                .and_then(|()| stream.flush())
+                .ok();
         }
     }
 }

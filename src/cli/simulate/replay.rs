@@ -112,12 +112,7 @@ fn warn(replay: &Replay, is_identical: bool) {
 }
 
 /// Other limits: what would have become of the same calls?
-fn otherwise(
-    args: &Simulate,
-    file: &Path,
-    given: &Settings,
-    variations: &[Settings],
-) -> Result<(), Failure> {
+fn otherwise(args: &Simulate, file: &Path, given: &Settings, variations: &[Settings]) -> Result<(), Failure> {
     let seed = args.seed.unwrap_or(1);
     let (header, measured, span) = measure(file, seed)?;
     let mut runs = Vec::new();

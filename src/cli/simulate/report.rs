@@ -115,8 +115,9 @@ fn one(run: &Run) -> Table<2> {
             Value::Array(functions) if functions.len() > 1 => {
                 for function in functions {
                     let name = function["name"].as_str().unwrap_or_default();
-                    let cells = ["invocations", "cold_starts", "throttled", "concurrency_max", "environments_max"]
-                        .map(|figure| format!("{figure} {}", function[figure]));
+                    let cells =
+                        ["invocations", "cold_starts", "throttled", "concurrency_max", "environments_max"]
+                            .map(|figure| format!("{figure} {}", function[figure]));
                     table.push([Cell::text(format!("function {name}")), Cell::text(cells.join(", "))]);
                 }
             }

@@ -4,12 +4,10 @@
 //! replace earlier ones of the same name; `FUNCTION.KEY` is about one function.
 
 use super::spreads;
-use hearth_logic::SchedulerLimits;
-use hearth_logic::limits::Profile;
-use hearth_logic::scaling::Scaling;
 use hearth_logic::simulate::arrivals::{Pattern, RATE_MAX};
 use hearth_logic::simulate::traffic::Changes;
 use hearth_logic::simulate::workload::{Function, Workload};
+use hearth_logic::{Profile, Scaling, SchedulerLimits};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -28,6 +26,8 @@ enum Key {
     Overcommit,
     EnvironmentsMax,
     ConcurrentStarts,
+    WaitingMax,
+    WaitMaxS,
     IdleTimeoutS,
     Arrivals,
     Rate,
@@ -49,7 +49,7 @@ enum Scope {
     Functions,
 }
 
-const KEYS: [(&str, Key, Scope); 21] = [
+const KEYS: [(&str, Key, Scope); 23] = [
     ("profile", Key::Profile, Scope::Limits),
     ("scaling", Key::Scaling, Scope::Limits),
     ("scaling-burst", Key::ScalingBurst, Scope::Limits),
@@ -61,6 +61,8 @@ const KEYS: [(&str, Key, Scope); 21] = [
     ("overcommit", Key::Overcommit, Scope::Limits),
     ("environments-max", Key::EnvironmentsMax, Scope::Limits),
     ("concurrent-starts", Key::ConcurrentStarts, Scope::Limits),
+    ("waiting-max", Key::WaitingMax, Scope::Limits),
+    ("wait-max-s", Key::WaitMaxS, Scope::Limits),
     ("idle-timeout-s", Key::IdleTimeoutS, Scope::Limits),
     ("arrivals", Key::Arrivals, Scope::Functions),
     ("rate", Key::Rate, Scope::Functions),
@@ -75,7 +77,9 @@ const KEYS: [(&str, Key, Scope); 21] = [
 
 fn row(name: &str) -> Option<(Key, Scope)> {
     let name = name.replace('_', "-");
-    KEYS.iter().find(|(known, ..)| *known == name).map(|(_, key, scope)| (*key, *scope))
+    // The configuration's name of it.
+    let name = if name == "account-concurrency" { "account-limit" } else { &name };
+    KEYS.iter().find(|(known, ..)| known == &name).map(|(_, key, scope)| (*key, *scope))
 }
 
 fn name_of(key: Key) -> &'static str {
@@ -157,7 +161,8 @@ impl Settings {
                 continue;
             }
             let mut is_found = false;
-            let concerned = |function: &&mut Function| name.as_ref().is_none_or(|name| *name == function.name);
+            let concerned =
+                |function: &&mut Function| name.as_ref().is_none_or(|name| *name == function.name);
             for function in workload.functions.iter_mut().filter(concerned) {
                 is_found = true;
                 apply(function, *key, value).map_err(|why| format!("{}: {why}", function.name))?;
@@ -258,6 +263,8 @@ fn apply_limit(limits: &mut SchedulerLimits, key: Key, value: &str) -> Result<()
         Key::Overcommit => limits.memory_overcommit = count(1)?,
         Key::EnvironmentsMax => limits.environments_max = count(1)?,
         Key::ConcurrentStarts => limits.starts_max = count(1)?,
+        Key::WaitingMax => limits.waiters_max = count(0)?,
+        Key::WaitMaxS => limits.wait_max = Duration::from_secs(u64::from(count(0)?)),
         Key::IdleTimeoutS => limits.idle_timeout = Duration::from_secs(u64::from(count(0)?)),
         _ => {}
     }
@@ -277,7 +284,9 @@ fn apply(function: &mut Function, key: Key, value: &str) -> Result<(), String> {
                     | Pattern::Diurnal { rate, .. },
                 ) => *rate = wanted,
                 Some(Pattern::Steps { .. }) => {
-                    return Err("steps have no one rate; `load` makes all of them so many times as much".to_owned());
+                    return Err(
+                        "steps have no one rate; `load` makes all of them so many times as much".to_owned()
+                    );
                 }
                 None => {}
             }

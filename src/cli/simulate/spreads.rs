@@ -10,7 +10,8 @@ const MS_MAX: f64 = 86_400_000.0;
 /// `500`, `exponential:500`, `lognormal:P50:P99`, `uniform:MIN:MAX`.
 pub(super) fn from_text(text: &str) -> Result<Spread, String> {
     let parts: Vec<&str> = text.split(':').collect();
-    let ms = |text: &str| text.parse::<f64>().map_err(|_| format!("{text:?} is no number")).and_then(duration);
+    let ms =
+        |text: &str| text.parse::<f64>().map_err(|_| format!("{text:?} is no number")).and_then(duration);
     match parts.as_slice() {
         [constant] => ms(constant).map(Spread::Constant),
         ["exponential", mean] => Ok(Spread::Exponential { mean: ms(mean)? }),
@@ -115,8 +116,12 @@ mod tests {
         for text in ["", "-1", "NaN", "inf", "1e99", "soon", "exponential", "lognormal:5", "lognormal:9:5"] {
             assert!(from_text(text).is_err(), "{text}");
         }
-        let cases =
-            ["{ mean = 5 }", "{ min = 2, max = 1 }", "{ upper = [1], counts = [0] }", "{ upper = 1, counts = 2 }"];
+        let cases = [
+            "{ mean = 5 }",
+            "{ min = 2, max = 1 }",
+            "{ upper = [1], counts = [0] }",
+            "{ upper = 1, counts = 2 }",
+        ];
         for text in cases {
             let table: toml::Table = toml::from_str(&format!("x = {text}")).unwrap();
             assert!(from_toml(&table["x"]).is_err(), "{text}");

@@ -30,7 +30,11 @@ pub(super) struct Trace {
 
 impl Trace {
     /// Reads the file once. Functions that are not among `functions` yet are added, alike `unknown`.
-    pub(super) fn open(file: &Path, functions: &mut Vec<Function>, unknown: &Function) -> Result<Self, Failure> {
+    pub(super) fn open(
+        file: &Path,
+        functions: &mut Vec<Function>,
+        unknown: &Function,
+    ) -> Result<Self, Failure> {
         let mut places: BTreeMap<String, usize> =
             functions.iter().enumerate().map(|(at, function)| (function.name.clone(), at)).collect();
         let mut last = Time::ZERO;
@@ -110,8 +114,7 @@ impl Rows<BufReader<File>> {
 
 impl<R: BufRead> Rows<R> {
     fn of(file: &Path, source: R) -> Result<Self, Failure> {
-        let mut rows =
-            Self { file: file.to_owned(), source, line: 0, form: Form::Json, is_over: false };
+        let mut rows = Self { file: file.to_owned(), source, line: 0, form: Form::Json, is_over: false };
         let first = rows.source.fill_buf().map_err(|error| rows_error(file, 1, &error.to_string()))?;
         let first = first.iter().find(|byte| !byte.is_ascii_whitespace()).copied();
         if !matches!(first, Some(b'[' | b'{')) {
@@ -151,7 +154,11 @@ impl<R: BufRead> Rows<R> {
         loop {
             let buffer = self.source.fill_buf().map_err(|error| error.to_string())?;
             let Some(byte) = buffer.first().copied() else {
-                return if bytes.is_empty() { Ok(None) } else { Err("the file ends within an object".to_owned()) };
+                return if bytes.is_empty() {
+                    Ok(None)
+                } else {
+                    Err("the file ends within an object".to_owned())
+                };
             };
             self.source.consume(1);
             self.line = self.line.max(1) + usize::from(byte == b'\n');

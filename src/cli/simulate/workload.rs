@@ -91,7 +91,9 @@ pub(super) fn read(file: &Path) -> Result<Plan, Failure> {
         plan.trace = Some(trace);
     }
     if plan.workload.functions.is_empty() {
-        return Err(Failure::because(format!("{shown}: there is no [[function]], no [synthetic] and no trace")));
+        return Err(Failure::because(format!(
+            "{shown}: there is no [[function]], no [synthetic] and no trace"
+        )));
     }
     if plan.workload.length.is_zero() {
         plan.workload.length = LENGTH;
@@ -104,9 +106,8 @@ type Parsed = (Plan, Option<(PathBuf, usize)>, Function);
 
 fn parse(text: &str) -> Result<Parsed, (usize, String)> {
     let line = |span: Range<usize>| 1 + text.bytes().take(span.start).filter(|byte| *byte == b'\n').count();
-    let file: File = toml::from_str(text).map_err(|error| {
-        (line(error.span().unwrap_or_default()), error.message().to_owned())
-    })?;
+    let file: File = toml::from_str(text)
+        .map_err(|error| (line(error.span().unwrap_or_default()), error.message().to_owned()))?;
     let trace = file.trace.as_ref().map(|trace| (trace.get_ref().clone(), line(trace.span())));
     let (workload, settings, unknown) = build(file).map_err(|(span, why)| (line(span), why))?;
     Ok((Plan { workload, trace: None, settings }, trace, unknown))
@@ -150,7 +151,10 @@ fn build(file: File) -> Result<(Workload, Settings, Function), Wrong> {
     }
     let is_called = functions.iter().any(|function| function.arrivals.is_some());
     if let Some(first) = file.function.first().filter(|_| !is_called && !is_traced) {
-        return Err((first.span(), "nobody calls: no function has arrivals, and there is no trace".to_owned()));
+        return Err((
+            first.span(),
+            "nobody calls: no function has arrivals, and there is no trace".to_owned(),
+        ));
     }
     if is_called && is_traced && length.is_zero() {
         let at = file.trace.as_ref().map(Spanned::span).unwrap_or_default();

@@ -290,7 +290,8 @@ impl World {
         let revision = revision_of(function, self.random.below(REVISIONS));
         self.ledger.offered(invocation, revision);
         let memory_mb = 128 * (1 + u32::try_from(revision.0 % 4).unwrap_or_default());
-        let source = [Source::Synchronous, Source::Asynchronous, Source::Polled][self.random.below(3) as usize];
+        let source =
+            [Source::Synchronous, Source::Asynchronous, Source::Polled][self.random.below(3) as usize];
         let provisioned = None;
         Event::Offer { invocation, function, revision, memory_mb, source, provisioned }
     }

@@ -341,11 +341,7 @@ mod tests {
         let idle_timeout = Some(Duration::from_secs(1));
         let function = Function { idle_timeout, init: Spread::Constant(100 * MS), ..Function::default() };
         let load = workload(vec![function.clone(), function]);
-        let call = |ms, function| Call {
-            at: Time::ZERO.after(ms * MS),
-            function,
-            duration: Some(300 * MS),
-        };
+        let call = |ms, function| Call { at: Time::ZERO.after(ms * MS), function, duration: Some(300 * MS) };
         // Warm after a second's pause, cold after a longer one; the other function has its own environments.
         let trace = vec![call(0, 0), call(1_300, 0), call(1_350, 1), call(2_900, 0), call(70_000, 0)];
         let figures = run(wide(), &load, trace);

@@ -146,9 +146,7 @@ mod tests {
     fn rate(function: &Function) -> f64 {
         match function.arrivals {
             Some(
-                Pattern::Constant { rate, .. }
-                | Pattern::Bursty { rate, .. }
-                | Pattern::Diurnal { rate, .. },
+                Pattern::Constant { rate, .. } | Pattern::Bursty { rate, .. } | Pattern::Diurnal { rate, .. },
             ) => rate,
             _ => 0.0,
         }

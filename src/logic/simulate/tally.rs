@@ -182,10 +182,8 @@ impl Tally {
     pub(super) fn figures(self, begin: Time, end: Time, steps: u64) -> Figures {
         let span = end.since(begin);
         let mean = |area: u128| if span.is_zero() { 0.0 } else { area as f64 / span.as_nanos() as f64 };
-        let means = Shares {
-            concurrency: mean(self.areas.concurrency),
-            environments: mean(self.areas.environments),
-        };
+        let means =
+            Shares { concurrency: mean(self.areas.concurrency), environments: mean(self.areas.environments) };
         let functions = self.functions.into_iter().map(|(id, tally)| (id, tally.figures())).collect();
         let names = |map: BTreeMap<WaitedFor, u64>| {
             map.into_iter().map(|(what, n)| (waited_for(what), n)).collect::<BTreeMap<_, _>>()

@@ -91,10 +91,8 @@ impl Measuring {
                     self.running.insert(*invocation, at);
                 }
                 Action::Start { environment, revision, .. } => {
-                    self.rising.insert(
-                        *environment,
-                        Rising { revision: *revision, started: at, launched: None },
-                    );
+                    self.rising
+                        .insert(*environment, Rising { revision: *revision, started: at, launched: None });
                 }
                 Action::Refuse { invocation, .. } | Action::Fail { invocation, .. } => {
                     self.running.remove(invocation);

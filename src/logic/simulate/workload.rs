@@ -98,7 +98,11 @@ impl Workload {
             if function.provisioned > 0 {
                 let (memory_mb, wanted) = (function.memory_mb, function.provisioned);
                 let parts = vec![ProvisionedPart { revision, memory_mb, wanted }];
-                settings.push(Event::Provision { provisioned: ProvisionedId(at as u64), function: id, parts });
+                settings.push(Event::Provision {
+                    provisioned: ProvisionedId(at as u64),
+                    function: id,
+                    parts,
+                });
             }
         }
         settings
