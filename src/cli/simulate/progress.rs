@@ -15,7 +15,12 @@ pub(super) struct Progress {
 impl Progress {
     /// For a run of that length in virtual time.
     pub(super) fn new(total: Duration, label: &str) -> Self {
-        Self { total, label: label.to_owned(), shown: None, is_visible: io::stderr().is_terminal() }
+        Self {
+            total,
+            label: if label.is_empty() { "the load" } else { label }.to_owned(),
+            shown: None,
+            is_visible: io::stderr().is_terminal(),
+        }
     }
 
     /// So much virtual time has passed.
@@ -24,7 +29,7 @@ impl Progress {
         if self.is_visible && self.shown != Some(percent) {
             self.shown = Some(percent);
             let mut stream = io::stderr().lock();
-            write!(stream, "\r\x1b[Ksimulating {} {percent} %", self.label)
+            write!(stream, "\r\x1b[Ksimulating {}: {percent} %", self.label)
                 .and_then(|()| stream.flush())
                 .ok();
         }

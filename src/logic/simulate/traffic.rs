@@ -340,3 +340,121 @@ impl<E, I: Iterator<Item = Result<Record, E>>> Outside for Traffic<'_, I> {
         StartTimes { launch, init: init.map(|spread| spread.draw(&mut self.starts)).unwrap_or_default() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::course::Course;
+    use super::super::figures::Figures;
+    use super::*;
+    use crate::recording::digest;
+    use crate::scheduler::{Scheduler, Source};
+    use crate::{Machine, ProvisionedId};
+    use std::convert::Infallible;
+
+    const F: FunctionId = FunctionId(1);
+    const R: RevisionId = RevisionId(1);
+
+    fn offer(n: u64) -> Event {
+        Event::Offer {
+            invocation: InvocationId(n),
+            function: F,
+            revision: R,
+            memory_mb: 128,
+            source: Source::Synchronous,
+            provisioned: None,
+        }
+    }
+
+    /// One environment runs two calls of 300 ms; a third, in between, is refused. It took 50 ms and 70 ms to come up.
+    fn life() -> Vec<Record> {
+        let (environment, reuse) = (EnvironmentId(0), true);
+        let released = |n| Event::Released { environment, invocation: InvocationId(n), reuse };
+        let events = [
+            (0, Event::Function { function: F, reserved: Some(1), idle_timeout: None }),
+            (1_000, offer(0)),
+            (1_050, Event::Launched { environment }),
+            (1_120, Event::Ready { environment }),
+            (1_300, offer(1)),
+            (1_420, released(0)),
+            (2_000, offer(2)),
+            (2_300, released(2)),
+        ];
+        let mut scheduler = Scheduler::new(SchedulerLimits::default());
+        let record = |(ms, event): (u64, Event)| {
+            let at = Time::ZERO.after(Duration::from_millis(5_000 + ms));
+            let mut todo = Vec::new();
+            scheduler.step(at, event.clone(), &mut todo);
+            Record::Input { at, input: Input::Step(event), digest: digest(&todo, &mut Vec::new()) }
+        };
+        events.into_iter().map(record).collect()
+    }
+
+    fn measured() -> Measured {
+        let mut measuring = Measuring::new(SchedulerLimits::default(), 1);
+        for record in life() {
+            measuring.feed(record);
+        }
+        let (measured, replay) = measuring.done();
+        assert_eq!(replay.divergence(), None);
+        measured
+    }
+
+    fn under(changes: &Changes, limits: &dyn Fn(SchedulerLimits) -> SchedulerLimits) -> Figures {
+        let measured = measured();
+        let records = life().into_iter().map(Ok::<_, Infallible>);
+        let mut traffic = Traffic::new(&measured, changes, limits, records);
+        let course = Course::new(limits(SchedulerLimits::default()));
+        match course.run(Vec::new(), &mut traffic, &mut |_| {}) {
+            Ok(figures) => figures,
+            Err(never) => match never {},
+        }
+    }
+
+    #[test]
+    fn calls_run_for_as_long_as_they_ran_and_environments_take_what_they_took() {
+        let measured = measured();
+        assert_eq!(measured.durations_us, [300_000, UNKNOWN, 300_000]);
+        let only = |ms| Some(Spread::Measured(vec![Duration::from_millis(ms)]));
+        assert_eq!(measured.by_revision[&R].launch, only(50));
+        assert_eq!(measured.by_revision[&R].init, only(70));
+    }
+
+    #[test]
+    fn under_the_same_limits_the_same_happens() {
+        let figures = under(&Changes::default(), &|limits| limits);
+        assert_eq!((figures.invocations, figures.completed, figures.throttled()), (3, 2, 1));
+        assert_eq!((figures.cold_starts, figures.warm_starts), (1, 1));
+        assert_eq!(figures.responses.max(), Duration::from_millis(420));
+    }
+
+    #[test]
+    fn under_others_another_thing_happens() {
+        let wider = under(&Changes { reserved: Some(2), ..Changes::default() }, &|limits| limits);
+        assert_eq!((wider.completed, wider.throttled(), wider.environments_started), (3, 0, 2));
+        // The one that was refused takes a duration that was measured; it waits for the first environment that is free.
+        assert_eq!(wider.responses.mean(), Duration::from_millis((420 + 420 + 300) / 3));
+        let none = |limits| SchedulerLimits { account_concurrency: 0, ..limits };
+        assert_eq!(under(&Changes::default(), &none).throttled(), 3);
+    }
+
+    #[test]
+    fn provisioned_concurrency_is_shared_out_in_proportion() {
+        let part =
+            |revision, wanted| ProvisionedPart { revision: RevisionId(revision), memory_mb: 128, wanted };
+        let shares = |mut parts: Vec<ProvisionedPart>, wanted| {
+            share(&mut parts, wanted);
+            parts.iter().map(|part| part.wanted).collect::<Vec<_>>()
+        };
+        assert_eq!(shares(vec![part(1, 9), part(2, 1)], 20), [18, 2]);
+        assert_eq!(shares(vec![part(1, 2), part(2, 1)], 10), [7, 3]);
+        assert!(shares(vec![part(1, 2)], 0).is_empty());
+        let none = vec![];
+        let event = Event::Provision { provisioned: ProvisionedId(1), function: F, parts: none };
+        let measured = measured();
+        let (changes, same) = (Changes { provisioned: Some(5), ..Changes::default() }, |limits| limits);
+        let mut traffic =
+            Traffic::new(&measured, &changes, &same, std::iter::empty::<Result<Record, Infallible>>());
+        // What was removed stays removed.
+        assert_eq!(traffic.happening(event.clone()), Some(Happening::Tell(event)));
+    }
+}
