@@ -1,10 +1,13 @@
 //! Decides whether one more invocation may be in flight: account limit and reserved concurrency → permit or refusal.
 //!
 //! A reservation is guarantee and ceiling at once: functions with one may use that much and no more, the others share what
-//! all reservations leave. It does not know where invocations run, and counts waiting ones as in flight, as Lambda does.
+//! all reservations leave. Provisioned concurrency is a promise to one version or alias: it is set aside when it is
+//! configured, out of its function's reservation or, without one, out of what is not reserved, and only what its
+//! invocations use beyond it competes with others. It does not know where invocations run, and counts waiting ones as in
+//! flight, as Lambda does.
 
-use crate::FunctionId;
 use crate::limits::UNRESERVED_FLOOR;
+use crate::{FunctionId, ProvisionedId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -81,6 +84,8 @@ impl Refusal {
 #[must_use = "a permit that is not given back is lost"]
 pub struct Permit {
     function: FunctionId,
+    /// The promise that it counts towards.
+    promise: Option<ProvisionedId>,
 }
 
 impl Permit {
@@ -88,6 +93,12 @@ impl Permit {
     #[must_use]
     pub const fn function(&self) -> FunctionId {
         self.function
+    }
+
+    /// The provisioned concurrency that it counts towards.
+    #[must_use]
+    pub const fn promise(&self) -> Option<ProvisionedId> {
+        self.promise
     }
 }
 
@@ -119,6 +130,24 @@ pub fn check_reservation(account: u32, reserved_by_others: u64, wanted: u32) -> 
 struct Share {
     reserved: Option<u32>,
     running: u32,
+    /// Of them, those beyond what was promised to their qualifier.
+    beyond: u32,
+    /// What is promised to all of its qualifiers.
+    promised: u32,
+}
+
+/// Provisioned concurrency of one qualifier.
+#[derive(Debug, Clone, Copy)]
+struct Promise {
+    function: FunctionId,
+    wanted: u32,
+    running: u32,
+}
+
+impl Promise {
+    const fn beyond(&self) -> u32 {
+        self.running.saturating_sub(self.wanted)
+    }
 }
 
 /// The books of concurrency.
@@ -126,7 +155,10 @@ struct Share {
 pub struct Admission {
     account: u32,
     shares: BTreeMap<FunctionId, Share>,
+    promises: BTreeMap<ProvisionedId, Promise>,
     reserved: u64,
+    /// Promised to functions without a reservation.
+    promised: u64,
     running: u32,
     running_unreserved: u32,
 }
@@ -135,42 +167,75 @@ impl Admission {
     /// Nothing in flight, nothing reserved.
     #[must_use]
     pub const fn new(account: u32) -> Self {
-        Self { account, shares: BTreeMap::new(), reserved: 0, running: 0, running_unreserved: 0 }
+        Self {
+            account,
+            shares: BTreeMap::new(),
+            promises: BTreeMap::new(),
+            reserved: 0,
+            promised: 0,
+            running: 0,
+            running_unreserved: 0,
+        }
     }
 
-    /// Takes a permit for one invocation of `function`.
+    /// Takes a permit for one invocation of `function`, by a qualifier with provisioned concurrency or not.
     ///
     /// # Errors
     /// A [`Refusal`] with one of Lambda's two reasons.
-    pub fn admit(&mut self, function: FunctionId) -> Result<Permit, Refusal> {
+    pub fn admit(
+        &mut self,
+        function: FunctionId,
+        provisioned: Option<ProvisionedId>,
+    ) -> Result<Permit, Refusal> {
         let share = self.shares.get(&function).copied().unwrap_or_default();
+        let known = provisioned.and_then(|id| self.promises.get(&id).map(|promise| (id, *promise)));
+        let known = known.filter(|(_, promise)| promise.function == function);
+        let beyond = known.is_none_or(|(_, promise)| promise.running >= promise.wanted);
         let refuse = |reason| Err(Refusal::of(reason));
         match share.reserved {
-            Some(reserved) if share.running >= reserved => {
+            Some(reserved)
+                if share.running >= reserved
+                    || beyond && share.beyond >= reserved.saturating_sub(share.promised) =>
+            {
                 return refuse(Reason::ReservedFunctionConcurrentInvocationLimitExceeded);
             }
-            None if self.running_unreserved >= self.unreserved() => {
+            None if beyond && self.running_unreserved >= self.unreserved() => {
                 return refuse(Reason::ConcurrentInvocationLimitExceeded);
             }
             // Only while what runs was admitted under other settings can a guarantee meet a full account.
             Some(_) | None if self.running >= self.account => {
                 return refuse(Reason::ConcurrentInvocationLimitExceeded);
             }
-            Some(_) => {}
-            None => self.running_unreserved += 1,
+            Some(_) | None => {}
+        }
+        let promise = known.map(|(id, _)| id);
+        if let Some(promise) = promise.and_then(|id| self.promises.get_mut(&id)) {
+            promise.running += 1;
         }
         self.running += 1;
-        self.shares.entry(function).or_default().running += 1;
-        Ok(Permit { function })
+        let share = self.shares.entry(function).or_default();
+        share.running += 1;
+        share.beyond += u32::from(beyond);
+        self.running_unreserved += u32::from(beyond && share.reserved.is_none());
+        Ok(Permit { function, promise })
     }
 
     /// Takes a permit back.
     pub fn give_back(&mut self, permit: Permit) {
-        let Permit { function } = permit;
+        let Permit { function, promise } = permit;
+        let mut beyond = true;
+        if let Some(id) = promise
+            && let Some(promise) = self.promises.get_mut(&id)
+        {
+            beyond = promise.beyond() > 0;
+            promise.running = promise.running.saturating_sub(1);
+            self.forget_if_void(id);
+        }
+        self.running = self.running.saturating_sub(1);
         let Some(share) = self.shares.get_mut(&function) else { return };
         share.running = share.running.saturating_sub(1);
-        self.running = self.running.saturating_sub(1);
-        if share.reserved.is_none() {
+        share.beyond = share.beyond.saturating_sub(u32::from(beyond));
+        if beyond && share.reserved.is_none() {
             self.running_unreserved = self.running_unreserved.saturating_sub(1);
         }
         self.forget_if_plain(function);
@@ -181,13 +246,38 @@ impl Admission {
         let share = self.shares.entry(function).or_default();
         let before = std::mem::replace(&mut share.reserved, reserved);
         self.reserved = self.reserved - before.map_or(0, u64::from) + reserved.map_or(0, u64::from);
+        let promised = u64::from(share.promised);
         match (before, reserved) {
             (None, Some(_)) => {
-                self.running_unreserved = self.running_unreserved.saturating_sub(share.running)
+                self.running_unreserved = self.running_unreserved.saturating_sub(share.beyond);
+                self.promised = self.promised.saturating_sub(promised);
             }
-            (Some(_), None) => self.running_unreserved += share.running,
+            (Some(_), None) => {
+                self.running_unreserved += share.beyond;
+                self.promised += promised;
+            }
             (None, None) | (Some(_), Some(_)) => {}
         }
+        self.forget_if_plain(function);
+    }
+
+    /// Promises concurrency to a qualifier of `function`, in place of what was promised before; 0 ends the promise. What
+    /// runs goes on, and counts where it now belongs. An id that has invocations in flight keeps its function.
+    pub fn promise(&mut self, id: ProvisionedId, function: FunctionId, wanted: u32) {
+        let fresh = Promise { function, wanted: 0, running: 0 };
+        let promise = self.promises.entry(id).or_insert(fresh);
+        let (function, before) = (promise.function, *promise);
+        promise.wanted = wanted;
+        let after = *promise;
+        let share = self.shares.entry(function).or_default();
+        share.promised = share.promised.saturating_sub(before.wanted).saturating_add(wanted);
+        share.beyond = (share.beyond + after.beyond()).saturating_sub(before.beyond());
+        if share.reserved.is_none() {
+            let running = self.running_unreserved + after.beyond();
+            self.running_unreserved = running.saturating_sub(before.beyond());
+            self.promised = (self.promised + u64::from(wanted)).saturating_sub(u64::from(before.wanted));
+        }
+        self.forget_if_void(id);
         self.forget_if_plain(function);
     }
 
@@ -202,10 +292,11 @@ impl Admission {
         self.account
     }
 
-    /// What functions without a reservation share: `UnreservedConcurrentExecutions`.
+    /// What functions without a reservation share, beside what is promised to their qualifiers:
+    /// `UnreservedConcurrentExecutions`.
     #[must_use]
     pub fn unreserved(&self) -> u32 {
-        let left = u64::from(self.account).saturating_sub(self.reserved);
+        let left = u64::from(self.account).saturating_sub(self.reserved).saturating_sub(self.promised);
         u32::try_from(left).unwrap_or(self.account)
     }
 
@@ -215,7 +306,7 @@ impl Admission {
         self.running
     }
 
-    /// Permits out for functions without a reservation.
+    /// Permits out for functions without a reservation, but for what was promised to their qualifiers.
     #[must_use]
     pub const fn running_unreserved(&self) -> u32 {
         self.running_unreserved
@@ -233,177 +324,35 @@ impl Admission {
         self.shares.get(&function).and_then(|share| share.reserved)
     }
 
-    /// Functions with a reservation or something in flight, in order of their ids.
+    /// What is promised to one qualifier.
+    #[must_use]
+    pub fn promised_to(&self, id: ProvisionedId) -> u32 {
+        self.promises.get(&id).map_or(0, |promise| promise.wanted)
+    }
+
+    /// What is promised to the qualifiers of one function.
+    #[must_use]
+    pub fn promised_of(&self, function: FunctionId) -> u32 {
+        self.shares.get(&function).map_or(0, |share| share.promised)
+    }
+
+    /// Functions with a reservation, a promise or something in flight, in order of their ids.
     pub fn functions(&self) -> impl Iterator<Item = FunctionId> + '_ {
         self.shares.keys().copied()
     }
 
     fn forget_if_plain(&mut self, function: FunctionId) {
-        if let Some(Share { reserved: None, running: 0 }) = self.shares.get(&function) {
+        if let Some(Share { reserved: None, running: 0, promised: 0, .. }) = self.shares.get(&function) {
             self.shares.remove(&function);
+        }
+    }
+
+    fn forget_if_void(&mut self, id: ProvisionedId) {
+        if let Some(Promise { wanted: 0, running: 0, .. }) = self.promises.get(&id) {
+            self.promises.remove(&id);
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const A: FunctionId = FunctionId(1);
-    const B: FunctionId = FunctionId(2);
-
-    fn admit(admission: &mut Admission, function: FunctionId) -> Result<Permit, Reason> {
-        admission.admit(function).map_err(|refusal| refusal.reason)
-    }
-
-    #[test]
-    fn a_reservation_is_a_guarantee_and_a_ceiling() {
-        let mut admission = Admission::new(5);
-        admission.reserve(A, Some(2));
-        assert_eq!(admission.unreserved(), 3);
-        let mut permits = Vec::new();
-        for _ in 0..3 {
-            permits.push(admit(&mut admission, B).unwrap());
-        }
-        assert_eq!(admit(&mut admission, B).unwrap_err(), Reason::ConcurrentInvocationLimitExceeded);
-        for _ in 0..2 {
-            permits.push(admit(&mut admission, A).unwrap());
-        }
-        let reserved = Reason::ReservedFunctionConcurrentInvocationLimitExceeded;
-        assert_eq!(admit(&mut admission, A).unwrap_err(), reserved);
-        for permit in permits {
-            admission.give_back(permit);
-        }
-        assert_eq!((admission.running(), admission.running_unreserved()), (0, 0));
-    }
-
-    #[test]
-    fn a_reservation_of_zero_disables_the_function() {
-        let mut admission = Admission::new(1_000);
-        admission.reserve(A, Some(0));
-        let reserved = Reason::ReservedFunctionConcurrentInvocationLimitExceeded;
-        assert_eq!(admit(&mut admission, A).unwrap_err(), reserved);
-        admission.reserve(A, None);
-        assert!(admit(&mut admission, A).is_ok());
-    }
-
-    #[test]
-    fn what_runs_when_a_reservation_comes_counts_against_it() {
-        let mut admission = Admission::new(3);
-        let one = admit(&mut admission, A).unwrap();
-        let two = admit(&mut admission, A).unwrap();
-        admission.reserve(A, Some(2));
-        assert_eq!((admission.unreserved(), admission.running_unreserved()), (1, 0));
-        assert!(admit(&mut admission, A).is_err());
-        admission.give_back(one);
-        admission.give_back(two);
-        assert!(admit(&mut admission, A).is_ok());
-    }
-
-    #[test]
-    fn a_lower_account_limit_stops_nothing_and_admits_nothing() {
-        let mut admission = Admission::new(2);
-        let one = admit(&mut admission, A).unwrap();
-        let two = admit(&mut admission, A).unwrap();
-        admission.set_account(1);
-        assert_eq!(admission.running(), 2);
-        admission.give_back(one);
-        assert_eq!(admit(&mut admission, A).unwrap_err(), Reason::ConcurrentInvocationLimitExceeded);
-        admission.give_back(two);
-        assert!(admit(&mut admission, A).is_ok());
-    }
-
-    #[test]
-    fn a_reservation_must_leave_the_floor() {
-        assert_eq!(check_reservation(1_000, 0, 900), Ok(()));
-        assert_eq!(check_reservation(1_000, 0, 901), Err(BelowFloor { minimum: 100 }));
-        assert_eq!(check_reservation(1_000, 900, 1), Err(BelowFloor { minimum: 100 }));
-        assert_eq!(check_reservation(1_000, 900, 0), Ok(()));
-        assert_eq!(check_reservation(10, 0, 1), Err(BelowFloor { minimum: 10 }));
-        assert_eq!(check_reservation(u32::MAX, u64::MAX, u32::MAX), Err(BelowFloor { minimum: 100 }));
-        assert_eq!(
-            BelowFloor { minimum: 100 }.to_string(),
-            "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution \
-             below its minimum value of [100]."
-        );
-    }
-
-    #[derive(Clone, Debug)]
-    enum Step {
-        Admit(u64),
-        GiveBack(usize),
-        Reserve(u64, Option<u32>),
-        Account(u32),
-    }
-
-    fn steps() -> impl Strategy<Value = Vec<Step>> {
-        let step = prop_oneof![
-            6 => (0..4u64).prop_map(Step::Admit),
-            4 => any::<usize>().prop_map(Step::GiveBack),
-            1 => (0..4u64, proptest::option::of(0..6u32)).prop_map(|(f, r)| Step::Reserve(f, r)),
-            1 => (0..12u32).prop_map(Step::Account),
-        ];
-        proptest::collection::vec(step, 0..200)
-    }
-
-    /// The rule, said once more and slowly: recounts everything from the list of permits.
-    fn expected(
-        account: u32,
-        reserved: &BTreeMap<u64, u32>,
-        out: &[Permit],
-        function: u64,
-    ) -> Result<(), Reason> {
-        let mine = out.iter().filter(|p| p.function.0 == function).count() as u64;
-        let unreserved = out.iter().filter(|p| !reserved.contains_key(&p.function.0)).count() as u64;
-        let left = u64::from(account).saturating_sub(reserved.values().map(|n| u64::from(*n)).sum());
-        match reserved.get(&function) {
-            Some(n) if mine >= u64::from(*n) => {
-                Err(Reason::ReservedFunctionConcurrentInvocationLimitExceeded)
-            }
-            None if unreserved >= left => Err(Reason::ConcurrentInvocationLimitExceeded),
-            _ if out.len() as u64 >= u64::from(account) => Err(Reason::ConcurrentInvocationLimitExceeded),
-            _ => Ok(()),
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn every_decision_is_the_one_that_a_recount_gives(steps in steps()) {
-            let mut admission = Admission::new(8);
-            let (mut account, mut reserved, mut out) = (8, BTreeMap::new(), Vec::new());
-            for step in steps {
-                match step {
-                    Step::Admit(function) => {
-                        let expected = expected(account, &reserved, &out, function);
-                        let decided = admit(&mut admission, FunctionId(function));
-                        prop_assert_eq!(decided.as_ref().map(|_| ()).map_err(|r| *r), expected);
-                        out.extend(decided);
-                    }
-                    Step::GiveBack(at) if !out.is_empty() => {
-                        let at = at % out.len();
-                        admission.give_back(out.swap_remove(at));
-                    }
-                    Step::GiveBack(_) => {}
-                    Step::Reserve(function, n) => {
-                        admission.reserve(FunctionId(function), n);
-                        match n {
-                            Some(n) => reserved.insert(function, n),
-                            None => reserved.remove(&function),
-                        };
-                    }
-                    Step::Account(n) => {
-                        admission.set_account(n);
-                        account = n;
-                    }
-                }
-                prop_assert_eq!(admission.running() as usize, out.len());
-            }
-            for permit in out {
-                admission.give_back(permit);
-            }
-            prop_assert_eq!((admission.running(), admission.running_unreserved()), (0, 0));
-            prop_assert_eq!(admission.functions().count(), reserved.len());
-        }
-    }
-}
+mod tests;

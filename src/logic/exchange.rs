@@ -300,6 +300,8 @@ pub enum Why {
     Evicted,
     /// Its revision was replaced or its function deleted.
     Retired,
+    /// It is old, and was idle or replaced.
+    Recycled,
     /// It was released as not reusable.
     Spent,
     /// It died; its remains go.
@@ -318,6 +320,7 @@ impl Why {
             Self::IdleTimeout => "idle-timeout",
             Self::Evicted => "evicted",
             Self::Retired => "retired",
+            Self::Recycled => "recycled",
             Self::Spent => "spent",
             Self::Died => "died",
             Self::Unreachable => "unreachable",

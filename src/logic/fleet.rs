@@ -1,75 +1,31 @@
 //! All environments and what they take of the box: memory, places, starts under way.
 //!
-//! Keeps the pools, the order of idleness and the sums in step with each other, and answers whether there is room for one
-//! more environment and who would have to go for it (the one idle longest). It decides no invocation's fate.
+//! Keeps the pools, the provisioned groups, the order of idleness and the sums in step with each other. Whether there is
+//! room for one more is `fleet/room.rs`, what is kept ready `fleet/kept.rs`, the recount of it all `fleet/recount.rs`. It
+//! decides no invocation's fate.
 
-use crate::exchange::Why;
+mod kept;
+mod recount;
+mod room;
+
+pub(crate) use room::Room;
+
+use crate::environment::{Environment, State};
+use crate::exchange::{WaitedFor, Why};
+use crate::idle::{Idle, worth};
 use crate::limits::SLOTS;
 use crate::line::Line;
 use crate::pool::{Pool, Turn};
-use crate::{EnvironmentId, FunctionId, InvocationId, RevisionId, SchedulerLimits, Time};
+use crate::provisioned::Configurations;
+use crate::{EnvironmentId, FunctionId, InvocationId, ProvisionedId, RevisionId, Time};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Duration;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
-    Starting { launched: bool },
-    Serving,
-    Leaving { why: Why },
-}
-
-#[derive(Debug)]
-pub(crate) struct Environment {
-    pub(crate) revision: RevisionId,
-    pub(crate) memory_mb: u64,
-    pub(crate) state: State,
-    /// What it runs, with the moment of assignment; never more than `slots`.
-    pub(crate) in_flight: BTreeMap<InvocationId, Time>,
-    pub(crate) slots: usize,
-    /// Since which turn it has room, if it has.
-    open: Option<Turn>,
-    /// Where it stands among the idle ones, if it is idle.
-    idle: Option<Turn>,
-    /// It has room and may not take more yet: it has had its share of this second.
-    pub(crate) resting: bool,
-    /// When it was last given something; as many moments as the pace asks for.
-    recent: VecDeque<Time>,
-    /// Since when it has been without work; counts only while it is.
-    pub(crate) idle_since: Time,
-    /// It has run nothing yet.
-    fresh: bool,
-}
-
-impl Environment {
-    pub(crate) fn is_idle(&self) -> bool {
-        self.state == State::Serving && self.in_flight.is_empty()
-    }
-
-    pub(crate) fn is_open(&self) -> bool {
-        self.open.is_some()
-    }
-
-    /// When it may be given something again, as far as the pace goes.
-    fn rested_at(&self, pace: usize) -> Time {
-        let oldest = if pace == 0 { None } else { self.recent.len().checked_sub(pace) };
-        let oldest = oldest.and_then(|at| self.recent.get(at));
-        oldest.map_or(Time::ZERO, |at| at.after(PACE_WINDOW))
-    }
-}
-
-/// Within this time an environment is given no more than its pace.
-const PACE_WINDOW: Duration = Duration::from_secs(1);
-
-/// Whether one more environment fits.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Room {
-    Fits,
-    /// Once these are gone; none of them has work.
-    Evict(Vec<EnvironmentId>),
-    /// Not before something else is gone.
-    Wait,
-    /// Not even on an empty box.
-    Never,
+/// What the start of an environment went through.
+#[derive(Debug, Default)]
+pub(crate) struct Beginning {
+    pub(crate) provisioned: Option<ProvisionedId>,
+    pub(crate) held_up: Option<WaitedFor>,
+    pub(crate) evicted: Vec<EnvironmentId>,
 }
 
 #[derive(Debug, Default)]
@@ -79,12 +35,19 @@ pub(crate) struct Fleet {
     environments: BTreeMap<EnvironmentId, Environment>,
     pub(crate) line: Line,
     waiting: usize,
-    idle: BTreeSet<(Turn, EnvironmentId)>,
-    idle_mb: u64,
+    /// Those that may be evicted.
+    idle: Idle,
+    /// Provisioned ones without work.
+    idle_kept: usize,
+    configurations: Configurations,
+    /// No environment is kept ready any more.
+    closing: bool,
     committed_mb: u64,
     leaving: usize,
     leaving_mb: u64,
+    starting: usize,
     launching: usize,
+    pressure: room::Pressure,
     /// Invocations that an environment begins within a second; 0 for any number.
     pub(crate) pace: usize,
     next_environment: u64,
@@ -130,11 +93,6 @@ impl Fleet {
         self.waiting
     }
 
-    /// True until it runs its first invocation.
-    pub(crate) fn is_fresh(&self, environment: EnvironmentId) -> bool {
-        self.get(environment).is_some_and(|environment| environment.fresh)
-    }
-
     pub(crate) fn launching(&self) -> usize {
         self.launching
     }
@@ -143,19 +101,48 @@ impl Fleet {
         self.committed_mb
     }
 
+    /// Those that may be evicted, in the order in which they would go.
     pub(crate) fn idle(&self) -> impl Iterator<Item = EnvironmentId> + '_ {
-        self.idle.iter().map(|(_, environment)| *environment)
+        self.idle.iter()
     }
 
+    /// All without work.
     pub(crate) fn idle_len(&self) -> usize {
-        self.idle.len()
+        self.idle.len() + self.idle_kept
+    }
+
+    /// Idle environments of a revision that are not kept ready.
+    pub(crate) fn idle_of(&self, revision: RevisionId) -> Vec<EnvironmentId> {
+        let members = self.pools.get(&revision).map(|pool| pool.open().chain(pool.resting()));
+        let idle = |id: &EnvironmentId| self.get(*id).is_some_and(Environment::is_idle);
+        members.into_iter().flatten().filter(idle).collect()
+    }
+
+    /// Whoever the environment is for and has waited longest.
+    pub(crate) fn next_waiter(&self, id: EnvironmentId) -> Option<InvocationId> {
+        let environment = self.get(id)?;
+        match environment.provisioned {
+            None => self.pool(environment.revision)?.oldest_waiter(),
+            some => self.group(some, environment.revision)?.waiters.first_key_value().map(|(_, waiter)| *waiter),
+        }
+    }
+
+    /// Environments that are being destroyed.
+    pub(crate) fn leaving(&self) -> usize {
+        self.leaving
+    }
+
+    pub(crate) fn get_mut(&mut self, environment: EnvironmentId) -> Option<&mut Environment> {
+        self.environments.get_mut(&environment)
     }
 
     /// The pool of the revision, made if there is none.
     pub(crate) fn enter(&mut self, revision: RevisionId, function: FunctionId, memory_mb: u32) -> &mut Pool {
-        let pool = self.pools.entry(revision).or_insert_with(|| Pool::new(revision, function, memory_mb));
-        self.of_function.insert((pool.function, revision));
-        pool
+        let of_function = &mut self.of_function;
+        self.pools.entry(revision).or_insert_with(|| {
+            of_function.insert((function, revision));
+            Pool::new(revision, function, memory_mb)
+        })
     }
 
     pub(crate) fn forget_if_empty(&mut self, revision: RevisionId) {
@@ -166,44 +153,77 @@ impl Fleet {
         }
     }
 
-    pub(crate) fn add_waiter(&mut self, revision: RevisionId, turn: Turn, invocation: InvocationId) {
+    pub(crate) fn add_waiter(
+        &mut self,
+        revision: RevisionId,
+        provisioned: Option<ProvisionedId>,
+        turn: Turn,
+        invocation: InvocationId,
+    ) {
         if let Some(pool) = self.pools.get_mut(&revision) {
             pool.add_waiter(turn, invocation, &mut self.line);
             self.waiting += 1;
+            if let Some(group) = self.group_mut(provisioned, revision) {
+                group.waiters.insert(turn, invocation);
+            }
         }
     }
 
-    pub(crate) fn remove_waiter(&mut self, revision: RevisionId, turn: Turn) {
+    pub(crate) fn remove_waiter(
+        &mut self,
+        revision: RevisionId,
+        provisioned: Option<ProvisionedId>,
+        turn: Turn,
+    ) {
         if let Some(pool) = self.pools.get_mut(&revision) {
             pool.remove_waiter(turn, &mut self.line);
             self.waiting -= 1;
+        }
+        if let Some(group) = self.group_mut(provisioned, revision) {
+            group.waiters.remove(&turn);
         }
         self.forget_if_empty(revision);
     }
 
     /// Counts a new environment in and names it.
-    pub(crate) fn start(&mut self, revision: RevisionId) -> Option<EnvironmentId> {
+    pub(crate) fn start(
+        &mut self,
+        revision: RevisionId,
+        beginning: Beginning,
+        now: Time,
+    ) -> Option<EnvironmentId> {
         let pool = self.pools.get_mut(&revision)?;
         let id = EnvironmentId(self.next_environment);
         self.next_environment += 1;
-        pool.start_began(&mut self.line);
-        let memory_mb = u64::from(pool.memory_mb);
-        self.committed_mb += memory_mb;
-        self.launching += 1;
+        pool.member_came();
+        if beginning.provisioned.is_none() {
+            pool.start_began(&mut self.line);
+        }
         let environment = Environment {
             revision,
-            memory_mb,
+            provisioned: beginning.provisioned,
+            memory_mb: u64::from(pool.memory_mb),
             state: State::Starting { launched: false },
             in_flight: BTreeMap::new(),
             slots: SLOTS,
             open: None,
-            idle: None,
+            rank: None,
             resting: false,
             recent: VecDeque::new(),
             idle_since: Time::ZERO,
             fresh: true,
+            frozen: false,
+            began: now,
+            born: now,
+            armed: None,
+            held_up: beginning.held_up,
+            evicted: beginning.evicted,
         };
+        self.committed_mb += environment.memory_mb;
+        self.starting += 1;
+        self.launching += 1;
         self.environments.insert(id, environment);
+        self.kept_begins(beginning.provisioned, revision);
         Some(id)
     }
 
@@ -224,24 +244,33 @@ impl Fleet {
             return false;
         }
         environment.state = State::Serving;
-        if let Some(pool) = self.pools.get_mut(&environment.revision) {
-            pool.start_ended(&mut self.line);
+        environment.born = now;
+        self.starting -= 1;
+        let (revision, provisioned) = (environment.revision, environment.provisioned);
+        if let Some(pool) = self.pools.get_mut(&revision) {
+            pool.learn(now.since(environment.began));
+            if provisioned.is_none() {
+                pool.start_ended(&mut self.line);
+            }
         }
+        self.kept_serves(provisioned, revision);
         self.show(id, now);
         true
     }
 
     pub(crate) fn occupy(&mut self, id: EnvironmentId, invocation: InvocationId, now: Time) {
         self.hide(id);
-        if let Some(environment) = self.environments.get_mut(&id) {
-            environment.in_flight.insert(invocation, now);
-            environment.fresh = false;
-            if self.pace > 0 {
-                environment.recent.push_back(now);
-            }
-            while environment.recent.len() > self.pace {
-                environment.recent.pop_front();
-            }
+        let Some(environment) = self.environments.get_mut(&id) else { return };
+        let begins = environment.in_flight.is_empty();
+        environment.in_flight.insert(invocation, now);
+        (environment.fresh, environment.frozen) = (false, false);
+        environment.note_assignment(now, self.pace);
+        let (revision, provisioned) = (environment.revision, environment.provisioned);
+        if let Some(pool) = self.pools.get_mut(&revision) {
+            pool.uses += 1;
+        }
+        if begins {
+            self.kept_works(provisioned, revision, true);
         }
         self.show(id, now);
     }
@@ -277,21 +306,34 @@ impl Fleet {
 
     /// Forgets what it held without giving it room again: it is on its way out.
     pub(crate) fn forget_held(&mut self, id: EnvironmentId, invocation: InvocationId) {
-        if let Some(environment) = self.environments.get_mut(&id) {
-            environment.in_flight.remove(&invocation);
+        let Some(environment) = self.environments.get_mut(&id) else { return };
+        let held = environment.in_flight.remove(&invocation).is_some();
+        if held && environment.is_idle() {
+            let (revision, provisioned) = (environment.revision, environment.provisioned);
+            self.kept_works(provisioned, revision, false);
         }
     }
 
     /// From now on it takes nothing; its memory is counted until `remove`. False if it was leaving already.
     pub(crate) fn leave(&mut self, id: EnvironmentId, why: Why) -> bool {
+        if why == Why::Evicted
+            && let Some(rank) = self.get(id).and_then(|environment| environment.rank)
+        {
+            self.idle.evicted(rank);
+        }
         self.hide(id);
         let Some(environment) = self.environments.get_mut(&id) else { return false };
-        match environment.state {
+        let (revision, provisioned) = (environment.revision, environment.provisioned);
+        let before = environment.state;
+        match before {
             State::Leaving { .. } => return false,
             State::Serving => {}
             State::Starting { launched } => {
+                self.starting -= 1;
                 self.launching -= usize::from(!launched);
-                if let Some(pool) = self.pools.get_mut(&environment.revision) {
+                if provisioned.is_none()
+                    && let Some(pool) = self.pools.get_mut(&revision)
+                {
                     pool.start_ended(&mut self.line);
                 }
             }
@@ -299,6 +341,8 @@ impl Fleet {
         environment.state = State::Leaving { why };
         self.leaving += 1;
         self.leaving_mb += environment.memory_mb;
+        let works = !environment.in_flight.is_empty();
+        self.kept_leaves(id, before, works);
         true
     }
 
@@ -315,137 +359,55 @@ impl Fleet {
         Some(environment)
     }
 
-    /// Whether an environment of that size may be started.
-    pub(crate) fn room(&self, memory_mb: u32, limits: &SchedulerLimits) -> Room {
-        let (memory_mb, budget_mb) = (u64::from(memory_mb), limits.memory_budget_mb());
-        if memory_mb > budget_mb {
-            return Room::Never;
-        }
-        self.excess(memory_mb, 1, limits)
-    }
-
-    /// Idle environments to give up because the limits were lowered.
-    pub(crate) fn over_limits(&self, limits: &SchedulerLimits) -> Vec<EnvironmentId> {
-        match self.excess(0, 0, limits) {
-            Room::Evict(victims) => victims,
-            // Not enough is idle: all of it goes.
-            Room::Wait if self.lacks(0, 0, limits) != (0, 0) => self.idle().collect(),
-            Room::Fits | Room::Wait | Room::Never => Vec::new(),
-        }
-    }
-
-    fn excess(&self, memory_mb: u64, places: usize, limits: &SchedulerLimits) -> Room {
-        if self.over(memory_mb, places, limits) == (0, 0) {
-            return Room::Fits;
-        }
-        let (lack_mb, lack) = self.lacks(memory_mb, places, limits);
-        if (lack_mb, lack) == (0, 0) || lack_mb > self.idle_mb || lack > self.idle.len() {
-            return Room::Wait;
-        }
-        let (mut victims, mut freed_mb) = (Vec::new(), 0);
-        for id in self.idle() {
-            if freed_mb >= lack_mb && victims.len() >= lack {
-                break;
-            }
-            freed_mb += self.get(id).map_or(0, |environment| environment.memory_mb);
-            victims.push(id);
-        }
-        Room::Evict(victims)
-    }
-
-    /// How far that much more would go over the limits: MB and environments.
-    fn over(&self, memory_mb: u64, places: usize, limits: &SchedulerLimits) -> (u64, usize) {
-        let environments_max = usize::try_from(limits.environments_max.max(1)).unwrap_or(usize::MAX);
-        let over_mb = (self.committed_mb + memory_mb).saturating_sub(limits.memory_budget_mb());
-        (over_mb, (self.len() + places).saturating_sub(environments_max))
-    }
-
-    /// What of that is not being freed already.
-    fn lacks(&self, memory_mb: u64, places: usize, limits: &SchedulerLimits) -> (u64, usize) {
-        let (over_mb, over) = self.over(memory_mb, places, limits);
-        (over_mb.saturating_sub(self.leaving_mb), over.saturating_sub(self.leaving))
-    }
-
     /// Lists the environment wherever one with room, or without work, is looked for.
     fn show(&mut self, id: EnvironmentId, now: Time) {
         self.next_turn += 1;
         let turn = Turn(self.next_turn);
         let Some(environment) = self.environments.get_mut(&id) else { return };
-        if environment.state != State::Serving || environment.in_flight.len() >= environment.slots {
+        if !environment.has_room() {
             return;
         }
         environment.resting = environment.rested_at(self.pace) > now;
         if !environment.resting {
             environment.open = Some(turn);
-            if let Some(pool) = self.pools.get_mut(&environment.revision) {
-                pool.set_open(turn, id);
-            }
         }
-        if environment.in_flight.is_empty() {
+        if environment.is_idle() {
             environment.idle_since = now;
-            environment.idle = Some(turn);
-            self.idle.insert((turn, id));
-            self.idle_mb += environment.memory_mb;
+        }
+        if environment.provisioned.is_some() {
+            self.show_kept(id, turn);
+            return;
+        }
+        let Some(pool) = self.pools.get_mut(&environment.revision) else { return };
+        if environment.resting {
+            pool.set_resting(id);
+        } else {
+            pool.set_open(turn, id);
+        }
+        if environment.is_idle() {
+            let worth = worth(pool.uses, pool.start_cost, environment.memory_mb);
+            environment.rank = Some(self.idle.insert(id, worth, turn, environment.memory_mb));
         }
     }
 
     fn hide(&mut self, id: EnvironmentId) {
         let Some(environment) = self.environments.get_mut(&id) else { return };
-        environment.resting = false;
-        if let Some(turn) = environment.open.take()
+        let rested = std::mem::take(&mut environment.resting);
+        let open = environment.open.take();
+        if environment.provisioned.is_some() {
+            self.hide_kept(id, open);
+            return;
+        }
+        if rested && let Some(pool) = self.pools.get_mut(&environment.revision) {
+            pool.unset_resting(id);
+        }
+        if let Some(turn) = open
             && let Some(pool) = self.pools.get_mut(&environment.revision)
         {
             pool.set_closed(turn, id);
         }
-        if let Some(turn) = environment.idle.take()
-            && self.idle.remove(&(turn, id))
-        {
-            self.idle_mb -= environment.memory_mb;
+        if let Some(rank) = environment.rank.take() {
+            self.idle.remove(id, rank, environment.memory_mb);
         }
-    }
-
-    /// Says which sum or list is not what a recount gives, if one is not.
-    pub(crate) fn broken_law(&self) -> Option<String> {
-        let all = || self.environments.values();
-        let mb = |which: &dyn Fn(&Environment) -> bool| -> u64 {
-            all().filter(|e| which(e)).map(|e| e.memory_mb).sum()
-        };
-        let leaving = |e: &Environment| matches!(e.state, State::Leaving { .. });
-        let open: usize =
-            all().filter(|e| e.state == State::Serving && e.in_flight.len() < e.slots && !e.resting).count();
-        let starting = all().filter(|e| matches!(e.state, State::Starting { .. })).count();
-        let holds = [
-            (mb(&|_| true) == self.committed_mb, "committed memory is the sum over environments"),
-            (mb(&leaving) == self.leaving_mb, "leaving memory is the sum over leaving environments"),
-            (mb(&Environment::is_idle) == self.idle_mb, "idle memory is the sum over idle environments"),
-            (all().filter(|e| leaving(e)).count() == self.leaving, "leaving environments are counted"),
-            (all().filter(|e| e.is_idle()).count() == self.idle.len(), "idle environments are listed"),
-            (
-                self.idle().all(|id| self.get(id).is_some_and(Environment::is_idle)),
-                "what is listed as idle is",
-            ),
-            (self.pools().map(|p| p.open().count()).sum::<usize>() == open, "open environments are listed"),
-            (
-                self.pools().map(Pool::starting).sum::<usize>() == starting,
-                "starting environments are counted",
-            ),
-            (
-                all().filter(|e| e.state == State::Starting { launched: false }).count() == self.launching,
-                "sandboxes being made are counted",
-            ),
-            (all().all(|e| e.in_flight.len() <= e.slots), "no environment runs more than it has slots"),
-            (all().all(|e| self.pools.contains_key(&e.revision)), "every environment has a pool"),
-            (self.pools().map(|p| p.waiters().len()).sum::<usize>() == self.waiting, "waiters are counted"),
-            (!self.pools().any(Pool::is_empty), "no pool outlives its last member"),
-            (
-                self.line.turns().all(|(_, revision)| self.pools.contains_key(&revision)),
-                "nobody gone wants a start",
-            ),
-            (self.of_function.len() == self.pools.len(), "every pool is listed under its function"),
-        ];
-        let broken = holds.iter().find(|(holds, _)| !holds).map(|(_, law)| format!("not true: {law}"));
-        broken
-            .or_else(|| self.line.broken_law().map(|law| format!("not true: {law}")))
-            .or_else(|| self.pools().find_map(|pool| pool.broken_law(&self.line)))
     }
 }

@@ -3,9 +3,10 @@
 //! Bugs here are assertions, not errors: a broken law stops a debug build at the step that broke it. The recount is O(n),
 //! so that it is left out of release builds and, to keep debug builds usable under load, of large worlds.
 
-use crate::FunctionId;
+use crate::{FunctionId, ProvisionedId, Time};
 use crate::exchange::Event;
-use crate::fleet::{Environment, Room, State};
+use crate::environment::Environment;
+use crate::fleet::Room;
 use crate::scheduler::{Due, Place, Scheduler};
 use std::collections::BTreeMap;
 
@@ -29,7 +30,13 @@ struct Before {
 }
 
 fn is_setting(event: &Event) -> bool {
-    matches!(event, Event::Configure { .. } | Event::Function { .. } | Event::FunctionGone { .. })
+    matches!(
+        event,
+        Event::Configure { .. }
+            | Event::Function { .. }
+            | Event::FunctionGone { .. }
+            | Event::Provision { .. }
+    )
 }
 
 /// True where the scheduler recounts after each step of its own accord.
@@ -111,8 +118,15 @@ pub(crate) fn broken_law(scheduler: &Scheduler) -> Option<String> {
 fn broken_permits(scheduler: &Scheduler) -> Option<String> {
     let (admission, fleet) = (scheduler.admission(), scheduler.fleet());
     let mut functions: BTreeMap<FunctionId, u32> = BTreeMap::new();
+    let mut promises: BTreeMap<(FunctionId, ProvisionedId), u32> = BTreeMap::new();
+    let mut plain: BTreeMap<FunctionId, u32> = BTreeMap::new();
     for (invocation, admitted) in scheduler.invocations() {
-        *functions.entry(admitted.function()).or_default() += 1;
+        let permit = admitted.permit();
+        *functions.entry(permit.function()).or_default() += 1;
+        match permit.promise() {
+            Some(id) => *promises.entry((permit.function(), id)).or_default() += 1,
+            None => *plain.entry(permit.function()).or_default() += 1,
+        }
         let is_there = match admitted.place {
             Place::Waiting => {
                 fleet.pool(admitted.revision).and_then(|pool| pool.waiters().get(&admitted.turn))
@@ -130,8 +144,11 @@ fn broken_permits(scheduler: &Scheduler) -> Option<String> {
     if held + fleet.waiting() != scheduler.invocations().len() {
         return Some("somewhere is an invocation without a permit".to_owned());
     }
+    let free = |function: &FunctionId| admission.reserved_of(*function).is_none();
+    let beyond = promises.iter().filter(|((function, _), _)| free(function));
+    let beyond = beyond.map(|((_, id), n)| n.saturating_sub(admission.promised_to(*id)));
     let unreserved: u32 =
-        functions.iter().filter(|(f, _)| admission.reserved_of(**f).is_none()).map(|(_, n)| *n).sum();
+        plain.iter().filter(|(function, _)| free(function)).map(|(_, n)| *n).chain(beyond).sum();
     let counted = functions.iter().all(|(function, n)| admission.running_of(*function) == *n);
     let all = usize::try_from(admission.running()) == Ok(scheduler.invocations().len());
     if !counted || !all || unreserved != admission.running_unreserved() {
@@ -143,8 +160,17 @@ fn broken_permits(scheduler: &Scheduler) -> Option<String> {
 /// Whoever waits or idles has a deadline, and nobody else; nobody waits for a start that could begin now.
 fn broken_deadlines(scheduler: &Scheduler) -> Option<String> {
     let (fleet, timers, limits) = (scheduler.fleet(), scheduler.timers(), scheduler.limits());
-    if let Some(id) = fleet.idle().find(|id| !timers.is_set(Due::Idle(*id))) {
-        return Some(format!("environment {id} would be idle for ever"));
+    for (id, environment) in fleet.iter().filter(|(_, environment)| environment.is_idle()) {
+        let armed = timers.at(Due::Idle(id));
+        if armed != environment.armed {
+            return Some(format!("environment {id} is not looked at when it thinks"));
+        }
+        let wanted = scheduler.idle_deadline(environment);
+        // One that is past its age and provisioned is looked at now and then.
+        let late = |at: Time| armed.is_none_or(|armed| armed > at) && environment.provisioned.is_none();
+        if wanted.is_some_and(late) || wanted.is_some() && armed.is_none() {
+            return Some(format!("environment {id} would be idle for too long"));
+        }
     }
     let mut waiters = fleet.pools().flat_map(|pool| pool.waiters().values());
     if let Some(invocation) = waiters.find(|invocation| !timers.is_set(Due::Wait(**invocation))) {
@@ -154,11 +180,12 @@ fn broken_deadlines(scheduler: &Scheduler) -> Option<String> {
     if let Some((id, _)) = fleet.iter().find(|(id, e)| resting(e) && !timers.is_set(Due::Rested(*id))) {
         return Some(format!("environment {id} would rest for ever"));
     }
-    let is_leaving = |state| matches!(state, State::Leaving { .. });
     let stale = timers.keys().find(|due| match due {
-        Due::Idle(id) => !fleet.get(*id).is_some_and(Environment::is_idle),
+        Due::Idle(id) => !fleet.get(*id).is_some_and(|e| !e.is_leaving()),
+        // The pause of one that is forgotten ends without anything.
+        Due::Provision(id) => fleet.configuration(*id).is_some_and(|found| !found.paused),
         Due::Rested(id) => !fleet.get(*id).is_some_and(resting),
-        Due::Destroy(id) => !fleet.get(*id).is_some_and(|environment| is_leaving(environment.state)),
+        Due::Destroy(id) => !fleet.get(*id).is_some_and(Environment::is_leaving),
         Due::Wait(id) => {
             !scheduler.invocations().get(id).is_some_and(|admitted| admitted.place == Place::Waiting)
         }
@@ -166,6 +193,11 @@ fn broken_deadlines(scheduler: &Scheduler) -> Option<String> {
     });
     if let Some(due) = stale {
         return Some(format!("a deadline is left of nothing: {due:?}"));
+    }
+    if let Some((id, _)) =
+        fleet.configurations().find(|(id, found)| found.paused != timers.is_set(Due::Provision(*id)))
+    {
+        return Some(format!("provisioned {id} pauses for ever"));
     }
     let pool = scheduler.next_start().and_then(|revision| fleet.pool(revision))?;
     let bounded = fleet.launching() >= usize::try_from(limits.starts_max.max(1)).unwrap_or(usize::MAX);

@@ -5,8 +5,10 @@
 //! Nothing here knows of sockets, processes, payloads or files.
 
 pub mod admission;
+mod environment;
 mod exchange;
 mod fleet;
+mod idle;
 pub mod ids;
 mod laws;
 pub mod limits;
@@ -15,6 +17,7 @@ pub mod machine;
 pub mod outcome;
 pub mod policy;
 mod pool;
+mod provisioned;
 pub mod recording;
 pub mod records;
 pub mod routing;

@@ -70,6 +70,10 @@ impl Line {
         }
     }
 
+    pub(crate) fn has(&self, wanter: Wanter) -> bool {
+        self.places.contains_key(&wanter)
+    }
+
     /// Whose turn it is.
     pub(crate) fn next(&self) -> Option<Wanter> {
         self.circle.first().map(|(_, wanter)| *wanter)

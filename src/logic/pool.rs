@@ -6,6 +6,10 @@
 use crate::line::Line;
 use crate::{EnvironmentId, FunctionId, InvocationId, RevisionId};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Evicted environments that are remembered for one start.
+const EVICTED_MAX: usize = 64;
 
 /// A place in an order: of arrival for invocations, of coming free for environments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,8 +27,18 @@ pub(crate) struct Pool {
     uncovered: BTreeSet<Turn>,
     /// Environments with room, by when they came free.
     open: BTreeSet<(Turn, EnvironmentId)>,
+    /// With room, but not yet for another.
+    resting: BTreeSet<EnvironmentId>,
     starting: usize,
     members: usize,
+    /// Provisioned-concurrency configurations that want environments of it.
+    pub(crate) kept: usize,
+    /// Invocations so far.
+    pub(crate) uses: u64,
+    /// How long a start takes, from its beginning until it serves.
+    pub(crate) start_cost: Duration,
+    /// Who went for a start that has not begun yet.
+    evicted: Vec<EnvironmentId>,
 }
 
 impl Pool {
@@ -37,8 +51,13 @@ impl Pool {
             waiters: BTreeMap::new(),
             uncovered: BTreeSet::new(),
             open: BTreeSet::new(),
+            resting: BTreeSet::new(),
             starting: 0,
             members: 0,
+            kept: 0,
+            uses: 0,
+            start_cost: Duration::ZERO,
+            evicted: Vec::new(),
         }
     }
 
@@ -57,6 +76,18 @@ impl Pool {
 
     pub(crate) fn set_closed(&mut self, turn: Turn, environment: EnvironmentId) {
         self.open.remove(&(turn, environment));
+    }
+
+    pub(crate) fn resting(&self) -> impl Iterator<Item = EnvironmentId> + '_ {
+        self.resting.iter().copied()
+    }
+
+    pub(crate) fn set_resting(&mut self, environment: EnvironmentId) {
+        self.resting.insert(environment);
+    }
+
+    pub(crate) fn unset_resting(&mut self, environment: EnvironmentId) {
+        self.resting.remove(&environment);
     }
 
     pub(crate) fn oldest_waiter(&self) -> Option<InvocationId> {
@@ -98,9 +129,34 @@ impl Pool {
 
     pub(crate) fn start_began(&mut self, line: &mut Line) {
         line.begins(self.function);
-        self.members += 1;
         self.starting += 1;
         self.rebalance(line);
+    }
+
+    pub(crate) fn member_came(&mut self) {
+        self.members += 1;
+    }
+
+    /// Remembers what a start took; later ones count for more.
+    pub(crate) fn learn(&mut self, start: Duration) {
+        let before = self.start_cost;
+        self.start_cost = if before.is_zero() { start } else { (before * 3 + start) / 4 };
+    }
+
+    pub(crate) fn note_evicted(&mut self, environment: EnvironmentId) {
+        if self.evicted.len() < EVICTED_MAX {
+            self.evicted.push(environment);
+        }
+    }
+
+    /// Who went for the next start, told once.
+    pub(crate) fn take_evicted(&mut self) -> Vec<EnvironmentId> {
+        std::mem::take(&mut self.evicted)
+    }
+
+    /// True if no start is under way for this waiter.
+    pub(crate) fn is_uncovered(&self, turn: Turn) -> bool {
+        self.uncovered.contains(&turn)
     }
 
     /// A start came to its end, good or bad.
@@ -114,7 +170,7 @@ impl Pool {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.members == 0 && self.waiters.is_empty()
+        self.members == 0 && self.kept == 0 && self.waiters.is_empty()
     }
 
     fn cover(&mut self, turn: Turn, line: &mut Line) {

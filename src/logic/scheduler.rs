@@ -2,11 +2,14 @@
 //!
 //! A waiting invocation takes whatever comes first, an environment that others free or one started for it; what is
 //! started too much is kept idle. It knows nothing of initialisation, time-outs of functions, payloads or answers: the
-//! environment's own machine does. Not here either: provisioned concurrency.
+//! environment's own machine does. How environments are started is `starts`, kept ready `provisioned`, frozen and let go
+//! `idling`, and how things end `endings`.
 //!
 //! Every step costs O(log n) and what it undoes; settings of functions and limits may cost a walk over what they concern.
 
 mod endings;
+mod idling;
+mod provisioned;
 mod starts;
 
 pub use crate::exchange::{
@@ -15,10 +18,12 @@ pub use crate::exchange::{
 };
 
 use crate::admission::{Admission, Permit, Reason, Refusal};
-use crate::fleet::{Environment, Fleet, Room, State};
+use crate::environment::{Environment, State};
+use crate::fleet::{Fleet, Room};
 use crate::laws::Watch;
 use crate::limits::{REQUESTS_PER_ENVIRONMENT_MAX, SchedulerLimits};
 use crate::pool::Turn;
+use crate::provisioned::{Configuration, Group};
 use crate::scaling::{Rate, Rates, Scaling, TooFast};
 use crate::timers::Timers;
 use crate::{EnvironmentId, FunctionId, InvocationId, Machine, ProvisionedId, RevisionId, Time};
@@ -27,8 +32,10 @@ use std::time::Duration;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Due {
-    /// The environment has been idle for long enough.
+    /// The environment may have been idle for long enough for something.
     Idle(EnvironmentId),
+    /// The pause of a provisioned-concurrency configuration is over.
+    Provision(ProvisionedId),
     /// The environment may be given something again.
     Rested(EnvironmentId),
     /// The invocation has waited for long enough.
@@ -50,6 +57,8 @@ pub(crate) enum Place {
 pub(crate) struct Admitted {
     permit: Permit,
     pub(crate) revision: RevisionId,
+    /// By which provisioned concurrency it came.
+    pub(crate) provisioned: Option<ProvisionedId>,
     /// When it arrived; its place in line, also after it was given back.
     pub(crate) turn: Turn,
     pub(crate) place: Place,
@@ -59,8 +68,8 @@ pub(crate) struct Admitted {
 }
 
 impl Admitted {
-    pub(crate) fn function(&self) -> FunctionId {
-        self.permit.function()
+    pub(crate) const fn permit(&self) -> &Permit {
+        &self.permit
     }
 }
 
@@ -82,6 +91,8 @@ pub struct Scheduler {
     fleet: Fleet,
     invocations: BTreeMap<InvocationId, Admitted>,
     idle_timeouts: BTreeMap<FunctionId, Duration>,
+    /// What held up the start that was next when the last step ended, if one was.
+    held_up: Option<WaitedFor>,
     timers: Timers<Due>,
     phase: Phase,
     drained: bool,
@@ -125,6 +136,7 @@ impl Scheduler {
             fleet,
             invocations: BTreeMap::new(),
             idle_timeouts: BTreeMap::new(),
+            held_up: None,
             timers: Timers::new(),
             phase: Phase::Serving,
             drained: false,
@@ -151,8 +163,8 @@ impl Scheduler {
 
     /// What has become of a provisioned-concurrency configuration, if it is known.
     #[must_use]
-    pub fn provisioned(&self, _provisioned: ProvisionedId) -> Option<ProvisionedState> {
-        None
+    pub fn provisioned(&self, provisioned: ProvisionedId) -> Option<ProvisionedState> {
+        self.fleet.configuration(provisioned).map(Configuration::state)
     }
 
     /// Figures for metrics.
@@ -184,8 +196,8 @@ impl Scheduler {
 
     fn hear(&mut self, now: Time, event: Event, todo: &mut Vec<Action>) {
         match event {
-            Event::Offer { invocation, function, revision, memory_mb, source, .. } => {
-                let offer = Offer { invocation, function, revision, memory_mb, source };
+            Event::Offer { invocation, function, revision, memory_mb, source, provisioned } => {
+                let offer = Offer { invocation, function, revision, memory_mb, source, provisioned };
                 if let Err(refusal) = self.offer(now, offer, todo) {
                     todo.push(at_once(invocation, refusal));
                 }
@@ -193,11 +205,11 @@ impl Scheduler {
             Event::Launched { environment } => self.fleet.launched(environment),
             Event::Ready { environment } => {
                 if self.fleet.ready(environment, now) {
-                    self.employ(now, environment, todo);
+                    self.employ(now, environment, None, todo);
                 }
             }
             Event::StartFailed { environment, detail } => {
-                self.gone(environment, &Detail::StartFailed(detail), todo);
+                self.gone(now, environment, &Detail::StartFailed(detail), todo);
             }
             Event::Released { environment, invocation, reuse } => {
                 self.released(now, environment, invocation, reuse, todo);
@@ -205,8 +217,8 @@ impl Scheduler {
             Event::GivenBack { environment, invocation } => {
                 self.given_back(now, environment, invocation, todo)
             }
-            Event::Died { environment } => self.died(environment, todo),
-            Event::Destroyed { environment } => self.gone(environment, &Detail::Died, todo),
+            Event::Died { environment } => self.died(now, environment, todo),
+            Event::Destroyed { environment } => self.gone(now, environment, &Detail::Died, todo),
             Event::Configure { limits } => self.configure(now, limits, todo),
             Event::Function { function, reserved, idle_timeout } => {
                 self.admission.reserve(function, reserved);
@@ -216,14 +228,23 @@ impl Scheduler {
                 };
                 self.rearm(Some(function));
             }
-            // Not decided upon yet.
-            Event::Provision { .. } | Event::Pressure { .. } => {}
+            Event::Provision { provisioned, function, parts } => {
+                self.provision(provisioned, function, parts, todo);
+            }
+            Event::Pressure { measured_mb, stalled } => {
+                self.fleet.feel(measured_mb, stalled);
+                if let Some(environment) = self.fleet.overused(&self.limits) {
+                    self.fleet.relieve();
+                    self.destroy(environment, Why::Evicted, todo);
+                }
+            }
             Event::FunctionGone { function } => {
                 self.admission.reserve(function, None);
                 self.idle_timeouts.remove(&function);
                 for revision in self.fleet.revisions_of(function) {
                     self.retire(revision, todo);
                 }
+                self.provision_nothing(function, todo);
             }
             Event::Retire { revision } => self.retire(revision, todo),
             Event::Cancel { invocation } => self.cancel(invocation),
@@ -234,14 +255,14 @@ impl Scheduler {
     }
 
     fn offer(&mut self, now: Time, offer: Offer, todo: &mut Vec<Action>) -> Result<(), Refusal> {
-        let Offer { invocation, function, revision, memory_mb, .. } = offer;
+        let Offer { invocation, function, revision, memory_mb, provisioned, .. } = offer;
         if self.invocations.contains_key(&invocation) {
             return Ok(());
         }
         if self.phase != Phase::Serving {
             return Err(Refusal::of(Reason::ShuttingDown));
         }
-        let permit = self.admission.admit(function)?;
+        let permit = self.admission.admit(function, provisioned)?;
         let request = self.request_rate(&offer);
         if let Some((whose, rate)) = request
             && let Err(TooFast(retry_after)) = self.rates.may_request(now, whose, rate)
@@ -252,6 +273,8 @@ impl Scheduler {
         let pool = self.fleet.enter(revision, function, memory_mb);
         pool.retired = false;
         let (open, covered, memory_mb) = (pool.newest_open(), pool.covers_one_more(), pool.memory_mb);
+        let kept = self.fleet.group(provisioned, revision).and_then(Group::newest_open);
+        let open = kept.or(open);
         if open.is_none()
             && let Err(refusal) = self.place_in_line(now, function, memory_mb, covered)
         {
@@ -263,10 +286,11 @@ impl Scheduler {
             self.rates.count_request(now, whose, rate);
         }
         let turn = self.fleet.turn();
-        let admitted = Admitted { permit, revision, turn, place: Place::Waiting, deliveries: 0, since: now };
+        let place = Place::Waiting;
+        let admitted = Admitted { permit, revision, provisioned, turn, place, deliveries: 0, since: now };
         self.invocations.insert(invocation, admitted);
         match open {
-            Some(environment) => self.assign(now, environment, invocation, todo),
+            Some(environment) => self.assign(now, environment, invocation, Found::default(), todo),
             None => {
                 self.wait(now, invocation);
                 if !covered && self.limits.scaling != Scaling::Unlimited {
@@ -324,7 +348,7 @@ impl Scheduler {
     fn wait(&mut self, now: Time, invocation: InvocationId) {
         let Some(admitted) = self.invocations.get_mut(&invocation) else { return };
         admitted.place = Place::Waiting;
-        self.fleet.add_waiter(admitted.revision, admitted.turn, invocation);
+        self.fleet.add_waiter(admitted.revision, admitted.provisioned, admitted.turn, invocation);
         self.timers.set(Due::Wait(invocation), now.after(self.limits.wait_max));
     }
 
@@ -333,47 +357,75 @@ impl Scheduler {
         now: Time,
         environment: EnvironmentId,
         invocation: InvocationId,
+        found: Found,
         todo: &mut Vec<Action>,
     ) {
         let Some(admitted) = self.invocations.get_mut(&invocation) else { return };
         admitted.place = Place::Running(environment);
         admitted.deliveries += 1;
-        self.timers.cancel(Due::Idle(environment));
-        let fresh = self.fleet.is_fresh(environment);
-        self.fleet.occupy(environment, invocation, now);
-        let decision = Decision {
-            start: if fresh { StartType::Cold } else { StartType::Warm },
-            spilled_over: false,
-            waited: now.since(admitted.since),
-            waited_for: (now > admitted.since).then_some(WaitedFor::Initialization),
-            evicted: Vec::new(),
+        let Some(taken) = self.fleet.get(environment) else { return };
+        let by_qualifier = admitted.provisioned.and_then(|id| self.fleet.configuration(id));
+        let start = match taken.provisioned {
+            Some(_) => StartType::Provisioned,
+            None if found.new => StartType::Cold,
+            None => StartType::Warm,
         };
+        let decision = Decision {
+            start,
+            spilled_over: start != StartType::Provisioned
+                && by_qualifier.is_some_and(|configuration| configuration.wanted() > 0),
+            waited: now.since(admitted.since),
+            waited_for: found.waited_for.filter(|_| now > admitted.since),
+            evicted: found.evicted,
+        };
+        self.fleet.occupy(environment, invocation, now);
         todo.push(Action::Assign { invocation, environment, decision });
     }
 
-    /// Gives a serving environment the oldest waiters, or keeps it idle, or lets it go.
-    fn employ(&mut self, now: Time, environment: EnvironmentId, todo: &mut Vec<Action>) {
-        let Some(revision) = self.fleet.get(environment).map(|e| e.revision) else { return };
+    /// Gives a serving environment the oldest waiters, or keeps it idle, or lets it go. `rested` if it comes from having had
+    /// its share of a second.
+    fn employ(
+        &mut self,
+        now: Time,
+        environment: EnvironmentId,
+        rested: Option<WaitedFor>,
+        todo: &mut Vec<Action>,
+    ) {
         while self.fleet.get(environment).is_some_and(Environment::is_open) {
-            let Some(invocation) = self.fleet.pool(revision).and_then(|pool| pool.oldest_waiter()) else {
-                break;
-            };
+            let Some(invocation) = self.fleet.next_waiter(environment) else { break };
+            let found = self.found_by_waiter(environment, invocation, rested);
             self.leave_line(invocation);
-            self.assign(now, environment, invocation, todo);
+            self.assign(now, environment, invocation, found, todo);
         }
         if let Some(at) = self.fleet.rested_at(environment) {
             self.timers.set(Due::Rested(environment), at);
         }
-        if !self.fleet.get(environment).is_some_and(|e| e.is_idle()) {
-            return;
+        self.keep_idle(now, environment, todo);
+    }
+
+    /// What one who stands in line finds in an environment that comes to it.
+    fn found_by_waiter(
+        &mut self,
+        environment: EnvironmentId,
+        invocation: InvocationId,
+        rested: Option<WaitedFor>,
+    ) -> Found {
+        let held_up = self.held_up;
+        let admitted = self.invocations.get(&invocation);
+        let (Some(admitted), Some(found)) = (admitted, self.fleet.get_mut(environment)) else {
+            return Found::default();
+        };
+        if found.fresh && found.provisioned.is_none() {
+            let evicted = std::mem::take(&mut found.evicted);
+            let waited_for = found.held_up.or(Some(WaitedFor::Initialization));
+            return Found { new: true, waited_for, evicted };
         }
-        if self.fleet.pool(revision).is_some_and(|pool| pool.retired) {
-            self.destroy(environment, Why::Retired, todo);
-        } else if self.phase != Phase::Serving {
-            self.destroy(environment, Why::Draining, todo);
-        } else {
-            self.arm(environment);
-        }
+        let (revision, turn) = (admitted.revision, admitted.turn);
+        let Some(pool) = self.fleet.pool_mut(revision) else { return Found::default() };
+        let uncovered = pool.is_uncovered(turn);
+        let evicted = if uncovered { pool.take_evicted() } else { Vec::new() };
+        let line = if uncovered { held_up } else { None };
+        Found { new: false, waited_for: rested.or(line).or(Some(WaitedFor::Initialization)), evicted }
     }
 
     fn configure(&mut self, now: Time, limits: SchedulerLimits, todo: &mut Vec<Action>) {
@@ -383,7 +435,7 @@ impl Scheduler {
         for environment in self.fleet.over_limits(&self.limits) {
             self.destroy(environment, Why::Evicted, todo);
         }
-        if before.idle_timeout != self.limits.idle_timeout {
+        if idle_limits(&before) != idle_limits(&self.limits) {
             self.rearm(None);
         }
         if before.requests_per_environment != self.limits.requests_per_environment {
@@ -398,11 +450,8 @@ impl Scheduler {
     fn retire(&mut self, revision: RevisionId, todo: &mut Vec<Action>) {
         let Some(pool) = self.fleet.pool_mut(revision) else { return };
         pool.retired = true;
-        let open: Vec<EnvironmentId> = pool.open().collect();
-        for environment in open {
-            if self.fleet.get(environment).is_some_and(|e| e.is_idle()) {
-                self.destroy(environment, Why::Retired, todo);
-            }
+        for environment in self.fleet.idle_of(revision) {
+            self.destroy(environment, Why::Retired, todo);
         }
     }
 
@@ -414,11 +463,12 @@ impl Scheduler {
 
     fn fall_due(&mut self, now: Time, due: Due, todo: &mut Vec<Action>) {
         match due {
-            Due::Idle(environment) => self.destroy(environment, Why::IdleTimeout, todo),
+            Due::Idle(environment) => self.idle_due(now, environment, todo),
+            Due::Provision(provisioned) => self.pause_over(provisioned),
             Due::Rested(environment) => {
                 self.timers.cancel(due);
                 self.fleet.rest_over(environment, now);
-                self.employ(now, environment, todo);
+                self.employ(now, environment, Some(WaitedFor::RequestRate), todo);
             }
             Due::Wait(invocation) => self.refuse(now, invocation, Reason::CapacityExceeded, todo),
             Due::Destroy(environment) => {
@@ -439,7 +489,7 @@ impl Scheduler {
     }
 
     fn destroy(&mut self, environment: EnvironmentId, why: Why, todo: &mut Vec<Action>) {
-        self.timers.cancel(Due::Idle(environment));
+        self.disarm(environment);
         self.timers.cancel(Due::Rested(environment));
         if self.fleet.leave(environment, why) {
             todo.push(Action::Destroy { environment, why });
@@ -474,34 +524,8 @@ impl Scheduler {
         if let Some(admitted) = self.invocations.get(&invocation)
             && admitted.place == Place::Waiting
         {
-            self.fleet.remove_waiter(admitted.revision, admitted.turn);
+            self.fleet.remove_waiter(admitted.revision, admitted.provisioned, admitted.turn);
             self.timers.cancel(Due::Wait(invocation));
-        }
-    }
-
-    /// Sets the moment when an idle environment has been kept long enough.
-    fn arm(&mut self, environment: EnvironmentId) {
-        let Some(found) = self.fleet.get(environment) else { return };
-        let function = self.fleet.pool(found.revision).map(|pool| pool.function);
-        let own = function.and_then(|function| self.idle_timeouts.get(&function));
-        let timeout = own.copied().unwrap_or(self.limits.idle_timeout);
-        self.timers.set(Due::Idle(environment), found.idle_since.after(timeout));
-    }
-
-    /// Does so again for all idle environments, or those of one function.
-    fn rearm(&mut self, function: Option<FunctionId>) {
-        let concerned: Vec<EnvironmentId> = match function {
-            None => self.fleet.idle().collect(),
-            Some(function) => {
-                let revisions = self.fleet.revisions_of(function);
-                let pools = revisions.iter().filter_map(|revision| self.fleet.pool(*revision));
-                pools.flat_map(|pool| pool.open().collect::<Vec<_>>()).collect()
-            }
-        };
-        for environment in concerned {
-            if self.fleet.get(environment).is_some_and(|e| e.is_idle()) {
-                self.arm(environment);
-            }
         }
     }
 
@@ -535,6 +559,21 @@ struct Offer {
     revision: RevisionId,
     memory_mb: u32,
     source: Source,
+    provisioned: Option<ProvisionedId>,
+}
+
+/// How an invocation came to an environment.
+#[derive(Default)]
+struct Found {
+    /// It was started for those who wait.
+    new: bool,
+    waited_for: Option<WaitedFor>,
+    evicted: Vec<EnvironmentId>,
+}
+
+/// What decides how long environments idle, and how.
+fn idle_limits(limits: &SchedulerLimits) -> (Duration, Option<Duration>, Option<Duration>) {
+    (limits.idle_timeout, limits.freeze_after, limits.recycle_after)
 }
 
 /// How many of what there are, for metrics.

@@ -35,6 +35,10 @@ impl<K: Ord + Copy> Timers<K> {
         self.by_key.contains_key(&key)
     }
 
+    pub(crate) fn at(&self, key: K) -> Option<Time> {
+        self.by_key.get(&key).copied()
+    }
+
     pub(crate) fn keys(&self) -> impl Iterator<Item = K> + '_ {
         self.by_key.keys().copied()
     }

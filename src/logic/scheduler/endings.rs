@@ -3,12 +3,13 @@
 //! Apart from the decisions of `scheduler` because it is one subject: whatever ends, and in whatever order the news comes,
 //! each permit returns once and each environment is counted out once. Nothing is begun here.
 
-use super::{Action, Due, Phase, Scheduler, Why};
+use super::{Action, Due, Found, Phase, ProvisionedFailure, Scheduler, Why};
 use crate::admission::Reason;
 use crate::exchange::Detail;
-use crate::fleet::State;
+use crate::environment::State;
+use crate::provisioned::Group;
 use crate::limits::{DELIVERY_ATTEMPTS_MAX, RETRY_PAUSE};
-use crate::{EnvironmentId, InvocationId, Time};
+use crate::{EnvironmentId, InvocationId, ProvisionedId, Time};
 
 impl Scheduler {
     pub(super) fn released(
@@ -24,7 +25,7 @@ impl Scheduler {
         }
         self.settle(invocation);
         if reuse {
-            self.employ(now, environment, todo);
+            self.employ(now, environment, None, todo);
         } else {
             self.destroy(environment, Why::Spent, todo);
         }
@@ -50,34 +51,42 @@ impl Scheduler {
             self.fail(invocation, Detail::NotTaken, todo);
             return;
         }
+        let kept = self.fleet.group(admitted.provisioned, admitted.revision).and_then(Group::newest_open);
         let open = self.fleet.pool(admitted.revision).and_then(|pool| pool.newest_open());
-        match open {
-            Some(other) => self.assign(now, other, invocation, todo),
+        match kept.or(open) {
+            Some(other) => self.assign(now, other, invocation, Found::default(), todo),
             None => self.wait(now, invocation),
         }
     }
 
-    pub(super) fn died(&mut self, environment: EnvironmentId, todo: &mut Vec<Action>) {
-        let Some(state) = self.fleet.get(environment).map(|e| e.state) else { return };
+    pub(super) fn died(&mut self, now: Time, environment: EnvironmentId, todo: &mut Vec<Action>) {
+        let Some(found) = self.fleet.get(environment) else { return };
+        let (starting, provisioned) = (found.is_starting(), found.provisioned);
         self.fail_held(environment, todo);
         self.destroy(environment, Why::Died, todo);
-        if let State::Starting { .. } = state {
-            self.fail_uncovered(environment, &Detail::Died, todo);
+        if starting {
+            self.start_came_to_nothing(now, environment, provisioned, &Detail::Died, todo);
         }
     }
 
     /// Counts out an environment of which nothing is left.
-    pub(super) fn gone(&mut self, environment: EnvironmentId, detail: &Detail, todo: &mut Vec<Action>) {
+    pub(super) fn gone(
+        &mut self,
+        now: Time,
+        environment: EnvironmentId,
+        detail: &Detail,
+        todo: &mut Vec<Action>,
+    ) {
         let Some(found) = self.fleet.get(environment) else { return };
-        let (state, revision) = (found.state, found.revision);
+        let (starting, revision, provisioned) = (found.is_starting(), found.revision, found.provisioned);
+        self.disarm(environment);
         self.fail_held(environment, todo);
         // While it is still listed, so that its pool is there for the waiters.
         self.fleet.leave(environment, Why::Died);
-        if let State::Starting { .. } = state {
-            self.fail_uncovered(environment, detail, todo);
+        if starting {
+            self.start_came_to_nothing(now, environment, provisioned, detail, todo);
         }
         self.fleet.remove(environment);
-        self.timers.cancel(Due::Idle(environment));
         self.timers.cancel(Due::Rested(environment));
         self.timers.cancel(Due::Destroy(environment));
         self.fleet.forget_if_empty(revision);
@@ -91,10 +100,27 @@ impl Scheduler {
         }
     }
 
-    /// A start came to nothing: who has none under way thereby would wait for nothing.
-    fn fail_uncovered(&mut self, environment: EnvironmentId, detail: &Detail, todo: &mut Vec<Action>) {
-        if let Some(invocation) = self.uncovered_beside(environment) {
-            self.fail(invocation, detail.clone(), todo);
+    /// A start came to nothing: who has none under way thereby would wait for nothing. A provisioned one is tried again.
+    fn start_came_to_nothing(
+        &mut self,
+        now: Time,
+        environment: EnvironmentId,
+        provisioned: Option<ProvisionedId>,
+        detail: &Detail,
+        todo: &mut Vec<Action>,
+    ) {
+        match (provisioned, detail) {
+            (Some(id), Detail::StartFailed(why)) => {
+                self.provision_failed(now, id, Some(ProvisionedFailure::Sandbox(why.clone())));
+            }
+            (Some(id), Detail::Died | Detail::NotTaken) => {
+                self.provision_failed(now, id, Some(ProvisionedFailure::Initialization));
+            }
+            (None, _) => {
+                if let Some(invocation) = self.uncovered_beside(environment) {
+                    self.fail(invocation, detail.clone(), todo);
+                }
+            }
         }
     }
 
@@ -107,7 +133,9 @@ impl Scheduler {
         if self.phase == Phase::Serving {
             self.phase = Phase::Draining;
         }
-        let idle: Vec<EnvironmentId> = self.fleet.idle().collect();
+        self.fleet.keep_nothing();
+        let idle: Vec<EnvironmentId> =
+            self.fleet.iter().filter(|(_, found)| found.is_idle()).map(|(id, _)| id).collect();
         for environment in idle {
             self.destroy(environment, Why::Draining, todo);
         }
@@ -143,19 +171,21 @@ impl Scheduler {
                     self.timers.set(Due::Drained, now.after(RETRY_PAUSE));
                 }
             }
-            // The permit is back; who waits for the answer sees its channel close.
-            // An environment that is not frozen costs a little; the next idle time freezes it.
+            // The permit is back; who waits for the answer sees its channel close. An environment that was not frozen costs
+            // a little; the next time it idles it is asked for again.
             Action::Refuse { .. } | Action::Fail { .. } | Action::Freeze { .. } => {}
         }
     }
 
     fn start_refused(&mut self, now: Time, environment: EnvironmentId, todo: &mut Vec<Action>) {
         let Some(found) = self.fleet.get(environment) else { return };
-        let revision = found.revision;
+        let (revision, provisioned) = (found.revision, found.provisioned);
         match found.state {
             State::Starting { .. } => {
                 self.fleet.leave(environment, Why::Unreachable);
-                if let Some(invocation) = self.uncovered_beside(environment) {
+                if let Some(id) = provisioned {
+                    self.provision_failed(now, id, None);
+                } else if let Some(invocation) = self.uncovered_beside(environment) {
                     self.refuse(now, invocation, Reason::QueueFull, todo);
                 }
             }

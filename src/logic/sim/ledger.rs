@@ -2,7 +2,7 @@
 //!
 //! Kept from events and actions alone: whether the scheduler's own books agree is checked by its own laws.
 
-use crate::scheduler::{Action, Event};
+use crate::scheduler::{Action, Event, Initialization, StartType};
 use crate::{EnvironmentId, FunctionId, InvocationId, RevisionId};
 use std::collections::BTreeMap;
 
@@ -21,6 +21,12 @@ pub(super) struct Sandbox {
     /// `Destroy` was said.
     pub(super) doomed: bool,
     pub(super) running: Option<InvocationId>,
+    /// It is kept ready, not started for somebody.
+    pub(super) provisioned: bool,
+    /// It has run something.
+    pub(super) used: bool,
+    /// `Freeze` was said and nothing was assigned since.
+    pub(super) frozen: bool,
 }
 
 #[derive(Debug, Default)]
@@ -32,6 +38,8 @@ pub(super) struct Ledger {
     pub(super) assigned: u64,
     pub(super) refused: u64,
     pub(super) failed: u64,
+    pub(super) kept: u64,
+    pub(super) frozen: u64,
 }
 
 type Verdict = Result<(), String>;
@@ -93,8 +101,12 @@ impl Ledger {
     /// Notes an action and says what is wrong with it, if something is.
     pub(super) fn obey(&mut self, action: &Action) -> Verdict {
         match action {
-            Action::Assign { invocation, environment, .. } => self.assign(*invocation, *environment),
-            Action::Start { environment, revision, .. } => self.start(*environment, *revision),
+            Action::Assign { invocation, environment, decision } => {
+                self.assign(*invocation, *environment, decision.start)
+            }
+            Action::Start { environment, revision, initialization, .. } => {
+                self.start(*environment, *revision, *initialization)
+            }
             Action::Refuse { invocation, .. } => {
                 self.refused += 1;
                 let fate = self.invocations.get(invocation).map(|(_, fate)| *fate);
@@ -120,8 +132,12 @@ impl Ledger {
                 }
             },
             Action::Freeze { environment } => {
-                let sandbox = self.sandboxes.get(environment);
-                let idle = sandbox.is_some_and(|sandbox| sandbox.ready && sandbox.running.is_none());
+                let Some(sandbox) = self.sandboxes.get_mut(environment) else {
+                    return Err(format!("{environment} is frozen and is not"));
+                };
+                let idle = sandbox.ready && sandbox.running.is_none() && !sandbox.doomed && !sandbox.frozen;
+                sandbox.frozen = true;
+                self.frozen += 1;
                 ensure(idle, || format!("{environment} is frozen as {sandbox:?}"))
             }
             Action::Drained => {
@@ -144,8 +160,14 @@ impl Ledger {
         self.invocations.values().filter(|(_, fate)| *fate != Fate::Over).count()
     }
 
-    fn assign(&mut self, invocation: InvocationId, environment: EnvironmentId) -> Verdict {
+    fn assign(
+        &mut self,
+        invocation: InvocationId,
+        environment: EnvironmentId,
+        start: StartType,
+    ) -> Verdict {
         self.assigned += 1;
+        self.kept += u64::from(start == StartType::Provisioned);
         let Some((revision, fate)) = self.invocations.get_mut(&invocation) else {
             return Err(format!("{invocation} is assigned and unknown"));
         };
@@ -156,14 +178,32 @@ impl Ledger {
         };
         ensure(sandbox.revision == *revision, || format!("{environment} serves two revisions"))?;
         ensure(sandbox.ready && !sandbox.doomed, || format!("{environment} is assigned as {sandbox:?}"))?;
+        let fits = sandbox.provisioned == (start == StartType::Provisioned)
+            && !(sandbox.used && start == StartType::Cold);
+        ensure(fits, || format!("{environment} is said to be {start:?} and is {sandbox:?}"))?;
+        (sandbox.used, sandbox.frozen) = (true, false);
         let held = sandbox.running.replace(invocation);
         ensure(held.is_none(), || format!("{environment} runs {held:?} and {invocation}"))
     }
 
-    fn start(&mut self, environment: EnvironmentId, revision: RevisionId) -> Verdict {
+    fn start(
+        &mut self,
+        environment: EnvironmentId,
+        revision: RevisionId,
+        initialization: Initialization,
+    ) -> Verdict {
         let fresh = self.last_environment.is_none_or(|last| environment.0 == last.0 + 1);
         self.last_environment = Some(environment);
-        self.sandboxes.insert(environment, Sandbox { revision, ready: false, doomed: false, running: None });
+        let sandbox = Sandbox {
+            revision,
+            ready: false,
+            doomed: false,
+            running: None,
+            provisioned: initialization == Initialization::Provisioned,
+            used: false,
+            frozen: false,
+        };
+        self.sandboxes.insert(environment, sandbox);
         ensure(fresh, || format!("{environment} is not the next id"))
     }
 

@@ -6,8 +6,10 @@
 use super::ledger::{Fate, Ledger, revision_of};
 use super::random::Random;
 use crate::laws::{broken_law, checks_itself};
-use crate::scheduler::{Action, Event, Scheduler, Source};
-use crate::{EnvironmentId, FunctionId, InvocationId, Machine, Scaling, SchedulerLimits, Time};
+use crate::scheduler::{Action, Event, ProvisionedPart, Scheduler, Source};
+use crate::{
+    EnvironmentId, FunctionId, InvocationId, Machine, ProvisionedId, RevisionId, Scaling, SchedulerLimits, Time,
+};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -70,6 +72,10 @@ fn limits(random: &mut Random) -> SchedulerLimits {
     }
 }
 
+fn memory_of(revision: RevisionId) -> u32 {
+    128 * (1 + u32::try_from(revision.0 % 4).unwrap_or_default())
+}
+
 /// What happened in a world.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -81,6 +87,10 @@ pub struct Tally {
     pub refused: u64,
     /// Failures of this machine.
     pub failed: u64,
+    /// Of the assignments, those to environments that were kept ready.
+    pub kept: u64,
+    /// Environments frozen.
+    pub frozen: u64,
     /// Environments started.
     pub started: u64,
     /// Steps of the scheduler.
@@ -136,7 +146,9 @@ impl World {
     /// The first broken law.
     pub fn run(mut self) -> Result<Tally, Violation> {
         for _ in 0..self.plan.happenings {
-            let pause = Duration::from_micros(self.random.below(40_000));
+            // Now and then the clock jumps: the machine was asleep.
+            let most = if self.random.percent(1) { 20_000_000 } else { 40_000 };
+            let pause = Duration::from_micros(self.random.below(most));
             self.pass(self.now.after(pause))?;
             let event = self.happening();
             self.tell(event)?;
@@ -150,6 +162,8 @@ impl World {
             assigned: self.ledger.assigned,
             refused: self.ledger.refused,
             failed: self.ledger.failed,
+            kept: self.ledger.kept,
+            frozen: self.ledger.frozen,
             started: self.ledger.last_environment.map_or(0, |last| last.0 + 1),
             steps: self.steps,
         })
@@ -275,8 +289,13 @@ impl World {
                 Event::Function { function, reserved, idle_timeout }
             }
             90..92 => Event::FunctionGone { function },
-            92..96 => Event::Configure { limits: limits(&mut self.random) },
-            96..98 => Event::Ready { environment: EnvironmentId(self.random.below(1_000_000)) },
+            92..94 => Event::Configure { limits: limits(&mut self.random) },
+            94..97 => self.provision(function),
+            97..99 if self.random.percent(60) => Event::Pressure {
+                measured_mb: self.random.below(700),
+                stalled: self.random.percent(10),
+            },
+            97..99 => Event::Ready { environment: EnvironmentId(self.random.below(1_000_000)) },
             _ => {
                 let invocation = InvocationId(self.random.below(1 + self.invocations));
                 Event::Released { environment: EnvironmentId(u64::MAX), invocation, reuse: true }
@@ -289,11 +308,25 @@ impl World {
         self.invocations += 1;
         let revision = revision_of(function, self.random.below(REVISIONS));
         self.ledger.offered(invocation, revision);
-        let memory_mb = 128 * (1 + u32::try_from(revision.0 % 4).unwrap_or_default());
-        let source =
-            [Source::Synchronous, Source::Asynchronous, Source::Polled][self.random.below(3) as usize];
-        let provisioned = None;
+        let memory_mb = memory_of(revision);
+        let source = [Source::Synchronous, Source::Asynchronous, Source::Polled][self.random.below(3) as usize];
+        let provisioned = self.random.percent(40).then(|| self.provisioned_of(function));
         Event::Offer { invocation, function, revision, memory_mb, source, provisioned }
+    }
+
+    /// Each function has two qualifiers that may have provisioned concurrency.
+    fn provisioned_of(&mut self, function: FunctionId) -> ProvisionedId {
+        ProvisionedId(function.0 * 2 + self.random.below(2))
+    }
+
+    fn provision(&mut self, function: FunctionId) -> Event {
+        let provisioned = self.provisioned_of(function);
+        let parts = (0..self.random.below(3)).map(|_| {
+            let revision = revision_of(function, self.random.below(REVISIONS));
+            let wanted = u32::try_from(self.random.below(4)).unwrap_or(0);
+            ProvisionedPart { revision, memory_mb: memory_of(revision), wanted }
+        });
+        Event::Provision { provisioned, function, parts: parts.collect() }
     }
 
     fn any_environment(&mut self) -> Option<EnvironmentId> {
@@ -365,13 +398,17 @@ mod tests {
                     total.refused += tally.refused;
                     total.failed += tally.failed;
                     total.started += tally.started;
+                    total.kept += tally.kept;
+                    total.frozen += tally.frozen;
                 }
                 Err(violation) => panic!("{violation}"),
             }
         }
         // A world in which nothing happens proves nothing.
         assert!(
-            total.assigned > 0 && total.refused > 0 && total.failed > 0 && total.started > 0,
+            [total.assigned, total.refused, total.failed, total.started, total.kept, total.frozen]
+                .iter()
+                .all(|n| *n > 0),
             "{total:?}"
         );
         println!("{} seeds: {total:?}", seeds());

@@ -1,0 +1,92 @@
+//! One environment as the scheduler knows it: what it is for, what it runs, since when it has nothing to do.
+//!
+//! Its moments and its own answers; where it is listed is kept by `fleet`. It knows nothing of sandboxes.
+
+use crate::exchange::{WaitedFor, Why};
+use crate::idle::Rank;
+use crate::pool::Turn;
+use crate::{EnvironmentId, InvocationId, ProvisionedId, RevisionId, Time};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+/// Within this time an environment is given no more than its pace.
+const PACE_WINDOW: Duration = Duration::from_secs(1);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    Starting { launched: bool },
+    Serving,
+    Leaving { why: Why },
+}
+
+#[derive(Debug)]
+pub(crate) struct Environment {
+    pub(crate) revision: RevisionId,
+    /// The configuration that it is kept for.
+    pub(crate) provisioned: Option<ProvisionedId>,
+    pub(crate) memory_mb: u64,
+    pub(crate) state: State,
+    /// What it runs, with the moment of assignment; never more than `slots`.
+    pub(crate) in_flight: BTreeMap<InvocationId, Time>,
+    pub(crate) slots: usize,
+    /// Since which turn it has room, if it has.
+    pub(crate) open: Option<Turn>,
+    /// Where it stands among those that may be evicted.
+    pub(crate) rank: Option<Rank>,
+    /// It has room and may not take more yet: it has had its share of this second.
+    pub(crate) resting: bool,
+    /// When it was last given something; as many moments as the pace asks for.
+    pub(crate) recent: VecDeque<Time>,
+    /// Since when it has been without work; counts only while it is.
+    pub(crate) idle_since: Time,
+    /// It has run nothing yet.
+    pub(crate) fresh: bool,
+    /// What runs in it was told to be stopped.
+    pub(crate) frozen: bool,
+    /// When its start was said, and since when it serves.
+    pub(crate) began: Time,
+    pub(crate) born: Time,
+    /// When it is next looked at for having idled; may be earlier than there is something to do.
+    pub(crate) armed: Option<Time>,
+    /// What put its start off, and who went for it.
+    pub(crate) held_up: Option<WaitedFor>,
+    pub(crate) evicted: Vec<EnvironmentId>,
+}
+
+impl Environment {
+    pub(crate) fn is_idle(&self) -> bool {
+        self.state == State::Serving && self.in_flight.is_empty()
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    pub(crate) fn has_room(&self) -> bool {
+        self.state == State::Serving && self.in_flight.len() < self.slots
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        matches!(self.state, State::Leaving { .. })
+    }
+
+    pub(crate) fn is_starting(&self) -> bool {
+        matches!(self.state, State::Starting { .. })
+    }
+
+    /// When it may be given something again, as far as the pace goes.
+    pub(crate) fn rested_at(&self, pace: usize) -> Time {
+        let oldest = if pace == 0 { None } else { self.recent.len().checked_sub(pace) };
+        let oldest = oldest.and_then(|at| self.recent.get(at));
+        oldest.map_or(Time::ZERO, |at| at.after(PACE_WINDOW))
+    }
+
+    pub(crate) fn note_assignment(&mut self, now: Time, pace: usize) {
+        if pace > 0 {
+            self.recent.push_back(now);
+        }
+        while self.recent.len() > pace {
+            self.recent.pop_front();
+        }
+    }
+}
