@@ -5,6 +5,7 @@
 
 use super::duration::Since;
 use super::help;
+use super::simulate::Simulate;
 use super::top::Sort;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -58,6 +59,9 @@ pub(crate) enum Verb {
     /// Say what this host offers, what is missing and how to get it
     #[command(after_help = help::DOCTOR)]
     Doctor(Doctor),
+    /// See what a load would do under which limits, in virtual time, or run a recording again
+    #[command(after_help = help::SIMULATE)]
+    Simulate(Box<Simulate>),
     /// Call any operation of the API by its name, as the aws CLI does, or print the table of them
     #[command(subcommand, arg_required_else_help = true)]
     Api(Api),
@@ -111,6 +115,9 @@ pub(crate) struct Sources {
 pub(crate) struct Serve {
     #[command(flatten)]
     pub(crate) sources: Sources,
+    /// Write everything the scheduler hears to a new file, for `hearth simulate --replay`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
 }
 
 /// `hearth deploy`.
@@ -407,7 +414,9 @@ mod tests {
     fn every_client_verb_shows_examples_and_exit_codes_are_documented() {
         let mut command = CommandLine::command();
         assert!(command.render_help().to_string().contains("Exit codes"));
-        for verb in ["serve", "deploy", "invoke", "list", "get", "delete", "logs", "why", "top", "doctor"] {
+        for verb in
+            ["serve", "deploy", "invoke", "list", "get", "delete", "logs", "why", "top", "doctor", "simulate"]
+        {
             let text = command.find_subcommand_mut(verb).expect("is a verb").render_long_help().to_string();
             assert!(text.contains("Examples:\n  hearth"), "{verb}: {text}");
             assert!(text.contains("Exit codes:"), "{verb}: {text}");

@@ -25,6 +25,23 @@ impl Since {
     }
 }
 
+/// A span of time, written alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Length(pub(crate) Duration);
+
+impl FromStr for Length {
+    type Err = NotALength;
+
+    fn from_str(text: &str) -> Result<Self, NotALength> {
+        duration(text).map(Self).ok_or(NotALength)
+    }
+}
+
+/// Why a text is no span of time.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("write a duration such as 500ms, 90s, 5m, 2h, 1h30m or 7d")]
+pub(crate) struct NotALength;
+
 /// Why a text is no start.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("write a duration such as 90s, 5m, 2h, 1h30m or 7d, or a moment such as 2026-05-01T12:00:00Z")]

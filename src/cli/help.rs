@@ -161,6 +161,27 @@ Examples:
 
 Exit codes: 0 nothing essential is missing, 1 something is, 2 for a wrong command line.";
 
+/// `hearth simulate --help`.
+pub(super) const SIMULATE: &str = "\
+Runs the daemon's own scheduler in virtual time: no daemon, no sandboxes, hours within seconds. The same seed gives the \
+same result, to the byte. The README describes workload files, traces and the figures.
+
+--vary and --set know: profile, scaling, scaling-burst, scaling-per-minute, requests-per-concurrency, \
+requests-per-environment, account-limit, memory-capacity-mb, overcommit, environments-max, concurrent-starts, \
+waiting-max, wait-max-s, idle-timeout-s; and of functions (FUNCTION.KEY for one of them) arrivals, rate, load, reserved, provisioned, memory-mb, \
+duration-ms, init-ms, launch-ms.
+
+Examples:
+  hearth simulate --rate 100 --duration-ms 500
+  hearth simulate --rate 80 --arrivals poisson --duration-ms lognormal:120:900 --init-ms 250 --vary provisioned=0,10,20
+  hearth simulate workload.toml --vary profile=aws,box --vary load=1,2 --json
+  hearth simulate --trace calls.csv --init-ms 200 --reserved 5
+  hearth simulate --replay yesterday.rec
+  hearth simulate --replay yesterday.rec --vary account-limit=100,500
+
+Exit codes: 0 simulated (replay: every decision as recorded), 1 a file is wrong or a decision differs, 2 for a wrong \
+command line.";
+
 /// `hearth api dump --help`.
 pub(super) const API_DUMP: &str = "\
 Examples:

@@ -26,6 +26,7 @@ mod run;
 mod screen;
 mod serve;
 mod settings;
+mod simulate;
 mod source;
 mod table;
 mod terminal;

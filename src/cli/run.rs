@@ -3,14 +3,15 @@
 use super::args::{CommandLine, Keys, Verb};
 use super::failure::Failure;
 use super::terminal::{self, Paint};
-use super::{api, deploy, doctor, functions, invoke, keys, logs, raw, serve, settings, top, why};
+use super::{api, deploy, doctor, functions, invoke, keys, logs, raw, serve, settings, simulate, top, why};
 use crate::config::Config;
 use clap::{FromArgMatches, Parser};
 use std::io::IsTerminal;
+use std::path::Path;
 use std::process::ExitCode;
 
-/// What runs a daemon with a configuration until it ends.
-pub(crate) type Daemon = fn(Config) -> Result<(), Box<dyn std::error::Error>>;
+/// What runs a daemon with a configuration until it ends, recording its scheduler if a file is named.
+pub(crate) type Daemon = fn(Config, Option<&Path>) -> Result<(), Box<dyn std::error::Error>>;
 
 /// Runs the verb that this process was started with; `serve` hands over to `daemon`.
 pub(crate) fn main(daemon: Daemon) -> ExitCode {
@@ -52,6 +53,7 @@ fn run(verb: &Verb, daemon: Daemon) -> Result<(), Failure> {
         Verb::Why(args) => why::run(args),
         Verb::Top(args) => top::run(args),
         Verb::Doctor(args) => doctor::run(args),
+        Verb::Simulate(args) => simulate::run(args),
         Verb::Api(args) => api::run(args),
         Verb::Keys(Keys::New(args)) => keys::new(args),
         Verb::Completion { shell } => api::completion(*shell),

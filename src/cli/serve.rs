@@ -17,7 +17,7 @@ pub(super) fn run(args: &args::Serve, daemon: Daemon) -> Result<(), Failure> {
     for name in &loaded.ignored {
         tracing::warn!(%name, "this environment variable is no setting of hearth's");
     }
-    daemon(loaded.config).map_err(Failure::Failed)
+    daemon(loaded.config, args.record.as_deref()).map_err(Failure::Failed)
 }
 
 /// From here on, events go to standard error in the configured form.

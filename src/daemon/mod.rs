@@ -25,6 +25,7 @@ pub(crate) mod overview;
 mod pressure;
 pub(crate) mod random;
 mod reasons;
+mod record;
 pub(crate) mod reserve;
 mod residents;
 pub(crate) mod revision;

@@ -9,6 +9,7 @@ use super::drive::{Driver, drive};
 use super::environment::{self, INBOX_MAX, Message};
 use super::invoke::{Invocation, Refusal, Shared};
 use super::overview::Overview;
+use super::record::{Recorded, Recorder};
 use super::residents::Residents;
 use super::revision::Revision;
 use hearth_logic::admission::Reason;
@@ -179,13 +180,13 @@ impl SchedulerHandle {
 
 /// Runs the scheduler until the daemon ends.
 pub(crate) async fn start(
-    limits: SchedulerLimits,
+    (limits, recorder): (SchedulerLimits, Option<Recorder>),
     shared: Arc<Shared>,
     handle: SchedulerHandle,
     mut inbox: mpsc::Receiver<Order>,
 ) {
     let mut driver = SchedulerDriver {
-        machine: Scheduler::new(limits),
+        machine: Recorded::new(Scheduler::new(limits), recorder),
         shared,
         handle,
         waiting: BTreeMap::new(),
@@ -201,7 +202,7 @@ pub(crate) async fn start(
 }
 
 struct SchedulerDriver {
-    machine: Scheduler,
+    machine: Recorded,
     shared: Arc<Shared>,
     handle: SchedulerHandle,
     waiting: BTreeMap<InvocationId, Box<Invocation>>,
@@ -439,10 +440,10 @@ impl SchedulerDriver {
 }
 
 impl Driver for SchedulerDriver {
-    type Machine = Scheduler;
+    type Machine = Recorded;
     type Message = Order;
 
-    fn machine(&mut self) -> &mut Scheduler {
+    fn machine(&mut self) -> &mut Recorded {
         &mut self.machine
     }
 

@@ -13,6 +13,7 @@ use super::functions::Functions;
 use super::invoke::Shared;
 use super::logs::{Logs, Retention};
 use super::metrics::Metrics;
+use super::record::RecordingFile;
 use super::reserve::Reserve;
 use super::sandboxes::Sandboxes;
 use super::scheduler::{self, Order, SchedulerHandle};
@@ -49,8 +50,8 @@ const FDS_PER_ENVIRONMENT: u64 = 12;
 
 type Problem = Box<dyn std::error::Error>;
 
-/// Runs the daemon until it is told to stop.
-pub(crate) fn serve(config: Config) -> Result<(), Problem> {
+/// Runs the daemon until it is told to stop; `record` names a file for what the scheduler hears.
+pub(crate) fn serve(config: Config, record: Option<&Path>) -> Result<(), Problem> {
     check(&config)?;
     let layout = Layout::open(&config.state_dir, &random::hex::<8>())?;
     let listen = bind(config.listen, "listen")?;
@@ -70,6 +71,7 @@ pub(crate) fn serve(config: Config) -> Result<(), Problem> {
     layout.hand_over(uid, gid)?;
     let view = privileges::private_view(layout.root())?;
     let layout = layout.reached_by(&view);
+    let recording = record.map(RecordingFile::create).transpose()?;
     privileges::give_up(uid, gid)?;
     // From here on this process is nobody special, and may have threads.
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -78,8 +80,19 @@ pub(crate) fn serve(config: Config) -> Result<(), Problem> {
         .thread_name("hearth")
         .build()?;
     let forker_pid = forker.child.id();
-    let started =
-        Started { sealer, config, layout, listen, admin, access, runtimes, forker, surroundings, open_files };
+    let started = Started {
+        sealer,
+        config,
+        layout,
+        listen,
+        admin,
+        access,
+        runtimes,
+        forker,
+        surroundings,
+        open_files,
+        recording,
+    };
     let result = runtime.block_on(run(started));
     runtime.shutdown_timeout(Duration::from_secs(1));
     if !farewell::await_forker(forker_pid) {
@@ -99,6 +112,7 @@ struct Started {
     forker: Forker,
     surroundings: Surroundings,
     open_files: u64,
+    recording: Option<RecordingFile>,
 }
 
 /// Threads that always work and threads in reserve. Half the cores: the functions need the others, and an invocation that
@@ -207,7 +221,7 @@ fn service_user(config: &Config) -> Result<(u32, u32), Problem> {
 }
 
 async fn run(started: Started) -> Result<(), Problem> {
-    let Started { sealer, config, layout, listen, admin, access, runtimes, forker, surroundings, open_files } =
+    let Started { sealer, config, layout, listen, admin, access, runtimes, forker, surroundings, .. } =
         started;
     let (reserve, _term) = Reserve::hold(workers().1);
     let pure_v2 = forker.cgroups == "v2";
@@ -237,8 +251,10 @@ async fn run(started: Started) -> Result<(), Problem> {
         invocations: AtomicU64::new(0),
         reserve,
     });
-    let limits = config.scheduler_limits(open_files.saturating_sub(FDS_OWN) / FDS_PER_ENVIRONMENT);
-    tokio::spawn(scheduler::start(limits, Arc::clone(&shared), scheduler.clone(), inbox));
+    let limits = config.scheduler_limits(started.open_files.saturating_sub(FDS_OWN) / FDS_PER_ENVIRONMENT);
+    let recording = started.recording.map(|file| file.begin(&limits)).transpose()?;
+    let (recorder, recording) = recording.unzip();
+    tokio::spawn(scheduler::start((limits, recorder), Arc::clone(&shared), scheduler.clone(), inbox));
     tokio::spawn(pressure::watch(forker.meters, Arc::clone(&shared)));
     let info = run_info(&config, &layout, &access, (listen.local_addr()?, admin.local_addr()?));
     let base = format!("{}://{}", access.scheme(), info.listen);
@@ -265,6 +281,9 @@ async fn run(started: Started) -> Result<(), Problem> {
     let outcome = wait_for_end(signals, forker_gone, &control).await;
     health.set(false);
     drain(&scheduler, Duration::from_secs(config.drain_grace_s)).await;
+    if let Some(recording) = recording {
+        recording.finish();
+    }
     stop.send(true).ok();
     layout.remove_run_info()?;
     store.close().await;

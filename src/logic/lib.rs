@@ -18,11 +18,13 @@ pub mod outcome;
 pub mod policy;
 mod pool;
 mod provisioned;
+pub mod recording;
 pub mod records;
 pub mod routing;
 mod scaling;
 pub mod scheduler;
 pub mod sim;
+pub mod simulate;
 pub mod time;
 mod timers;
 
