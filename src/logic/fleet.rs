@@ -123,7 +123,9 @@ impl Fleet {
         let environment = self.get(id)?;
         match environment.provisioned {
             None => self.pool(environment.revision)?.oldest_waiter(),
-            some => self.group(some, environment.revision)?.waiters.first_key_value().map(|(_, waiter)| *waiter),
+            some => {
+                self.group(some, environment.revision)?.waiters.first_key_value().map(|(_, waiter)| *waiter)
+            }
         }
     }
 

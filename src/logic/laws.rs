@@ -3,11 +3,11 @@
 //! Bugs here are assertions, not errors: a broken law stops a debug build at the step that broke it. The recount is O(n),
 //! so that it is left out of release builds and, to keep debug builds usable under load, of large worlds.
 
-use crate::{FunctionId, ProvisionedId, Time};
-use crate::exchange::Event;
 use crate::environment::Environment;
+use crate::exchange::Event;
 use crate::fleet::Room;
 use crate::scheduler::{Due, Place, Scheduler};
+use crate::{FunctionId, ProvisionedId, Time};
 use std::collections::BTreeMap;
 
 /// Larger worlds are not recounted.
@@ -181,7 +181,7 @@ fn broken_deadlines(scheduler: &Scheduler) -> Option<String> {
         return Some(format!("environment {id} would rest for ever"));
     }
     let stale = timers.keys().find(|due| match due {
-        Due::Idle(id) => !fleet.get(*id).is_some_and(|e| !e.is_leaving()),
+        Due::Idle(id) => fleet.get(*id).is_none_or(Environment::is_leaving),
         // The pause of one that is forgotten ends without anything.
         Due::Provision(id) => fleet.configuration(*id).is_some_and(|found| !found.paused),
         Due::Rested(id) => !fleet.get(*id).is_some_and(resting),

@@ -37,15 +37,12 @@ impl Fleet {
 
     /// Names what is to be kept ready from now on; revisions that are not named are to go. No part names a revision twice.
     pub(crate) fn keep(&mut self, id: ProvisionedId, function: FunctionId, parts: &[ProvisionedPart]) {
-        let configuration =
-            self.configurations.entry(id).or_insert_with(|| Configuration::new(function));
+        let configuration = self.configurations.entry(id).or_insert_with(|| Configuration::new(function));
         configuration.function = function;
         let before: Vec<RevisionId> = configuration
             .groups
             .iter_mut()
-            .filter_map(|(revision, group)| {
-                (std::mem::take(&mut group.wanted) > 0).then_some(*revision)
-            })
+            .filter_map(|(revision, group)| (std::mem::take(&mut group.wanted) > 0).then_some(*revision))
             .collect();
         for part in parts.iter().filter(|part| part.wanted > 0) {
             let group = configuration.groups.entry(part.revision).or_default();

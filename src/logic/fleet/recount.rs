@@ -20,14 +20,14 @@ impl Fleet {
         let covering = all().filter(|e| e.is_starting() && e.provisioned.is_none()).count();
         let holds = [
             (mb(&|_| true) == self.committed_mb, "committed memory is the sum over environments"),
-            (mb(&Environment::is_leaving) == self.leaving_mb, "leaving memory is the sum over leaving environments"),
+            (
+                mb(&Environment::is_leaving) == self.leaving_mb,
+                "leaving memory is the sum over leaving environments",
+            ),
             (mb(&idle) == self.idle.mb(), "idle memory is the sum over idle environments"),
             (all().filter(|e| e.is_leaving()).count() == self.leaving, "leaving environments are counted"),
             (all().filter(|e| idle(e)).count() == self.idle.len(), "idle environments are listed"),
-            (
-                self.idle().all(|id| self.get(id).is_some_and(idle)),
-                "what is listed as idle is",
-            ),
+            (self.idle().all(|id| self.get(id).is_some_and(idle)), "what is listed as idle is"),
             (self.pools().map(|p| p.open().count()).sum::<usize>() == open, "open environments are listed"),
             (
                 self.starting == starting && self.pools().map(Pool::starting).sum::<usize>() == covering,
@@ -49,7 +49,9 @@ impl Fleet {
         ];
         let broken = holds.iter().find(|(holds, _)| !holds).map(|(_, law)| format!("not true: {law}"));
         let broken = broken.or_else(|| self.broken_keeping());
-        broken.or_else(|| self.line.broken_law().map(|law| format!("not true: {law}"))).or_else(|| self.pools().find_map(|pool| pool.broken_law(&self.line)))
+        broken
+            .or_else(|| self.line.broken_law().map(|law| format!("not true: {law}")))
+            .or_else(|| self.pools().find_map(|pool| pool.broken_law(&self.line)))
     }
 
     /// The same for what is kept ready.
@@ -70,8 +72,10 @@ impl Fleet {
             if wants != self.line.has(Wanter::Provisioned(id)) {
                 return Some(format!("provisioned {id}: it wants a start: {wants}, and the line differs"));
             }
-            let broken =
-                configuration.groups.iter().find_map(|(revision, group)| self.broken_group(id, *revision, group));
+            let broken = configuration
+                .groups
+                .iter()
+                .find_map(|(revision, group)| self.broken_group(id, *revision, group));
             if broken.is_some() {
                 return broken;
             }

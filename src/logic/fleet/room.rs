@@ -59,7 +59,9 @@ impl Fleet {
 
     /// One idle environment to give up because more memory is used in fact than there is.
     pub(crate) fn overused(&self, limits: &SchedulerLimits) -> Option<EnvironmentId> {
-        if self.pressure.measured_mb.is_none_or(|measured_mb| measured_mb <= limits.memory_capacity_mb) || self.pressure.relieved {
+        if self.pressure.measured_mb.is_none_or(|measured_mb| measured_mb <= limits.memory_capacity_mb)
+            || self.pressure.relieved
+        {
             return None;
         }
         self.idle().next()

@@ -5,10 +5,10 @@
 
 use super::{Action, Due, Found, Phase, ProvisionedFailure, Scheduler, Why};
 use crate::admission::Reason;
-use crate::exchange::Detail;
 use crate::environment::State;
-use crate::provisioned::Group;
+use crate::exchange::Detail;
 use crate::limits::{DELIVERY_ATTEMPTS_MAX, RETRY_PAUSE};
+use crate::provisioned::Group;
 use crate::{EnvironmentId, InvocationId, ProvisionedId, Time};
 
 impl Scheduler {

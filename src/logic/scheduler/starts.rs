@@ -26,9 +26,7 @@ impl Scheduler {
     pub(crate) fn next_start(&self) -> Option<RevisionId> {
         match self.fleet.line.next()? {
             Wanter::Function(function) => self.fleet.line.oldest(function),
-            Wanter::Provisioned(id) => {
-                self.fleet.configuration(id)?.lacking().map(|(revision, _)| revision)
-            }
+            Wanter::Provisioned(id) => self.fleet.configuration(id)?.lacking().map(|(revision, _)| revision),
         }
     }
 

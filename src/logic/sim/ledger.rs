@@ -160,12 +160,7 @@ impl Ledger {
         self.invocations.values().filter(|(_, fate)| *fate != Fate::Over).count()
     }
 
-    fn assign(
-        &mut self,
-        invocation: InvocationId,
-        environment: EnvironmentId,
-        start: StartType,
-    ) -> Verdict {
+    fn assign(&mut self, invocation: InvocationId, environment: EnvironmentId, start: StartType) -> Verdict {
         self.assigned += 1;
         self.kept += u64::from(start == StartType::Provisioned);
         let Some((revision, fate)) = self.invocations.get_mut(&invocation) else {

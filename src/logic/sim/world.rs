@@ -8,7 +8,8 @@ use super::random::Random;
 use crate::laws::{broken_law, checks_itself};
 use crate::scheduler::{Action, Event, ProvisionedPart, Scheduler, Source};
 use crate::{
-    EnvironmentId, FunctionId, InvocationId, Machine, ProvisionedId, RevisionId, Scaling, SchedulerLimits, Time,
+    EnvironmentId, FunctionId, InvocationId, Machine, ProvisionedId, RevisionId, Scaling, SchedulerLimits,
+    Time,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -291,10 +292,9 @@ impl World {
             90..92 => Event::FunctionGone { function },
             92..94 => Event::Configure { limits: limits(&mut self.random) },
             94..97 => self.provision(function),
-            97..99 if self.random.percent(60) => Event::Pressure {
-                measured_mb: self.random.below(700),
-                stalled: self.random.percent(10),
-            },
+            97..99 if self.random.percent(60) => {
+                Event::Pressure { measured_mb: self.random.below(700), stalled: self.random.percent(10) }
+            }
             97..99 => Event::Ready { environment: EnvironmentId(self.random.below(1_000_000)) },
             _ => {
                 let invocation = InvocationId(self.random.below(1 + self.invocations));
@@ -309,7 +309,8 @@ impl World {
         let revision = revision_of(function, self.random.below(REVISIONS));
         self.ledger.offered(invocation, revision);
         let memory_mb = memory_of(revision);
-        let source = [Source::Synchronous, Source::Asynchronous, Source::Polled][self.random.below(3) as usize];
+        let source =
+            [Source::Synchronous, Source::Asynchronous, Source::Polled][self.random.below(3) as usize];
         let provisioned = self.random.percent(40).then(|| self.provisioned_of(function));
         Event::Offer { invocation, function, revision, memory_mb, source, provisioned }
     }

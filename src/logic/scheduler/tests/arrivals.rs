@@ -73,8 +73,7 @@ fn a_constant_rate_needs_the_environments_that_lambda_says() {
         let duration = Duration::from_millis(duration);
         let stream = Stream { per_second, seconds: 30, duration, init: Duration::ZERO };
         let outcome = run(SchedulerLimits::of(Profile::Aws), stream);
-        let expected =
-            Outcome { environments, concurrency, cold: environments, throttled: BTreeMap::new() };
+        let expected = Outcome { environments, concurrency, cold: environments, throttled: BTreeMap::new() };
         assert_eq!(outcome, expected, "{per_second} requests/s of {duration:?}");
     }
 }
