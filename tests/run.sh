@@ -64,6 +64,7 @@ install_packages() {
     has ps procps
     has ip iproute2
     has losetup mount
+    has strace strace
     has unshare util-linux
     PATH=$PATH:/usr/sbin:/sbin has nft nftables
     PATH=$PATH:/usr/sbin:/sbin has sysctl procps
@@ -173,6 +174,8 @@ require "python for the tests" venv.log make_venv
 
 step "cargo fmt" fmt.log cargo fmt --all --check
 step "cargo clippy" clippy.log cargo clippy --workspace --all-targets --locked -- -D warnings
+step "benchmarks build" benches.log cargo clippy --manifest-path benches/Cargo.toml --target-dir target/benches \
+    --all-targets --locked -- -D warnings
 
 if cargo nextest --version >/dev/null 2>&1; then
     section "cargo nextest" rust.log cargo nextest run --workspace --locked --no-fail-fast --color never

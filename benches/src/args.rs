@@ -22,7 +22,7 @@ hearth-bench: interleaved pairs of Hearth and a comparator
   --out DIR               results.json, plots and logs [results]
   --rows C4,W1,…          only these rows [all]
   --pairs N               measured pairs per row, after 3 discarded ones [15]
-  --functions N           functions that M2 registers [10000]
+  --functions N           functions that M2 and A1 register [10000]
   --config FILE           configuration of the daemon [defaults]
   --python FILE           interpreter for the Python rows, a real binary
   --python-packages DIR   where it finds the official runtime client

@@ -2,7 +2,7 @@
 //! which of the row's two bounds its median meets; nothing fails for being slow.
 
 use crate::control::Verdict;
-use crate::gauges::{Figure, Gauge};
+use crate::gauges::{Figure, Gauge, Unit};
 use crate::pairs::{DISCARDED, Pair, Sample, Statistic, cpu_us_per_operation, ratio};
 use crate::rows::Row;
 use crate::stats::{Spread, median, percentile, sorted};
@@ -76,7 +76,8 @@ fn reading_document(reading: &Reading) -> Value {
             let one = |figure: &Figure| {
                 json!({
                     "what": figure.what,
-                    "bytes": round(figure.bytes),
+                    "value": round(figure.value),
+                    "unit": figure.unit.as_str(),
                     "must": figure.bounds.map(|bounds| bounds.must),
                     "aim": figure.bounds.map(|bounds| bounds.aim),
                     "meets": figure.meets(),
@@ -97,11 +98,12 @@ pub(crate) fn readings_table(readings: &[Reading]) -> String {
         match figures {
             Err(reason) => note(&mut notes, &format!("{}: FAILED: {reason}", gauge.id)),
             Ok(figures) => lines.extend(figures.iter().map(|figure| {
-                let bound =
-                    |bytes: Option<f64>| bytes.map_or_else(String::new, |bytes| format!("≤ {}", size(bytes)));
+                let bound = |bound: Option<f64>| {
+                    bound.map_or_else(String::new, |bound| format!("≤ {}", amount(bound, figure.unit)))
+                };
                 vec![
                     gauge.id.into(),
-                    size(figure.bytes),
+                    amount(figure.value, figure.unit),
                     bound(figure.bounds.map(|bounds| bounds.must)),
                     bound(figure.bounds.map(|bounds| bounds.aim)),
                     figure.meets().unwrap_or_default().into(),
@@ -114,6 +116,14 @@ pub(crate) fn readings_table(readings: &[Reading]) -> String {
 }
 
 /// Bytes in the unit in which they read best.
+fn amount(value: f64, unit: Unit) -> String {
+    match unit {
+        Unit::Bytes => size(value),
+        Unit::Microseconds => format!("{value:.0} µs"),
+        Unit::Ratio => format!("{value:.2}×"),
+    }
+}
+
 fn size(bytes: f64) -> String {
     match bytes {
         bytes if bytes < 1024.0 => format!("{bytes:.0} B"),
@@ -375,11 +385,15 @@ mod tests {
     #[test]
     fn gauges_are_told_with_their_bounds() {
         let bounds = Some(crate::gauges::Bounds { must: 2048.0, aim: 512.0 });
-        let figures = Ok(vec![Figure { what: "per function".into(), bytes: 1024.0, bounds }]);
+        let figures =
+            Ok(vec![Figure { what: "per function".into(), value: 1024.0, unit: Unit::Bytes, bounds }]);
         let readings = [Reading { gauge: crate::gauges::ALL[0], figures }];
         let document = document(&run(verdict(1.0, 1.0)), &[], &readings);
         let figure = &document["gauges"][0]["figures"][0];
-        assert_eq!((&figure["bytes"], &figure["meets"]), (&json!(1024.0), &json!("must")));
+        assert_eq!(
+            (&figure["value"], &figure["unit"], &figure["meets"]),
+            (&json!(1024.0), &json!("bytes"), &json!("must"))
+        );
         let text = readings_table(&readings);
         assert!(
             text.contains("1.0 KiB") && text.contains("≤ 512 B") && text.contains("per function"),

@@ -49,19 +49,25 @@ impl Delivery {
     #[must_use]
     pub fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(12);
+        let json = HeaderValue::from_static("application/json");
+        headers.insert(CONTENT_TYPE, value(&self.content_type).unwrap_or(json));
         let mut put = |name: HeaderName, text: &str| {
             if let Some(value) = value(text) {
                 headers.insert(name, value);
             }
         };
-        put(CONTENT_TYPE, if self.content_type.is_empty() { "application/json" } else { &self.content_type });
         put(INVOKED_ARN, &self.invoked_arn);
         put(TRACE_ID, &self.trace_id);
         put(CLIENT_CONTEXT, &self.client_context);
         put(COGNITO_IDENTITY, &self.cognito_identity);
         put(TENANT_ID, &self.tenant_id);
-        put(REQUEST_ID, &self.request_id.to_string());
-        put(INVOCATION_ID, &self.delivery_id.to_string());
+        for (name, id) in
+            [(REQUEST_ID, self.request_id.to_text()), (INVOCATION_ID, self.delivery_id.to_text())]
+        {
+            if let Ok(value) = HeaderValue::from_bytes(&id) {
+                headers.insert(name, value);
+            }
+        }
         headers.insert(DEADLINE_MS, HeaderValue::from(self.deadline.as_millis()));
         headers
     }

@@ -24,6 +24,12 @@ impl DeliveryId {
     pub fn parse(text: &str) -> Option<Self> {
         text.parse().ok().map(Self)
     }
+
+    /// Its text, in ASCII.
+    #[must_use]
+    pub fn to_text(&self) -> [u8; 36] {
+        self.0.to_text()
+    }
 }
 
 impl fmt::Display for DeliveryId {

@@ -21,6 +21,8 @@ pub mod client;
 #[cfg(feature = "server")]
 mod intake;
 #[cfg(feature = "server")]
+pub mod joined;
+#[cfg(feature = "server")]
 pub mod server;
 
 #[cfg(any(test, feature = "world"))]

@@ -10,6 +10,7 @@
 use crate::call::{self, Call};
 use crate::exchange::{Body, Event, Request};
 use crate::intake::{self, Budget};
+use crate::joined::Joined;
 use crate::reply::{Complaint, Reply};
 use crate::{CallId, RESPONSE_LIMIT};
 use bytes::Bytes;
@@ -197,7 +198,7 @@ impl<M: From<Arrival> + Send + 'static> Door<M> {
         // The number of lines stays at hyper's own bound: naming another costs an allocation for each request.
         http.max_buf_size(self.limits.header_bytes);
         // However a connection ends, its calls are answered or dropped; there is nobody to tell.
-        let _ = http.serve_connection(TokioIo::new(stream), service).await;
+        let _ = http.serve_connection(TokioIo::new(Joined(stream)), service).await;
     }
 
     async fn handle(&self, request: http::Request<Incoming>) -> Result<Response<Full<Bytes>>, Dropped> {

@@ -15,7 +15,9 @@ use crate::validate;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::de::value::MapDeserializer;
 use serde_json::{Map, Number, Value};
+use std::borrow::Cow;
 
 /// What stays as it is in a path label or a query value: RFC 3986's unreserved characters, as signatures need it.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -49,14 +51,25 @@ pub fn decode(row: &Row, head: &Head<'_>, body: &[u8]) -> Result<Value, ApiError
 /// # Errors
 /// As [`decode`], without those of bodies.
 pub fn decode_head(row: &Row, head: &Head<'_>) -> Result<Value, ApiError> {
-    let value = Value::Object(read_head(row, head)?);
-    validate::check(row, &value)?;
-    Ok(value)
+    let members = read_head(row, head)?;
+    validate::check(row, &members)?;
+    Ok(Value::Object(object(members)))
+}
+
+/// The same straight into the Rust type, without a map in between: every invocation comes this way.
+///
+/// # Errors
+/// As [`decode_head`], and as [`typed`].
+pub fn decode_head_typed<T: DeserializeOwned>(row: &Row, head: &Head<'_>) -> Result<T, ApiError> {
+    let members = read_head(row, head)?;
+    validate::check(row, &members)?;
+    let members = MapDeserializer::new(members.into_iter());
+    T::deserialize(members).map_err(|error: serde_json::Error| serialization(error.to_string()))
 }
 
 /// Reads a request without judging its values.
 fn read(row: &Row, head: &Head<'_>, body: &[u8]) -> Result<Value, ApiError> {
-    let mut input = read_head(row, head)?;
+    let mut input = object(read_head(row, head)?);
     match row.input.payload() {
         Some(payload) if !row.input.has_raw_payload() && !body.is_empty() => {
             let mut value = parse(body)?;
@@ -72,8 +85,15 @@ fn read(row: &Row, head: &Head<'_>, body: &[u8]) -> Result<Value, ApiError> {
     Ok(Value::Object(input))
 }
 
-fn read_head(row: &Row, head: &Head<'_>) -> Result<Map<String, Value>, ApiError> {
-    let mut input = Map::new();
+/// The members that a head holds, by name, each once.
+type HeadMembers = Vec<(&'static str, Value)>;
+
+fn object(members: HeadMembers) -> Map<String, Value> {
+    members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn read_head(row: &Row, head: &Head<'_>) -> Result<HeadMembers, ApiError> {
+    let mut input = HeadMembers::new();
     for member in row.input.members() {
         let value = match member.place {
             Place::Label => {
@@ -85,7 +105,7 @@ fn read_head(row: &Row, head: &Head<'_>) -> Result<Map<String, Value>, ApiError>
             Place::Body | Place::Payload | Place::Status => None,
         };
         if let Some(value) = value {
-            input.insert(member.name.into(), value);
+            input.push((member.name, value));
         }
     }
     Ok(input)
@@ -296,7 +316,7 @@ fn item_shape(member: &'static Member) -> &'static Shape {
 fn query_value(shape: &'static Shape, query: &str, name: &str) -> Result<Option<Value>, ApiError> {
     let mut given = query.split('&').filter_map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (!pair.is_empty() && query_text(key) == name).then(|| query_text(value))
+        (!pair.is_empty() && query_text(key) == name).then(|| query_text(value).into_owned())
     });
     if let Kind::List(list) = shape.kind {
         let items = given.map(|text| scalar(list.member, &text)).collect::<Result<Vec<_>, _>>()?;
@@ -305,9 +325,12 @@ fn query_value(shape: &'static Shape, query: &str, name: &str) -> Result<Option<
     given.next().map(|text| scalar(shape, &text)).transpose()
 }
 
-fn query_text(raw: &str) -> String {
+fn query_text(raw: &str) -> Cow<'_, str> {
+    if !raw.contains(['+', '%']) {
+        return Cow::Borrowed(raw);
+    }
     let spaced = raw.replace('+', " ");
-    percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
+    Cow::Owned(percent_decode_str(&spaced).decode_utf8_lossy().into_owned())
 }
 
 /// Text from a label, a query string or a header, as the JSON value of a scalar shape.

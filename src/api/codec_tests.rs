@@ -3,8 +3,11 @@
 use super::*;
 use crate::operations::{Operation, TABLE, through_input_type, through_output_type};
 use crate::router;
-use crate::shapes::{CreateFunctionRequest, DeleteFunctionResponse, FunctionCode, InvocationResponse};
+use crate::shapes::{
+    CreateFunctionRequest, DeleteFunctionResponse, FunctionCode, InvocationRequest, InvocationResponse,
+};
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 use serde_json::json;
 
 fn read_json(operation: Operation, body: &str) -> Result<Value, ApiError> {
@@ -17,14 +20,24 @@ fn find_in(headers: &[(&'static str, String)], name: &str) -> Option<String> {
     headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone())
 }
 
+/// How much of a structure there is.
+#[derive(Clone, Copy, PartialEq)]
+enum Extent {
+    /// Each member or not, lists and maps of any length: what comes.
+    Some,
+    /// Every member, and something in every list and map: no shape is left out.
+    All,
+}
+
 /// Values of a shape's type; not all of them satisfy its constraints, which are another room's business.
-fn values(shape: &'static Shape) -> BoxedStrategy<Value> {
+fn values(shape: &'static Shape, extent: Extent) -> BoxedStrategy<Value> {
+    let least = usize::from(extent == Extent::All);
     match shape.kind {
-        Kind::Structure(members) => structures(members),
+        Kind::Structure(members) => structures(members, extent),
         Kind::List(list) => {
-            proptest::collection::vec(values(list.member), 0..3).prop_map(Value::from).boxed()
+            proptest::collection::vec(values(list.member, extent), least..3).prop_map(Value::from).boxed()
         }
-        Kind::Map(map) => proptest::collection::btree_map("\\PC{0,6}", values(map.value), 0..3)
+        Kind::Map(map) => proptest::collection::btree_map("\\PC{0,6}", values(map.value, extent), least..3)
             .prop_map(|entries| Value::Object(entries.into_iter().collect()))
             .boxed(),
         Kind::Text(_) => "\\PC{0,8}".prop_map(Value::from).boxed(),
@@ -40,8 +53,8 @@ fn values(shape: &'static Shape) -> BoxedStrategy<Value> {
     }
 }
 
-/// Structures with each member there or not. Neither a list in a query string nor a label can say that it is empty.
-fn structures(members: &'static [Member]) -> BoxedStrategy<Value> {
+/// Structures of members. Neither a list in a query string nor a label can say that it is empty.
+fn structures(members: &'static [Member], extent: Extent) -> BoxedStrategy<Value> {
     let mut fields = Just(Map::new()).boxed();
     for member in members {
         let is_raw = member.place == Place::Payload && matches!(member.shape.kind, Kind::Blob(_));
@@ -50,11 +63,11 @@ fn structures(members: &'static [Member]) -> BoxedStrategy<Value> {
             (Place::Status, _) => (200..204).prop_map(Value::from).boxed(),
             (Place::Label, Kind::Text(_)) => "\\PC{1,8}".prop_map(Value::from).boxed(),
             (Place::Query(_), Kind::List(list)) => {
-                proptest::collection::vec(values(list.member), 1..3).prop_map(Value::from).boxed()
+                proptest::collection::vec(values(list.member, extent), 1..3).prop_map(Value::from).boxed()
             }
-            _ => values(member.shape),
+            _ => values(member.shape, extent),
         };
-        let always = matches!(member.place, Place::Label | Place::Status);
+        let always = extent == Extent::All || matches!(member.place, Place::Label | Place::Status);
         let value = if always { value.prop_map(Some).boxed() } else { proptest::option::of(value).boxed() };
         fields = (fields, value)
             .prop_map(move |(mut fields, value)| {
@@ -69,11 +82,7 @@ fn structures(members: &'static [Member]) -> BoxedStrategy<Value> {
 }
 
 fn inputs() -> impl Strategy<Value = (&'static Row, Value)> {
-    (0..TABLE.len()).prop_flat_map(|index| (Just(&TABLE[index]), values(TABLE[index].input)))
-}
-
-fn outputs() -> impl Strategy<Value = (&'static Row, Value)> {
-    (0..TABLE.len()).prop_flat_map(|index| (Just(&TABLE[index]), values(TABLE[index].output)))
+    (0..TABLE.len()).prop_flat_map(|index| (Just(&TABLE[index]), values(TABLE[index].input, Extent::Some)))
 }
 
 fn through_http(row: &'static Row, input: &Value) -> Value {
@@ -90,25 +99,48 @@ fn through_http(row: &'static Row, input: &Value) -> Value {
     read(row, &head, &parts.body).unwrap()
 }
 
+fn reads_what_was_asked(row: &'static Row, input: Value) -> Result<(), TestCaseError> {
+    let expected = through_input_type(row.operation, input).unwrap();
+    prop_assert_eq!(&expected, &through_input_type(row.operation, expected.clone()).unwrap());
+    let read = through_http(row, &expected);
+    prop_assert_eq!(through_input_type(row.operation, read).unwrap(), expected);
+    Ok(())
+}
+
+fn reads_what_was_answered(row: &'static Row, output: Value) -> Result<(), TestCaseError> {
+    let expected = through_output_type(row.operation, output).unwrap();
+    let reply = encode(row, &expected).unwrap();
+    let sent: &'static Reply = Box::leak(Box::new(reply.clone()));
+    let read = read_response(row, reply.status, &|name| sent.header(name), reply.body.as_bytes()).unwrap();
+    prop_assert_eq!(through_output_type(row.operation, read).unwrap(), expected);
+    Ok(())
+}
+
+type Law = fn(&'static Row, Value) -> Result<(), TestCaseError>;
+
+/// Holds a law for every row of the table, with whole values and with partial ones.
+fn holds_everywhere(shape_of: fn(&'static Row) -> &'static Shape, law: Law) {
+    for row in TABLE {
+        for extent in [Extent::All, Extent::Some] {
+            let config = ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() };
+            let tried = TestRunner::new(config).run(&values(shape_of(row), extent), |value| law(row, value));
+            tried.unwrap_or_else(|why| panic!("{}: {why}", row.name));
+        }
+    }
+}
+
+#[test]
+fn every_request_is_read_as_it_was_written() {
+    holds_everywhere(|row| row.input, reads_what_was_asked);
+}
+
+#[test]
+fn every_answer_is_read_as_it_was_written() {
+    holds_everywhere(|row| row.output, reads_what_was_answered);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
-
-    #[test]
-    fn a_request_is_read_as_it_was_written((row, input) in inputs()) {
-        let expected = through_input_type(row.operation, input.clone()).unwrap();
-        prop_assert_eq!(&expected, &through_input_type(row.operation, expected.clone()).unwrap());
-        let read = through_http(row, &expected);
-        prop_assert_eq!(through_input_type(row.operation, read).unwrap(), expected);
-    }
-
-    #[test]
-    fn an_answer_is_read_as_it_was_written((row, output) in outputs()) {
-        let expected = through_output_type(row.operation, output).unwrap();
-        let reply = encode(row, &expected).unwrap();
-        let sent: &'static Reply = Box::leak(Box::new(reply.clone()));
-        let read = read_response(row, reply.status, &|name| sent.header(name), reply.body.as_bytes()).unwrap();
-        prop_assert_eq!(through_output_type(row.operation, read).unwrap(), expected);
-    }
 
     #[test]
     fn arbitrary_bodies_never_panic(index in 0..TABLE.len(), body in proptest::collection::vec(any::<u8>(), 0..200), query in ".{0,40}") {
@@ -127,6 +159,44 @@ proptest! {
         if let Ok(value) = read(row, &head, body.to_string().as_bytes()) {
             prop_assert!(through_input_type(row.operation, value).is_ok());
         }
+    }
+}
+
+/// Texts that constraints of `Invoke`'s head accept, refuse, or that are no text of theirs at all.
+fn head_texts() -> impl Strategy<Value = Option<String>> {
+    let known = prop::sample::select(vec![
+        "f",
+        "a:b",
+        "$LATEST",
+        "007",
+        "DryRun",
+        "Event",
+        "Tail",
+        "None",
+        "e30=",
+        "",
+        "arn:aws:lambda:us-east-1:000000000000:function:f:live",
+    ]);
+    proptest::option::of(prop_oneof![known.prop_map(str::to_owned), "\\PC{0,140}"])
+}
+
+proptest! {
+    #[test]
+    fn a_head_is_read_into_its_type_as_it_is_read_into_a_value(
+        name in head_texts(), qualifier in head_texts(), texts in proptest::collection::vec(head_texts(), 8),
+    ) {
+        let row = Operation::Invoke.row();
+        let labels: Labels = name.into_iter().map(|name| ("FunctionName", name)).collect();
+        let query = qualifier.map_or_else(String::new, |text| format!("Qualifier={}&x=%20+", encode_label(&text)));
+        let names = row.input.members().iter().filter_map(|member| match member.place {
+            Place::Header(name) => Some(name),
+            _ => None,
+        });
+        let sent: Vec<_> = names.zip(&texts).filter_map(|(name, text)| Some((name, text.as_deref()?))).collect();
+        let headers = |name: &str| sent.iter().find(|(sent, _)| *sent == name).map(|(_, text)| *text);
+        let head = Head { labels: &labels, query: &query, headers: &headers };
+        let value = decode_head(row, &head).and_then(typed::<InvocationRequest>);
+        prop_assert_eq!(decode_head_typed::<InvocationRequest>(row, &head), value);
     }
 }
 

@@ -34,9 +34,15 @@ impl Permission {
         Ok(Self { action: format!("lambda:{name}"), resource: resource(operation, home, input)? })
     }
 
-    /// What a caller must be allowed beside that: whoever gives a function a layer could read it there.
+    /// What a caller must be allowed beside that: whoever gives a function a layer could read it there, and who gives it a
+    /// code signing configuration uses both.
     #[must_use]
     pub fn beside(operation: Operation, input: &Value) -> Vec<Self> {
+        if operation == Operation::PutFunctionCodeSigningConfig {
+            let config = input.get("CodeSigningConfigArn").and_then(Value::as_str);
+            let action = "lambda:PutFunctionCodeSigningConfig".to_owned();
+            return config.map(|arn| Self { action, resource: arn.to_owned() }).into_iter().collect();
+        }
         if !matches!(operation, Operation::CreateFunction | Operation::UpdateFunctionConfiguration) {
             return Vec::new();
         }
@@ -165,6 +171,17 @@ mod tests {
             assert!(Permission::beside(operation, &json!({ "FunctionName": "f" })).is_empty());
         }
         assert!(Permission::beside(Operation::GetFunction, &input).is_empty());
+    }
+
+    #[test]
+    fn who_gives_a_function_a_code_signing_configuration_must_be_allowed_on_both() {
+        let prefix = "arn:aws:lambda:us-east-1:000000000000";
+        let config = format!("{prefix}:code-signing-config:csc-0123456789abcdefg");
+        let input = json!({ "FunctionName": "f", "CodeSigningConfigArn": config });
+        let operation = Operation::PutFunctionCodeSigningConfig;
+        let action = "lambda:PutFunctionCodeSigningConfig".to_owned();
+        assert_eq!(of(operation, input.clone()), (action.clone(), format!("{prefix}:function:f")));
+        assert_eq!(Permission::beside(operation, &input), [Permission { action, resource: config }]);
     }
 
     #[test]

@@ -57,6 +57,8 @@ enum Part {
 struct Template {
     row: &'static Row,
     parts: Vec<Part>,
+    /// How many of them are labels.
+    labels: usize,
     constant: Option<(&'static str, &'static str)>,
 }
 
@@ -108,12 +110,15 @@ impl Template {
             Some(label) => Part::Label(label),
             None => Part::Constant(part),
         };
-        Self { row, parts: path.split('/').skip(1).map(part).collect(), constant }
+        let parts: Vec<_> = path.split('/').skip(1).map(part).collect();
+        let labels = parts.iter().filter(|part| matches!(part, Part::Label(_))).count();
+        Self { row, parts, labels, constant }
     }
 
     fn fits(&self, parts: &[&str], query: &str) -> bool {
         self.parts.len() == parts.len()
-            && self.parts.iter().zip(parts).all(|(expected, part)| match expected {
+            // From the end: there the paths differ, while they begin alike.
+            && self.parts.iter().zip(parts).rev().all(|(expected, part)| match expected {
                 Part::Constant(constant) => part == constant,
                 Part::Label(_) => true,
             })
@@ -125,7 +130,7 @@ impl Template {
     }
 
     fn labels(&self, parts: &[&str]) -> Result<Labels, RouteError> {
-        let mut labels = Labels::new();
+        let mut labels = Labels::with_capacity(self.labels);
         for (expected, part) in self.parts.iter().zip(parts) {
             if let Part::Label(name) = expected {
                 let text = percent_decode_str(part).decode_utf8().map_err(|_| RouteError::NotText)?;

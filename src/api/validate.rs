@@ -10,7 +10,7 @@ use crate::operations::{Operation, Row};
 use crate::pattern;
 use crate::shape::{Bounds, Kind, Member, Place, Shape, Text};
 use serde_json::{Map, Value};
-use std::fmt::{Display, Write as _};
+use std::fmt::{self, Display, Formatter, Write as _};
 
 /// Longer texts are cut in messages, so that a large body does not come back.
 const MAX_PRINTED: usize = 4096;
@@ -109,7 +109,32 @@ const RUNTIMES_OF_LAYERS: &[&str] = &[
 /// An answer that the service gives outside of its own rules, after all constraints of the model are satisfied.
 struct Oddity {
     operation: Operation,
-    judge: fn(&Value) -> Option<String>,
+    judge: fn(&dyn Members) -> Option<String>,
+}
+
+/// The members of a structure, however they are kept.
+pub(crate) trait Members {
+    /// A member's value, if it is there.
+    fn get(&self, name: &str) -> Option<&Value>;
+}
+
+impl Members for Map<String, Value> {
+    fn get(&self, name: &str) -> Option<&Value> {
+        Self::get(self, name)
+    }
+}
+
+/// Few enough to be looked through.
+impl Members for Vec<(&'static str, Value)> {
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.iter().find(|(member, _)| *member == name).map(|(_, value)| value)
+    }
+}
+
+impl Members for Value {
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.as_object()?.get(name)
+    }
 }
 
 /// Each is an `InvalidParameterValueException` in the words of a violation (recorded).
@@ -124,10 +149,9 @@ static ODDITIES: &[Oddity] = &[
 ///
 /// # Errors
 /// `ValidationException` with every violation, or the first of the service's oddities.
-pub fn check(row: &Row, input: &Value) -> Result<(), ApiError> {
+pub(crate) fn check(row: &Row, input: &dyn Members) -> Result<(), ApiError> {
     let mut violations = Violations::default();
-    let nothing = Map::new();
-    violations.structure(row.input.members(), input.as_object().unwrap_or(&nothing), "");
+    violations.structure(row.input.members(), input, Path::Root);
     if let Some(text) = violations.text() {
         return Err(ApiError::new(ErrorCode::ValidationException, text));
     }
@@ -138,7 +162,7 @@ pub fn check(row: &Row, input: &Value) -> Result<(), ApiError> {
     }
 }
 
-fn long_bare_name(input: &Value) -> Option<String> {
+fn long_bare_name(input: &dyn Members) -> Option<String> {
     let given = input.get("FunctionName")?.as_str()?;
     let name = arn::FunctionRef::parse(given).ok()?.name;
     let constraint = at_most_long(arn::FunctionName::MAX_LENGTH);
@@ -150,7 +174,7 @@ fn long_bare_name(input: &Value) -> Option<String> {
     (name.as_str().len() > arn::FunctionName::MAX_LENGTH).then(violation)
 }
 
-fn unknown_runtime(input: &Value) -> Option<String> {
+fn unknown_runtime(input: &dyn Members) -> Option<String> {
     let given = input.get("Runtime")?.as_str()?;
     let is_arn = given.starts_with("arn:") && given.contains(":lambda:") && given.contains(":runtime");
     let known = &crate::shapes::Runtime;
@@ -164,13 +188,34 @@ fn unknown_runtime(input: &Value) -> Option<String> {
     ))
 }
 
-fn missing_starting_position(input: &Value) -> Option<String> {
+fn missing_starting_position(input: &dyn Members) -> Option<String> {
     let of_stream =
-        |arn: &str| ["dynamodb", "kinesis", "kafka"].contains(&arn.split(':').nth(2).unwrap_or(""));
-    let is_stream = input.get("EventSourceArn").and_then(Value::as_str).is_some_and(of_stream)
-        || input.get("SelfManagedEventSource").is_some();
+        |arn: &str| ["dynamodb", "kinesis", "kafka", "rds"].contains(&arn.split(':').nth(2).unwrap_or(""));
+    let is_stream = input.get("EventSourceArn").and_then(Value::as_str).is_some_and(of_stream);
     let missing = is_stream && input.get("StartingPosition").is_none();
     missing.then(|| format!("1 validation error detected: Value null at 'startingPosition' failed to satisfy constraint: {NOT_NULL}."))
+}
+
+/// Where a value stands. It becomes text only if something is wrong there, which it hardly ever is.
+#[derive(Clone, Copy)]
+enum Path<'a> {
+    Root,
+    Member(&'a Path<'a>, &'static str),
+    /// Counted from 1.
+    Item(&'a Path<'a>, usize),
+    Entry(&'a Path<'a>, &'a str),
+}
+
+impl Display for Path<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => Ok(()),
+            Self::Member(Self::Root, name) => f.write_str(&lower_camel(name)),
+            Self::Member(above, name) => write!(f, "{above}.{}", lower_camel(name)),
+            Self::Item(above, number) => write!(f, "{above}.{number}.member"),
+            Self::Entry(above, key) => write!(f, "{above}.{key}.member"),
+        }
+    }
 }
 
 /// The violations found so far, in the order in which they are reported.
@@ -186,31 +231,31 @@ impl Violations {
         }
     }
 
-    fn structure(&mut self, members: &'static [Member], object: &Map<String, Value>, path: &str) {
+    fn structure(&mut self, members: &'static [Member], object: &dyn Members, path: Path<'_>) {
         for member in members.iter().rev().filter(|member| member.place != Place::Status) {
             // A raw payload is not part of the input.
             if member.place == Place::Payload && matches!(member.shape.kind, Kind::Blob(_)) {
                 continue;
             }
-            let path = join(path, &lower_camel(member.name));
+            let path = Path::Member(&path, member.name);
             match object.get(member.name) {
                 None | Some(Value::Null) if member.required => {
                     self.0.push(format!("Value null at '{path}' failed to satisfy constraint: {NOT_NULL}"));
                 }
                 None | Some(Value::Null) => {}
-                Some(value) => self.value(member.shape, value, &path),
+                Some(value) => self.value(member.shape, value, path),
             }
         }
     }
 
-    fn value(&mut self, shape: &'static Shape, value: &Value, path: &str) {
+    fn value(&mut self, shape: &'static Shape, value: &Value, path: Path<'_>) {
         match (shape.kind, value) {
             (Kind::Structure(members), Value::Object(object)) => self.structure(members, object, path),
             (Kind::List(list), Value::Array(items)) => {
                 self.length(shape, value, items.len(), list.length, path);
                 if is_container(list.member) {
                     for (index, item) in items.iter().enumerate() {
-                        self.item(list.member, item, &format!("{path}.{}.member", index + 1));
+                        self.item(list.member, item, Path::Item(&path, index + 1));
                     }
                     return;
                 }
@@ -232,7 +277,7 @@ impl Violations {
                 }
                 if is_container(map.value) {
                     for (key, item) in entries {
-                        self.item(map.value, item, &format!("{path}.{key}.member"));
+                        self.item(map.value, item, Path::Entry(&path, key));
                     }
                 } else if entries.values().any(|item| item.is_null() || !violated(map.value, item).is_empty())
                 {
@@ -243,7 +288,7 @@ impl Violations {
                 }
             }
             // Whether a function's runtime is known is judged last and in other words: see `ODDITIES`.
-            _ if path == "runtime" => {}
+            _ if matches!(path, Path::Member(Path::Root, "Runtime")) => {}
             _ => {
                 for constraint in violated(shape, value) {
                     self.push(shape, value, path, &constraint);
@@ -252,7 +297,7 @@ impl Violations {
         }
     }
 
-    fn item(&mut self, shape: &'static Shape, value: &Value, path: &str) {
+    fn item(&mut self, shape: &'static Shape, value: &Value, path: Path<'_>) {
         if value.is_null() {
             self.0.push(format!("Value null at '{path}' failed to satisfy constraint: {NOT_NULL}"));
         } else {
@@ -260,13 +305,13 @@ impl Violations {
         }
     }
 
-    fn length(&mut self, shape: &Shape, value: &Value, length: usize, bounds: Bounds<usize>, path: &str) {
+    fn length(&mut self, shape: &Shape, value: &Value, length: usize, bounds: Bounds<usize>, path: Path<'_>) {
         for constraint in outside_length(bounds, length) {
             self.push(shape, value, path, &constraint);
         }
     }
 
-    fn push(&mut self, shape: &Shape, value: &Value, path: &str, constraint: &str) {
+    fn push(&mut self, shape: &Shape, value: &Value, path: Path<'_>, constraint: &str) {
         let mut text = String::from("Value");
         if !shape.sensitive {
             let mut printed = print(value);
@@ -282,10 +327,6 @@ impl Violations {
 
 fn is_container(shape: &Shape) -> bool {
     matches!(shape.kind, Kind::Structure(_) | Kind::List(_) | Kind::Map(_))
-}
-
-fn join(path: &str, name: &str) -> String {
-    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
 fn lower_camel(name: &str) -> String {

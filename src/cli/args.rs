@@ -5,6 +5,7 @@
 
 use super::duration::Since;
 use super::help;
+use super::top::Sort;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -48,6 +49,12 @@ pub(crate) enum Verb {
     /// Show what a function and its environments logged
     #[command(after_help = help::LOGS)]
     Logs(Logs),
+    /// Say why an invocation was cold, waited or was refused, and which setting would change that
+    #[command(after_help = help::WHY)]
+    Why(Why),
+    /// Watch functions, environments, limits, throttles and latencies
+    #[command(after_help = help::TOP_VIEW)]
+    Top(Top),
     /// Say what this host offers, what is missing and how to get it
     #[command(after_help = help::DOCTOR)]
     Doctor(Doctor),
@@ -263,6 +270,52 @@ pub(crate) struct Logs {
     pub(crate) connection: Connection,
 }
 
+/// `hearth why`.
+#[derive(Args, Debug)]
+pub(crate) struct Why {
+    /// The request id that the answer carried and the function's log shows
+    #[arg(required_unless_present = "function", conflicts_with = "function")]
+    pub(crate) request_id: Option<String>,
+    /// Name or ARN of a function, also with a version or alias: its last invocations, newest first
+    #[arg(long, value_name = "NAME")]
+    pub(crate) function: Option<String>,
+    /// With --function: so many of them
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 50,
+        conflicts_with = "request_id",
+        value_parser = clap::value_parser!(u32).range(1..=1_000)
+    )]
+    pub(crate) last: u32,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// State directory of the daemon to ask [default: /var/lib/hearth]
+    #[arg(long, value_name = "DIR", env = "HEARTH_STATE_DIR", hide_env_values = true)]
+    pub(crate) state_dir: Option<PathBuf>,
+}
+
+/// `hearth top`.
+#[derive(Args, Debug)]
+pub(crate) struct Top {
+    /// Print one snapshot and end; so it does too where standard output is no terminal
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Print one snapshot as JSON and end
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Seconds that rates, shares and latencies are over
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub(crate) window: u32,
+    /// Column that functions are sorted by
+    #[arg(long, value_name = "COLUMN", default_value = "rate")]
+    pub(crate) sort: Sort,
+    /// State directory of the daemon to ask [default: /var/lib/hearth]
+    #[arg(long, value_name = "DIR", env = "HEARTH_STATE_DIR", hide_env_values = true)]
+    pub(crate) state_dir: Option<PathBuf>,
+}
+
 /// `hearth doctor`.
 #[derive(Args, Debug)]
 pub(crate) struct Doctor {
@@ -354,7 +407,7 @@ mod tests {
     fn every_client_verb_shows_examples_and_exit_codes_are_documented() {
         let mut command = CommandLine::command();
         assert!(command.render_help().to_string().contains("Exit codes"));
-        for verb in ["serve", "deploy", "invoke", "list", "get", "delete", "logs", "doctor"] {
+        for verb in ["serve", "deploy", "invoke", "list", "get", "delete", "logs", "why", "top", "doctor"] {
             let text = command.find_subcommand_mut(verb).expect("is a verb").render_long_help().to_string();
             assert!(text.contains("Examples:\n  hearth"), "{verb}: {text}");
             assert!(text.contains("Exit codes:"), "{verb}: {text}");
@@ -399,6 +452,31 @@ mod tests {
         assert!(parse("hearth invoke f -").is_ok());
         assert!(parse("hearth invoke f --payload-file -").is_ok());
         assert!(parse("hearth invoke f {} --payload-file x").is_err());
+    }
+
+    #[test]
+    fn a_reason_is_asked_for_by_request_or_by_function() {
+        let id = "6a3f0d0e-0000-4000-8000-000000000000";
+        assert!(parse(&format!("hearth why {id}")).is_ok());
+        let Ok(Verb::Why(why)) = parse("hearth why --function f --last 7 --json") else {
+            panic!("is a question")
+        };
+        assert!(why.function.as_deref() == Some("f") && why.last == 7 && why.json);
+        for wrong in
+            ["", " x --function f", " x --last 3", " --function f --last 0", " --function f --last 1001"]
+        {
+            assert!(parse(&format!("hearth why{wrong}")).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_view_has_a_bounded_window_and_a_known_order() {
+        let Ok(Verb::Top(top)) = parse("hearth top --once --sort p99 --window 60") else {
+            panic!("is a view")
+        };
+        assert!(top.once && top.window == 60 && top.sort == Sort::P99);
+        assert!(parse("hearth top --sort colour").is_err());
+        assert!(parse("hearth top --window 0").is_err());
     }
 
     #[test]

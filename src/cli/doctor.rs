@@ -4,11 +4,10 @@ use super::args;
 use super::endpoint;
 use super::failure::Failure;
 use super::host::{self, Finding, Languages, Verdict};
-use super::logs::{self, SocketError};
+use super::logs;
 use super::table::{Cell, Table};
 use super::terminal::{self, Output, Paint};
 use crate::runtimes::Language;
-use http_body_util::{BodyExt, Limited};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -37,17 +36,11 @@ pub(super) fn run(args: &args::Doctor) -> Result<(), Failure> {
 
 /// What a running daemon says of itself, or why none does.
 fn ask(socket: &Path) -> Result<Value, String> {
-    let broken = |source| SocketError::Wire { path: socket.to_owned(), source };
-    let asked = async {
-        let body = logs::ask(socket, "/doctor").await?;
-        let bytes = Limited::new(body, REPORT_MAX).collect().await.map_err(broken)?.to_bytes();
-        serde_json::from_slice(&bytes).map_err(|error| broken(error.into()))
-    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| error.to_string())?;
-    runtime.block_on(asked).map_err(|error: SocketError| error.to_string())
+    runtime.block_on(logs::ask_json(socket, "/doctor", REPORT_MAX)).map_err(|error| error.to_string())
 }
 
 fn as_json(findings: &[Finding], languages: &Languages, daemon: &Result<Value, String>) -> Value {

@@ -117,6 +117,39 @@ Examples:
 
 Exit codes: 0 shown, 1 failed, or neither a function nor logs of that name, 2 for a wrong command line.";
 
+/// `hearth why --help`.
+pub(super) const WHY: &str = "\
+The daemon of the state directory holds the last 65,536 decisions since it was started. Through its admin socket it \
+tells what an invocation found (a warm environment, a cold or a provisioned one), what it waited for, which limit \
+refused it and what went for it; the sentences name the setting that would change it. The request id is x-amzn-RequestId \
+of the answer, and in the log's START, END and REPORT lines.
+
+--function prints a table on a terminal, columns separated by tabs (without heading) otherwise: time, request id, \
+qualifier or version, outcome, start, time waited, init time, duration, reason.
+
+Examples:
+  hearth why 8f2c9e4e-7a0d-4f5c-9d3b-0c1f2a3b4c5d
+  hearth why --function hello --last 50
+  hearth why --function hello:live --json
+
+Exit codes: 0 told, 1 failed, or nothing is known of it (any more), 2 for a wrong command line.";
+
+/// `hearth top --help`.
+pub(super) const TOP_VIEW: &str = "\
+Asks the daemon of the state directory, through its admin socket, once a second. Latencies are from the coming of an \
+invocation to its end, waiting included; rates, shares and latencies are over the window, or over what the daemon's \
+records span if that is less.
+
+Keys: s sorts by the next column, S by the one before, r turns the order around, q (or Ctrl-C) ends.
+
+Examples:
+  hearth top
+  hearth top --sort p99 --window 60
+  hearth top --once
+  hearth top --json
+
+Exit codes: 0 shown, 1 failed, 2 for a wrong command line.";
+
 /// `hearth doctor --help`.
 pub(super) const DOCTOR: &str = "\
 Looks at this host, and asks the daemon of the state directory if one runs. Changes nothing. Run it as the user that \

@@ -16,9 +16,12 @@ use http::Request;
 use http_body_util::BodyExt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Bytes of one line: an event's message has 256 KiB at most, which JSON may make six times as long.
 const LINE_MAX: usize = 2 << 20;
+/// How long a document may take.
+const JSON_WITHIN: Duration = Duration::from_secs(15);
 
 /// One event, as the daemon writes it.
 #[derive(Debug, PartialEq, Eq, serde::Deserialize)]
@@ -137,6 +140,22 @@ async fn stream(
         }
     }
     Ok(())
+}
+
+/// A JSON document from the admin socket, of so many bytes at most.
+pub(super) async fn ask_json(
+    socket: &Path,
+    path_and_query: &str,
+    max: usize,
+) -> Result<serde_json::Value, SocketError> {
+    let broken = |source| SocketError::Wire { path: socket.to_owned(), source };
+    let whole = async {
+        let body = ask(socket, path_and_query).await?;
+        let bytes = http_body_util::Limited::new(body, max).collect().await.map_err(broken)?.to_bytes();
+        serde_json::from_slice(&bytes).map_err(|error| broken(error.into()))
+    };
+    let late = || format!("nothing came within {} s", JSON_WITHIN.as_secs()).into();
+    tokio::time::timeout(JSON_WITHIN, whole).await.map_err(|_| broken(late())).flatten()
 }
 
 /// The body of a successful answer to `GET` on the admin socket.

@@ -23,13 +23,16 @@ mod pack;
 mod raw;
 mod rootfs;
 mod run;
+mod screen;
 mod serve;
 mod settings;
 mod source;
 mod table;
 mod terminal;
 mod tls;
+mod top;
 mod value;
+mod why;
 mod wire;
 
 pub(crate) use run::main;

@@ -3,7 +3,7 @@
 use super::args::{CommandLine, Keys, Verb};
 use super::failure::Failure;
 use super::terminal::{self, Paint};
-use super::{api, deploy, doctor, functions, invoke, keys, logs, raw, serve, settings};
+use super::{api, deploy, doctor, functions, invoke, keys, logs, raw, serve, settings, top, why};
 use crate::config::Config;
 use clap::{FromArgMatches, Parser};
 use std::io::IsTerminal;
@@ -49,6 +49,8 @@ fn run(verb: &Verb, daemon: Daemon) -> Result<(), Failure> {
         Verb::Get(args) => functions::get(args),
         Verb::Delete(args) => functions::delete(args),
         Verb::Logs(args) => logs::run(args),
+        Verb::Why(args) => why::run(args),
+        Verb::Top(args) => top::run(args),
         Verb::Doctor(args) => doctor::run(args),
         Verb::Api(args) => api::run(args),
         Verb::Keys(Keys::New(args)) => keys::new(args),

@@ -60,7 +60,7 @@ use Fallback::{Empty, Integer as Number, Text as Words, Unset};
 use Kind::{Address, Choice, Endpoint, Integer, List, Path, Text};
 
 /// Keys without a table first, then table by table: the order of the sample file.
-pub(super) const KEYS: [Key; 55] = [
+pub(super) const KEYS: [Key; 56] = [
     key("listen", Address, Words("127.0.0.1:3001"), "", "Where the API listens. Port 0 picks a free one."),
     key(
         "admin_listen",
@@ -221,6 +221,13 @@ pub(super) const KEYS: [Key; 55] = [
         Unset("0, or 10 in the profile aws"),
         "requests",
         "Invocations that one environment begins within a second, before another is used or started; 0 for any number.",
+    ),
+    key(
+        "limits.code_storage_mb",
+        Integer(1, 1 << 30),
+        Number(76_800),
+        "MiB",
+        "Packages of all versions and layers together; more are refused.",
     ),
     key(
         "limits.memory_capacity_mb",

@@ -20,6 +20,8 @@ pub(crate) struct Limits {
     pub(crate) account_concurrency: u32,
     /// What reservations must leave.
     pub(crate) unreserved_minimum: u32,
+    /// Packages of all versions and layers, MiB.
+    pub(crate) code_storage_mb: u64,
     scaling: Option<Model>,
     scaling_burst: Option<u32>,
     scaling_per_minute: Option<u32>,
@@ -55,6 +57,7 @@ pub(super) fn read(it: &Reader<'_>) -> Limits {
         profile: if it.text("limits.profile") == "aws" { Profile::Aws } else { Profile::Box },
         account_concurrency: it.small("limits.account_concurrency"),
         unreserved_minimum: it.small("limits.unreserved_minimum"),
+        code_storage_mb: it.number("limits.code_storage_mb"),
         scaling: it.optional_text("limits.scaling").map(|word| match word.as_str() {
             "2023" => Model::PerFunction,
             "classic" => Model::Classic,

@@ -56,12 +56,13 @@ pub(crate) async fn drive<D: Driver>(driver: &mut D, inbox: &mut Receiver<D::Mes
             }
         };
         let Some(message) = message else { return };
+        let now = clock::now();
         if let Some(event) = driver.admit(message) {
-            driver.machine().step(clock::now(), event, &mut todo.actions);
+            driver.machine().step(now, event, &mut todo.actions);
             settle(driver, &mut todo);
         }
         // Messages come first, but a full inbox must not starve what has fallen due.
-        if wake.is_some_and(|at| at <= clock::now()) {
+        if wake.is_some_and(|at| at <= now) {
             elapse(driver, &mut todo);
         }
     }

@@ -5,6 +5,7 @@
 
 use super::clock;
 use super::credentials::Minted;
+use super::decisions::{Ended, Place};
 use super::drive::{Driver, drive};
 use super::invoke::{Answer, Invocation, Shared};
 use super::metrics::Series;
@@ -222,6 +223,7 @@ struct Environment {
     lifecycle: Lifecycle,
     control: Arc<Control>,
     output: Output,
+    place: Arc<Place>,
     meters: Meters,
     scheduler: EnvironmentHandle,
     minted: Minted,
@@ -249,8 +251,10 @@ impl Environment {
         (pipe, meters): (Arc<LogPipe>, Meters),
         (inbox, scheduler): (mpsc::Sender<Message>, EnvironmentHandle),
     ) -> Self {
-        let stream = revision.new_log_stream();
-        let output = Output::new(pipe, shared.logs.clone(), &revision, stream.into());
+        let stream: Arc<str> = revision.new_log_stream().into();
+        let place =
+            Place { environment: id, group: Arc::clone(&revision.log_group), stream: Arc::clone(&stream) };
+        let output = Output::new(pipe, shared.logs.clone(), &revision, stream);
         Self {
             lifecycle: Lifecycle::new(clock::now(), Settings::default()),
             minted: shared.keys.mint(SandboxId(id.0), &revision.role, &revision.name),
@@ -260,6 +264,7 @@ impl Environment {
             revision,
             control,
             output,
+            place: Arc::new(place),
             meters,
             scheduler,
             inbox,
@@ -306,6 +311,8 @@ impl Environment {
             self.revision.finishing.fetch_sub(1, Ordering::Relaxed);
         }
         for (request_id, mut flight) in std::mem::take(&mut self.flights) {
+            let id = flight.invocation.id;
+            self.shared.decisions.failed(id, "the environment ended without a report", clock::now());
             match flight.held {
                 Some((outcome, failed)) => {
                     let (payload, log_tail) = (outcome.into_payload(request_id), None);
@@ -322,6 +329,7 @@ impl Environment {
         self.output.keep_tail(invocation.wants_log);
         let request_id = invocation.request_id;
         self.output.platform(system_log::started(&self.revision, request_id));
+        self.shared.decisions.begun(invocation.id, &self.place);
         let timeout = self.revision.timeout;
         let delivery = Delivery {
             request_id,
@@ -429,6 +437,16 @@ impl Environment {
         let tail = self.output.take_tail();
         let Some(flight) = self.flights.remove(&request_id) else { return };
         let mut invocation = flight.invocation;
+        self.shared.decisions.ended(
+            invocation.id,
+            &Ended {
+                status: log_status(&report.status),
+                is_own_error: own,
+                duration: report.duration,
+                init: report.init_duration,
+                at: clock::now(),
+            },
+        );
         // First, so that a caller who comes right back is given this environment.
         let answered = std::mem::take(&mut self.answered).then(|| Arc::clone(&self.revision));
         self.scheduler.tell(Told::Released { environment: self.id, invocation: invocation.id, answered });

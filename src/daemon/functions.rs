@@ -5,6 +5,7 @@
 //! hears of every change. All versions of a function are one function to the scheduler: they share its reservation.
 
 use super::cached::{Cached, Entry, Latest, Route};
+use super::decisions::Label;
 use super::revision::Revision;
 use super::scheduler::{Order, SchedulerHandle};
 use crate::runtimes::image::Image;
@@ -81,6 +82,21 @@ impl Functions {
     /// The revision that an invocation of this function runs now, by version or alias. `draw` is uniform over `u64` and
     /// asked for only where an alias has two versions to choose from.
     pub(crate) async fn serving(
+        &self,
+        name: &str,
+        qualifier: Option<&str>,
+        draw: impl Fn() -> u64,
+    ) -> Result<Arc<Revision>, Unavailable> {
+        // Nearly all invocations mean the latest state of a function that has been invoked before.
+        if qualifier.is_none()
+            && let Some(revision) = self.cached(name, Version::Latest)
+        {
+            return Ok(revision);
+        }
+        Box::pin(self.found(name, qualifier, draw)).await
+    }
+
+    async fn found(
         &self,
         name: &str,
         qualifier: Option<&str>,
@@ -300,6 +316,7 @@ impl Functions {
             name: record.name.clone(),
             role: settings.role.clone(),
             version: record.version.clone(),
+            label: Arc::new(Label { function: record.name.clone(), version: record.version.clone() }),
             arn: self.arn(&record.name),
             code: record.code.digest,
             layers: settings.layers.iter().map(|layer| layer.digest).collect(),

@@ -6,9 +6,11 @@
 use super::clock;
 use super::code::Code;
 use super::credentials::Keys;
+use super::decisions::{Arrival, Decisions, TurnedAway};
 use super::logs::Logs;
 use super::metrics::Metrics;
 use super::random;
+use super::reserve::{JUDGED, Reserve};
 use super::revision::Revision;
 use super::sandboxes::Sandboxes;
 use super::scheduler::SchedulerHandle;
@@ -19,6 +21,7 @@ use hearth_logic::admission::Reason;
 use hearth_runtime_api::RequestId;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// What every part of the daemon may use.
@@ -43,14 +46,22 @@ pub(crate) struct Shared {
     pub(crate) resolvers: Arc<super::dns::Resolvers>,
     /// Whether control groups have v2's form.
     pub(crate) pure_v2: bool,
+    /// Why invocations went as they did.
+    pub(crate) decisions: Decisions,
     /// The last invocation number handed out.
     pub(crate) invocations: AtomicU64,
+    /// Threads for when there are many.
+    pub(crate) reserve: Reserve,
 }
 
 impl Shared {
     /// A number for an invocation.
     pub(crate) fn next_invocation(&self) -> InvocationId {
-        InvocationId(self.invocations.fetch_add(1, Ordering::Relaxed) + 1)
+        let number = self.invocations.fetch_add(1, Ordering::Relaxed) + 1;
+        if number.is_multiple_of(JUDGED) {
+            self.reserve.judge();
+        }
+        InvocationId(number)
     }
 }
 
@@ -158,8 +169,21 @@ pub(crate) async fn invoke(shared: &Shared, call: Call) -> Returned {
         wants_log: call.wants_log,
         reply: Some(reply),
     });
+    let id = invocation.id;
+    shared.decisions.open(&Arrival {
+        id,
+        request_id: invocation.request_id,
+        revision: &invocation.revision,
+        invoked_arn: &invocation.invoked_arn,
+        since: clock::now(),
+        at: clock::wall(),
+    });
     let result = match shared.scheduler.offer(invocation) {
-        Err(_) => Err(Refusal::Limit(Reason::QueueFull)),
+        Err(_) => {
+            let (reason, waited) = (Reason::QueueFull, Duration::ZERO);
+            shared.decisions.refused(id, &TurnedAway { reason, retry_after: None, waited, usage: None });
+            Err(Refusal::Limit(reason))
+        }
         Ok(()) => wait.await.unwrap_or_else(|_| Err(Refusal::Internal("the invocation was lost".to_owned()))),
     };
     if let Err(Refusal::Limit(reason)) = &result {

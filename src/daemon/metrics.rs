@@ -1,8 +1,12 @@
 //! The Prometheus series of this daemon. One registry, made once; everything else gets a handle.
 
+use super::reasons::Reasons;
+use hearth_api::operations::{Row, TABLE};
+use http::StatusCode;
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
+use std::sync::OnceLock;
 
 /// Functions with series of their own; the invocations of further ones are counted under `function="other"`, so that
 /// no client can make the registry grow without bound.
@@ -20,11 +24,14 @@ pub(crate) struct Metrics {
     errors: IntCounterVec,
     throttles: IntCounterVec,
     cold_starts: IntCounterVec,
+    signature_failures: IntCounterVec,
     /// Handler time of finished invocations, seconds.
     pub(crate) duration: Histogram,
     /// Init time of cold starts, seconds.
     pub(crate) init_duration: Histogram,
     requests: IntCounterVec,
+    /// Those of `requests` that were answered with 200, by operation: looked up once.
+    answered: Vec<OnceLock<IntCounter>>,
     /// Environments that exist.
     pub(crate) environments: IntGauge,
     /// Invocations in flight.
@@ -35,6 +42,8 @@ pub(crate) struct Metrics {
     pub(crate) firewall_changes: IntCounter,
     /// Sandboxes that could not be made.
     pub(crate) launch_failures: IntCounter,
+    /// Decisions by their reasons.
+    pub(super) reasons: Reasons,
 }
 
 /// What is counted for each invocation of one function.
@@ -80,6 +89,7 @@ impl Metrics {
         };
         Ok(Self {
             named: std::sync::RwLock::default(),
+            answered: TABLE.iter().map(|_| OnceLock::new()).collect(),
             invocations: counters(
                 "hearth_invocations_total",
                 "Times function code ran, failures included, throttles not.",
@@ -96,6 +106,11 @@ impl Metrics {
                 &["function", "reason"],
             )?,
             cold_starts: counters("hearth_cold_starts_total", "Environments started.", &["function"])?,
+            signature_failures: counters(
+                "hearth_signature_validation_errors_total",
+                "Unsigned packages and layers deployed under a code signing configuration that only warns.",
+                &["function"],
+            )?,
             duration: histogram("hearth_duration_seconds", "Handler time of invocations.")?,
             init_duration: histogram("hearth_init_duration_seconds", "Init time of environments.")?,
             requests: counters("hearth_requests_total", "Control API requests.", &["operation", "status"])?,
@@ -110,6 +125,7 @@ impl Metrics {
                 "Times another program changed the firewall rules of network class nat.",
             )?,
             launch_failures: counter("hearth_launch_failures_total", "Sandboxes that could not be made.")?,
+            reasons: Reasons::register(&registry)?,
             registry,
         })
     }
@@ -146,9 +162,24 @@ impl Metrics {
         self.cold_starts.with_label_values(&[self.label(function)]).inc();
     }
 
-    /// Counts a control API request; `operation` comes from the table, so it is bounded.
-    pub(crate) fn request(&self, operation: &str, status: &http::StatusCode) {
-        self.requests.with_label_values(&[operation, status.as_str()]).inc();
+    /// Counts a package that was deployed without a signature, against the wish of its code signing configuration.
+    pub(crate) fn signature_failure(&self, function: &str) {
+        self.signature_failures.with_label_values(&[self.label(function)]).inc();
+    }
+
+    /// Counts a control API request; the operation comes from the table, so it is bounded.
+    pub(crate) fn operation(&self, row: &Row, status: StatusCode) {
+        match self.answered.get(row.operation as usize).filter(|_| status == StatusCode::OK) {
+            Some(kept) => {
+                kept.get_or_init(|| self.requests.with_label_values(&[row.label, status.as_str()])).inc();
+            }
+            None => self.request(row.label, status),
+        }
+    }
+
+    /// Counts a request for something else, of which there must be few.
+    pub(crate) fn request(&self, label: &str, status: StatusCode) {
+        self.requests.with_label_values(&[label, status.as_str()]).inc();
     }
 
     /// Everything in the text format.

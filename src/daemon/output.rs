@@ -8,6 +8,8 @@ use super::clock;
 use super::logs::{LogEvent, Logs, MESSAGE_MAX};
 use super::revision::Revision;
 use super::system_log::Lines;
+use hearth_logic::WallTime;
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -19,6 +21,11 @@ pub(crate) const TAIL_BYTES: usize = 4096;
 /// writing cannot hold the reader.
 const DRAIN_MAX: usize = 256 * 1024;
 const CHUNK: usize = 8 * 1024;
+
+thread_local! {
+    /// What readings go through, so that none has to clear a buffer of its own first.
+    static PASSAGE: RefCell<[u8; CHUNK]> = const { RefCell::new([0; CHUNK]) };
+}
 /// Events collected at most before the writer gets them.
 const UNSENT_MAX: usize = 256;
 
@@ -125,23 +132,24 @@ impl Output {
     /// already written: nothing printed before an answer may be missing from that answer's log.
     pub(crate) fn drain(&mut self) -> bool {
         let mut events = std::mem::take(&mut self.unsent);
-        let mut chunk = [0; CHUNK];
-        let mut total = 0;
-        let more = loop {
-            match nix::unistd::read(self.pipe.0.get_ref(), &mut chunk) {
-                Ok(0) => break false,
-                Ok(length) => {
-                    total += length;
-                    self.split(&chunk[..length], &mut events);
-                    if total >= DRAIN_MAX {
-                        break true;
+        let more = PASSAGE.with_borrow_mut(|chunk| {
+            let mut total = 0;
+            loop {
+                match nix::unistd::read(self.pipe.0.get_ref(), chunk) {
+                    Ok(0) => break false,
+                    Ok(length) => {
+                        total += length;
+                        self.split(&chunk[..length], &mut events);
+                        if total >= DRAIN_MAX {
+                            break true;
+                        }
                     }
+                    Err(nix::Error::EINTR) => {}
+                    // Empty, or gone with its sandbox.
+                    Err(_) => break false,
                 }
-                Err(nix::Error::EINTR) => {}
-                // Empty, or gone with its sandbox.
-                Err(_) => break false,
             }
-        };
+        });
         self.unsent = events;
         if self.unsent.len() >= UNSENT_MAX {
             self.flush();
@@ -187,7 +195,7 @@ impl Output {
             String::from_utf8(line).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
         let verdict = self.least.map_or(Verdict::Keep(None), |least| application_log::judge(&message, least));
         if let Verdict::Keep(time) = verdict {
-            let mut event = self.event(message);
+            let mut event = self.event(message, clock::wall());
             if let Some(time) = time {
                 event.ingested = Some(std::mem::replace(&mut event.timestamp, time));
             }
@@ -195,18 +203,13 @@ impl Output {
         }
     }
 
-    fn event(&mut self, message: String) -> LogEvent {
+    fn event(&mut self, message: String, now: WallTime) -> LogEvent {
         if let Some(tail) = &mut self.tail {
             tail.extend(message.as_bytes());
             let surplus = tail.len().saturating_sub(TAIL_BYTES);
             tail.drain(..surplus);
         }
-        LogEvent {
-            timestamp: clock::wall().as_millis(),
-            stream: Arc::clone(&self.stream),
-            message,
-            ingested: None,
-        }
+        LogEvent { timestamp: now.as_millis(), stream: Arc::clone(&self.stream), message, ingested: None }
     }
 
     /// Adds lines of the platform after everything that was printed before them; `flush` sends them on their way.
@@ -219,8 +222,9 @@ impl Output {
         let cut_short = std::mem::take(&mut self.unsplit);
         self.partial.extend_from_slice(&cut_short);
         self.flush_partial(&mut events);
+        let now = clock::wall();
         for line in lines.into_iter().flatten() {
-            let event = self.event(line);
+            let event = self.event(line, now);
             events.push(event);
         }
         self.unsent = events;

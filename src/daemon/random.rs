@@ -1,6 +1,6 @@
 //! Where ids and secrets come from: the kernel's generator, and nothing else.
 //!
-//! Ids are taken from a block per thread: an invocation needs six, and a system call for each showed in profiles.
+//! Ids are taken from a block per thread: an invocation needs five, and a system call for each showed in profiles.
 //! Secrets are never kept: each is asked for by itself.
 
 use base64::Engine;

@@ -1,5 +1,6 @@
 //! A function as it can be run: immutable code and settings, made once from what the store holds.
 
+use super::decisions::Label;
 use super::{clock, random};
 use crate::runtimes::image::Image;
 use crate::runtimes::process::{Context, Credentials};
@@ -23,6 +24,8 @@ pub(crate) struct Revision {
     pub(crate) name: String,
     /// `$LATEST` or a number.
     pub(crate) version: String,
+    /// Both, as decision records name them.
+    pub(crate) label: Arc<Label>,
     /// Unqualified ARN.
     pub(crate) arn: String,
     /// Hash of the code.

@@ -3,11 +3,16 @@
 //! Decides nothing: `hearth_logic::scheduler` does. Keeps what the machine only knows by number: the waiting invocations
 //! and the inboxes of environments.
 
+use super::clock;
+use super::decisions::TurnedAway;
 use super::drive::{Driver, drive};
 use super::environment::{self, INBOX_MAX, Message};
 use super::invoke::{Invocation, Refusal, Shared};
+use super::overview::Overview;
+use super::residents::Residents;
 use super::revision::Revision;
-use hearth_logic::scheduler::{Action, Event, Source};
+use hearth_logic::admission::Reason;
+use hearth_logic::scheduler::{Action, Decision, Event, Source};
 use hearth_logic::{EnvironmentId, FunctionId, InvocationId, RevisionId, Scheduler, SchedulerLimits};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,6 +42,8 @@ pub(crate) enum Order {
     Drain(tokio::sync::oneshot::Sender<()>),
     /// The grace is over.
     Stop,
+    /// Somebody looks on.
+    Survey(tokio::sync::oneshot::Sender<Overview>),
     /// A start that was put off is due.
     Begin { environment: EnvironmentId, revision: RevisionId },
 }
@@ -146,6 +153,7 @@ pub(crate) async fn start(
         handle,
         waiting: BTreeMap::new(),
         environments: BTreeMap::new(),
+        residents: Residents::default(),
         revisions: BTreeMap::new(),
         forget_at: FORGET_AT_MIN,
         drained: None,
@@ -159,6 +167,8 @@ struct SchedulerDriver {
     handle: SchedulerHandle,
     waiting: BTreeMap<InvocationId, Box<Invocation>>,
     environments: BTreeMap<EnvironmentId, mpsc::Sender<Message>>,
+    /// For the reasons of decisions.
+    residents: Residents,
     /// Revisions that environments may be started for.
     revisions: BTreeMap<RevisionId, Arc<Revision>>,
     /// How many revisions are kept before the unused ones are looked for; doubles with what is left.
@@ -188,6 +198,7 @@ impl SchedulerDriver {
             Told::Ready { environment } => Event::Ready { environment },
             Told::StartFailed { environment, detail } => {
                 self.environments.remove(&environment);
+                self.residents.gone(environment);
                 Event::StartFailed { environment, detail }
             }
             Told::Released { environment, invocation, answered } => {
@@ -204,6 +215,7 @@ impl SchedulerDriver {
             Told::Died { environment } => Event::Died { environment },
             Told::Destroyed { environment } => {
                 self.environments.remove(&environment);
+                self.residents.gone(environment);
                 Event::Destroyed { environment }
             }
         })
@@ -213,6 +225,42 @@ impl SchedulerDriver {
         if let Some(mut waiting) = self.waiting.remove(&invocation) {
             waiting.refuse(refusal);
         }
+    }
+
+    /// Writes down how an invocation comes to its environment.
+    fn note(&self, invocation: InvocationId, environment: EnvironmentId, decision: &Decision) {
+        let Some(waiting) = self.waiting.get(&invocation) else { return };
+        self.shared.metrics.reasons.assigned(decision);
+        let assignment = self.residents.assignment(environment, waiting.revision.id, decision);
+        self.shared.decisions.assigned(invocation, assignment);
+    }
+
+    /// Writes down which limit refused an invocation, and how much of it was used.
+    fn note_refusal(
+        &self,
+        invocation: InvocationId,
+        reason: Reason,
+        retry_after: Option<Duration>,
+        waited: Duration,
+    ) {
+        let Some(function) = self.waiting.get(&invocation).map(|waiting| waiting.revision.function) else {
+            return;
+        };
+        let (admission, limits) = (self.machine.admission(), self.machine.limits());
+        let mb = |mb| u32::try_from(mb).unwrap_or(u32::MAX);
+        let usage = match reason {
+            Reason::ReservedFunctionConcurrentInvocationLimitExceeded => {
+                admission.reserved_of(function).map(|reserved| (admission.running_of(function), reserved))
+            }
+            Reason::ConcurrentInvocationLimitExceeded => {
+                Some((admission.running_unreserved(), admission.unreserved()))
+            }
+            Reason::CapacityExceeded => {
+                Some((mb(self.machine.census().committed_mb), mb(limits.memory_budget_mb())))
+            }
+            _ => None,
+        };
+        self.shared.decisions.refused(invocation, &TurnedAway { reason, retry_after, waited, usage });
     }
 
     /// Starts an environment, or puts that off for a moment in which one that has answered becomes free: its caller may
@@ -244,6 +292,7 @@ impl SchedulerDriver {
         };
         let (sender, receiver) = mpsc::channel(INBOX_MAX);
         self.environments.insert(environment, sender.clone());
+        self.residents.comes(environment, revision.id, &revision.label);
         let handle = EnvironmentHandle(self.handle.clone());
         let (revision, shared) = (Arc::clone(revision), Arc::clone(&self.shared));
         tokio::spawn(environment::run(environment, revision, shared, (sender, receiver), handle));
@@ -290,23 +339,39 @@ impl Driver for SchedulerDriver {
                 Event::Drain
             }
             Order::Stop => Event::Stop,
+            Order::Survey(asked) => {
+                // Whoever asked may have left.
+                asked.send(Overview::of(&self.machine, self.revisions.values())).ok();
+                return None;
+            }
             Order::Begin { environment, revision } => return self.begin(environment, revision),
         })
     }
 
     fn perform(&mut self, action: Action) -> Option<Event> {
         match action {
-            Action::Assign { invocation, environment, .. } => return self.assign(invocation, environment),
+            Action::Assign { invocation, environment, decision } => {
+                self.note(invocation, environment, &decision);
+                return self.assign(invocation, environment);
+            }
             Action::Start { environment, revision, .. } => {
                 return self.start_environment(environment, revision);
             }
             // Nothing is asked to be frozen yet.
             Action::Freeze { .. } => {}
-            Action::Refuse { invocation, reason, .. } => self.refuse(invocation, Refusal::Limit(reason)),
-            Action::Fail { invocation, detail } => {
-                self.refuse(invocation, Refusal::Internal(detail.to_string()))
+            Action::Refuse { invocation, reason, retry_after, waited } => {
+                self.note_refusal(invocation, reason, retry_after, waited);
+                self.refuse(invocation, Refusal::Limit(reason));
             }
-            Action::Destroy { environment, .. } => {
+            Action::Fail { invocation, detail } => {
+                let detail = detail.to_string();
+                self.shared.decisions.failed(invocation, &detail, clock::now());
+                self.refuse(invocation, Refusal::Internal(detail));
+            }
+            Action::Destroy { environment, why } => {
+                if self.residents.leaves(environment, why) {
+                    self.shared.metrics.reasons.ends(why);
+                }
                 if let Some(inbox) = self.environments.get(&environment)
                     && let Err(TrySendError::Full(message)) = inbox.try_send(Message::Shutdown)
                 {

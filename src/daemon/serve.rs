@@ -6,12 +6,14 @@
 use super::access::Access;
 use super::code::Code;
 use super::credentials::Keys;
+use super::decisions::Decisions;
 use super::dns::Resolvers;
 use super::fetch::Fetcher;
 use super::functions::Functions;
 use super::invoke::Shared;
 use super::logs::{Logs, Retention};
 use super::metrics::Metrics;
+use super::reserve::Reserve;
 use super::sandboxes::Sandboxes;
 use super::scheduler::{self, Order, SchedulerHandle};
 use super::{clock, farewell, random};
@@ -71,7 +73,7 @@ pub(crate) fn serve(config: Config) -> Result<(), Problem> {
     privileges::give_up(uid, gid)?;
     // From here on this process is nobody special, and may have threads.
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(workers())
+        .worker_threads(workers().0 + workers().1)
         .enable_all()
         .thread_name("hearth")
         .build()?;
@@ -99,10 +101,13 @@ struct Started {
     open_files: u64,
 }
 
-/// Half the cores: the functions need the others, and an invocation that stays on one thread saves its wake-ups
-/// (one warm call on two cores: 83 µs with one worker, 123 µs with two; 16 clients: 11.5 k/s and 10.8 k/s).
-fn workers() -> usize {
-    std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
+/// Threads that always work and threads in reserve. Half the cores: the functions need the others, and an invocation that
+/// stays on one thread saves its wake-ups (one warm call on two cores: 83 µs with one worker, 123 µs with two). The other
+/// half is called in while the first has no rest.
+fn workers() -> (usize, usize) {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let always = (cores / 2).max(1);
+    (always, cores - always)
 }
 
 /// What can be refused before anything is touched.
@@ -204,6 +209,7 @@ fn service_user(config: &Config) -> Result<(u32, u32), Problem> {
 async fn run(started: Started) -> Result<(), Problem> {
     let Started { sealer, config, layout, listen, admin, access, runtimes, forker, surroundings, open_files } =
         started;
+    let (reserve, _term) = Reserve::hold(workers().1);
     let pure_v2 = forker.cgroups == "v2";
     let metrics = Metrics::new()?;
     let (sandboxes, forker_gone) = Sandboxes::start(forker.channel, metrics.firewall_changes.clone())?;
@@ -225,7 +231,9 @@ async fn run(started: Started) -> Result<(), Problem> {
         pure_v2,
         resolvers: Arc::new(Resolvers::new(&config.network.dns)),
         network: config.network.clone(),
+        decisions: Decisions::default(),
         invocations: AtomicU64::new(0),
+        reserve,
     });
     let limits = config.scheduler_limits(open_files.saturating_sub(FDS_OWN) / FDS_PER_ENVIRONMENT);
     tokio::spawn(scheduler::start(limits, Arc::clone(&shared), scheduler.clone(), inbox));

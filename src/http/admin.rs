@@ -1,17 +1,18 @@
-//! Administration: health and metrics on an address, logs and host report on the socket in the state directory.
+//! Administration: health and metrics on an address; logs, host report, decisions and root trees on the socket in the
+//! state directory.
 //!
 //! Whoever reaches the address may know whether the daemon is well. Metrics name functions: unless nobody is asked for
 //! anything here, they are for this machine only, like the socket, which its mode protects.
 
 use super::control::Control;
+use super::insight;
 use super::roots;
-use super::server::{Body, Peer, full};
+use super::server::{Body, Peer, arriving, full};
 use crate::daemon::invoke::Shared;
 use crate::daemon::logs::LogEvent;
 use bytes::Bytes;
 use hearth_logic::WallTime;
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::BodyExt;
 use hyper::body::{Frame, Incoming};
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -82,16 +83,22 @@ fn is_local(peer: Peer) -> bool {
     peer.remote.is_some_and(|address| address.ip().to_canonical().is_loopback())
 }
 
-/// What the socket serves: `GET /logs?group=…&since_ms=…&limit=…&follow=1`, `GET /doctor`, `GET` and `PUT`
-/// `/rootfs/<hash>`.
+/// What the socket serves: `GET /logs?group=…&since_ms=…&limit=…&follow=1`, `GET /doctor`, `GET /why?…`, `GET /top?…`,
+/// `GET` and `PUT` `/rootfs/<hash>`.
 pub(crate) async fn private(control: Arc<Control>, request: Request<Incoming>) -> Response<Body> {
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/logs") => {
             logs(Arc::clone(&control.shared), request.uri().query().unwrap_or_default()).await
         }
         (&Method::GET, "/doctor") => text(StatusCode::OK, JSON, control.report().to_string()),
+        (&Method::GET, "/why") => insight::why(&control.shared, request.uri().query()).await,
+        (&Method::GET, "/top") => insight::top(&control.shared, request.uri().query()).await,
         (_, path) if path.starts_with(roots::PREFIX) => roots::handle(control, request).await,
-        _ => text(StatusCode::NOT_FOUND, PLAIN, "the admin socket serves /logs, /doctor and /rootfs\n"),
+        _ => text(
+            StatusCode::NOT_FOUND,
+            PLAIN,
+            "the admin socket serves /logs, /doctor, /why, /top and /rootfs\n",
+        ),
     }
 }
 
@@ -132,7 +139,7 @@ async fn logs(shared: Arc<Shared>, query: &str) -> Response<Body> {
             tokio::time::sleep(FOLLOW_PAUSE).await;
         }
     });
-    let mut response = Response::new(Channel(receiver).boxed());
+    let mut response = Response::new(arriving(Channel(receiver)));
     response
         .headers_mut()
         .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/x-ndjson"));

@@ -13,6 +13,7 @@ use crate::daemon::revision::Revision;
 use hearth_api::error::{ApiError, ErrorCode};
 use hearth_api::operations::Operation;
 use hearth_api::router;
+use hearth_logic::RequestId;
 use hearth_sandbox::SandboxId;
 use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
@@ -57,26 +58,26 @@ async fn answer(
     if request.uri().path() == METADATA {
         return metadata(key, &request);
     }
-    let request_id = random::uuid();
+    let id = RequestId::from_random(random::id());
     let authorization = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let holder = authorization.and_then(credentials::access_key).map(|access| shared.keys.holder(access));
     if holder.is_some_and(|holder| holder != Some(key.environment)) {
         let text = "The security token included in the request is invalid.";
-        return error_response(&ApiError::new(ErrorCode::UnrecognizedClientException, text), &request_id);
+        return error_response(&ApiError::new(ErrorCode::UnrecognizedClientException, text), &id.to_string());
     }
     let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
     let found = match router::find(request.method().as_str(), path, query) {
         Ok(found) => found,
-        Err(error) => return error_response(&error.into(), &request_id),
+        Err(error) => return error_response(&error.into(), &id.to_string()),
     };
     if found.row.operation != Operation::Invoke {
         let text = format!(
             "User: {}/{} is not authorized to perform: lambda:{} because functions may only invoke functions here",
             revision.arn, revision.version, found.row.name
         );
-        return error_response(&ApiError::new(ErrorCode::AccessDeniedException, text), &request_id);
+        return error_response(&ApiError::new(ErrorCode::AccessDeniedException, text), &id.to_string());
     }
-    invoke::handle(shared, &found.labels, request.map(Intake::Arriving)).await
+    invoke::handle(shared, &found.labels, request.map(Intake::Arriving), id).await
 }
 
 /// Where this environment runs (lambda-behaviour §1.8).

@@ -1,8 +1,7 @@
 //! A response body out of a file: read while the client takes it, a few chunks ahead, never as a whole.
 
-use super::server::Body;
+use super::server::{self, Body};
 use bytes::Bytes;
-use http_body_util::BodyExt as _;
 use hyper::body::{Frame, SizeHint};
 use std::convert::Infallible;
 use std::fs::File;
@@ -27,7 +26,7 @@ pub(crate) fn body(file: File, size: u64) -> Body {
     let (chunks, arriving) = mpsc::channel(AHEAD);
     // Ends with the client: then nobody takes chunks any more.
     tokio::task::spawn_blocking(move || read_ahead(file.take(size), &chunks));
-    Chunks { arriving, left: size }.boxed()
+    server::arriving(Chunks { arriving, left: size })
 }
 
 fn read_ahead(mut file: std::io::Take<File>, chunks: &mpsc::Sender<Bytes>) {

@@ -21,7 +21,8 @@ use hearth_api::router::Labels;
 use hearth_api::shapes::InvocationRequest;
 use hearth_logic::RequestId;
 use hearth_logic::admission::Reason;
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::header::{CONTENT_TYPE, InvalidHeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use std::sync::Arc;
 
 /// Bytes of a synchronous payload.
@@ -29,6 +30,9 @@ pub(super) const PAYLOAD_MAX: usize = 6_291_456;
 /// Bytes of a client context in base64.
 const CLIENT_CONTEXT_MAX: usize = 3583;
 const RETRY_AFTER_S: u32 = 1;
+/// Room for the headers of an answer, those that hyper adds included.
+const ANSWER_HEADERS: usize = 10;
+const LATEST: &str = "$LATEST";
 
 const EXECUTED_VERSION: HeaderName = HeaderName::from_static("x-amz-executed-version");
 const FUNCTION_ERROR: HeaderName = HeaderName::from_static("x-amz-function-error");
@@ -41,13 +45,13 @@ enum Kind {
     DryRun,
 }
 
-/// Answers one Invoke request.
+/// Answers one Invoke request, whose id is `id`.
 pub(crate) async fn handle(
     shared: &Arc<Shared>,
     labels: &Labels,
     request: Request<Intake>,
+    id: RequestId,
 ) -> Response<Body> {
-    let id = RequestId::from_random(random::id());
     match answer(shared, labels, request, id).await {
         Ok(response) => response,
         Err(error) => error_response(&error, &id.to_string()),
@@ -61,6 +65,8 @@ async fn answer(
     id: RequestId,
 ) -> Result<Response<Body>, ApiError> {
     let (parts, body) = request.into_parts();
+    // Whatever is said about it: a connection with a body that nobody read could not be used again.
+    let payload = body.read(PAYLOAD_MAX).await;
     let input = read_head(labels, &parts)?;
     let kind = kind(&input)?;
     let target = Target::parse(
@@ -68,26 +74,21 @@ async fn answer(
         input.function_name.as_deref().unwrap_or_default(),
         input.qualifier.as_deref(),
     )?;
-    if body.announced() > PAYLOAD_MAX as u64 {
-        return Err(body_error(super::server::BodyError::TooLarge, PAYLOAD_MAX, "InvokeFunction"));
-    }
+    let payload = payload.map_err(|error| body_error(error, PAYLOAD_MAX, "InvokeFunction"))?;
     let revision = resolve(shared, &target).await?;
     if matches!(kind, Kind::DryRun) {
         return Ok(reply_response(Reply { status: 204, ..Reply::default() }, &id.to_string()));
     }
     let client_context = client_context(input.client_context.as_deref())?;
-    let payload =
-        body.read(PAYLOAD_MAX).await.map_err(|error| body_error(error, PAYLOAD_MAX, "InvokeFunction"))?;
     let payload = if payload.is_empty() { Bytes::from_static(b"{}") } else { payload };
     json_check::check(&payload).map_err(|why| {
         let text =
             format!("Could not parse request body into json: Could not parse payload into json: {why}");
         ApiError::new(ErrorCode::InvalidRequestContentException, text)
     })?;
-    let version = revision.version.clone();
     let call = Call {
-        revision,
-        invoked_arn: target.arn(&shared.functions),
+        revision: Arc::clone(&revision),
+        invoked_arn: target.arn_of(&revision.arn),
         trace_header: parts.headers.get(&TRACE_ID).and_then(|value| value.to_str().ok()).map(str::to_owned),
         client_context,
         payload,
@@ -96,7 +97,7 @@ async fn answer(
     };
     let returned = invoke(shared, call).await;
     match returned.result {
-        Ok(answer) => Ok(success(answer, &version, &returned.trace_id, id)),
+        Ok(answer) => Ok(success(answer, &revision.version, returned.trace_id, id)),
         Err(refusal) => Err(refused(refusal)),
     }
 }
@@ -104,7 +105,7 @@ async fn answer(
 fn read_head(labels: &Labels, parts: &http::request::Parts) -> Result<InvocationRequest, ApiError> {
     let headers = |name: &str| header(&parts.headers, name);
     let head = Head { labels, query: parts.uri.query().unwrap_or_default(), headers: &headers };
-    codec::typed(codec::decode_head(Operation::Invoke.row(), &head)?)
+    codec::decode_head_typed(Operation::Invoke.row(), &head)
 }
 
 fn kind(input: &InvocationRequest) -> Result<Kind, ApiError> {
@@ -161,25 +162,29 @@ fn client_context(given: Option<&str>) -> Result<String, ApiError> {
         .ok_or_else(|| wrong("Client context must be a valid Base64-encoded JSON object."))
 }
 
-fn success(answer: Answer, version: &str, trace_id: &str, id: RequestId) -> Response<Body> {
-    let mut response = Response::new(full(answer.payload));
-    let headers = response.headers_mut();
-    headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+fn success(answer: Answer, version: &str, trace_id: String, id: RequestId) -> Response<Body> {
+    let mut headers = HeaderMap::with_capacity(ANSWER_HEADERS);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(REMAPPED_LENGTH, HeaderValue::from_static("0"));
-    let mut put = |name: HeaderName, value: &str| {
-        if let Ok(value) = HeaderValue::from_str(value) {
+    let mut put = |name: HeaderName, value: Result<HeaderValue, InvalidHeaderValue>| {
+        if let Ok(value) = value {
             headers.insert(name, value);
         }
     };
-    put(super::control::REQUEST_ID, &id.to_string());
-    put(EXECUTED_VERSION, version);
-    put(TRACE_ID, trace_id);
+    put(super::control::REQUEST_ID, HeaderValue::from_bytes(&id.to_text()));
+    put(
+        EXECUTED_VERSION,
+        if version == LATEST { Ok(HeaderValue::from_static(LATEST)) } else { HeaderValue::from_str(version) },
+    );
+    put(TRACE_ID, trace_id.try_into());
     if let Some(tail) = answer.log_tail {
-        put(LOG_RESULT, &encode_base64(&tail));
+        put(LOG_RESULT, encode_base64(&tail).try_into());
     }
     if answer.failed {
         headers.insert(FUNCTION_ERROR, HeaderValue::from_static("Unhandled"));
     }
+    let mut response = Response::new(full(answer.payload));
+    *response.headers_mut() = headers;
     response
 }
 

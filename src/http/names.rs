@@ -22,10 +22,7 @@ impl Target {
         qualifier: Option<&str>,
     ) -> Result<Self, ApiError> {
         let FunctionRef { name, qualifier, .. } = functions.home().resolve(name, qualifier)?;
-        Ok(Self {
-            name: name.as_str().to_owned(),
-            qualifier: qualifier.map(|qualifier| qualifier.to_string()),
-        })
+        Ok(Self { name: name.into_string(), qualifier: qualifier.map(|qualifier| qualifier.to_string()) })
     }
 
     /// The same function with the number of a published version as qualifier; as it is for `$LATEST`.
@@ -40,10 +37,14 @@ impl Target {
 
     /// ARN with the qualifier, if one was given.
     pub(crate) fn arn(&self, functions: &Functions) -> String {
-        let arn = functions.arn(&self.name);
+        self.arn_of(&functions.arn(&self.name))
+    }
+
+    /// The same from the function's unqualified ARN.
+    pub(crate) fn arn_of(&self, unqualified: &str) -> String {
         match &self.qualifier {
-            None => arn,
-            Some(qualifier) => format!("{arn}:{qualifier}"),
+            None => unqualified.to_owned(),
+            Some(qualifier) => format!("{unqualified}:{qualifier}"),
         }
     }
 

@@ -3,16 +3,20 @@
 //! Knows nothing of what is served: a handler is a function from request to response, made for all connections or for
 //! each by itself.
 
+use super::patience::Patience;
 use bytes::{Bytes, BytesMut};
+use hearth_runtime_api::joined::Joined;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full, combinators::BoxBody};
-use hyper::body::Incoming;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::body::{Frame, Incoming, SizeHint};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -44,11 +48,52 @@ const HEAD_BYTES_MAX: usize = 1024 * 1024;
 const CLOSE_GRACE: Duration = Duration::from_secs(5);
 
 /// What handlers answer with.
-pub(crate) type Body = BoxBody<Bytes, Infallible>;
+pub(crate) enum Body {
+    /// There as a whole, as nearly all are.
+    Whole(Full<Bytes>),
+    /// Made while it is sent.
+    Arriving(BoxBody<Bytes, Infallible>),
+}
+
+impl hyper::body::Body for Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.get_mut() {
+            Self::Whole(body) => Pin::new(body).poll_frame(cx),
+            Self::Arriving(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(body) => body.is_end_stream(),
+            Self::Arriving(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(body) => body.size_hint(),
+            Self::Arriving(body) => body.size_hint(),
+        }
+    }
+}
 
 /// A body that is there as a whole.
 pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
-    Full::new(bytes.into()).boxed()
+    Body::Whole(Full::new(bytes.into()))
+}
+
+/// A body that is made while it is sent.
+pub(crate) fn arriving(
+    body: impl hyper::body::Body<Data = Bytes, Error = Infallible> + Send + Sync + 'static,
+) -> Body {
+    Body::Arriving(body.boxed())
 }
 
 /// A bound listener.
@@ -158,11 +203,7 @@ pub(crate) async fn serve_each<M, A, H, F>(
     let slots = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
     let mut builder = hyper::server::conn::http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .half_close(true);
+    builder.header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES_MAX).half_close(true);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -178,7 +219,8 @@ pub(crate) async fn serve_each<M, A, H, F>(
             }
         };
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { break };
-        let (meet, builder, watcher) = (Arc::clone(&meet), builder.clone(), graceful.watcher());
+        let (meet, mut builder, watcher) = (Arc::clone(&meet), builder.clone(), graceful.watcher());
+        builder.timer(Patience::default());
         tokio::spawn(async move {
             if let Some(stream) = accepted.ready().await {
                 let handler = meet(peer).await;
@@ -187,7 +229,7 @@ pub(crate) async fn serve_each<M, A, H, F>(
                     async move { Ok::<_, Infallible>(answer.await) }
                 });
                 // Clients that hang up in the middle are their own business.
-                watcher.watch(builder.serve_connection(TokioIo::new(stream), service)).await.ok();
+                watcher.watch(builder.serve_connection(TokioIo::new(Joined(stream)), service)).await.ok();
             }
             drop(slot);
         });
@@ -257,6 +299,9 @@ pub(crate) async fn read_body(mut body: Incoming, limit: usize) -> Result<Bytes,
         }
         if first.is_empty() && rest.is_empty() {
             first = data;
+            if body.is_end_stream() {
+                break;
+            }
             continue;
         }
         if rest.is_empty() {

@@ -82,16 +82,10 @@ impl RequestId {
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
-}
 
-/// True where a hyphen stands before this byte of a UUID's text.
-const fn hyphen_before(index: usize) -> bool {
-    matches!(index, 4 | 6 | 8 | 10)
-}
-
-impl fmt::Display for RequestId {
-    /// Lower-case text, written in one piece: each invocation writes its id several times.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// Its text, in ASCII: each invocation writes its id several times.
+    #[must_use]
+    pub fn to_text(&self) -> [u8; 36] {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = [b'-'; 36];
         let mut at = 0;
@@ -101,7 +95,19 @@ impl fmt::Display for RequestId {
             text[at + 1] = DIGITS[usize::from(byte & 15)];
             at += 2;
         }
-        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+        text
+    }
+}
+
+/// True where a hyphen stands before this byte of a UUID's text.
+const fn hyphen_before(index: usize) -> bool {
+    matches!(index, 4 | 6 | 8 | 10)
+}
+
+impl fmt::Display for RequestId {
+    /// Lower-case text, written in one piece.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::str::from_utf8(&self.to_text()).map_err(|_| fmt::Error)?)
     }
 }
 

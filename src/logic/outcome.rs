@@ -11,6 +11,10 @@ use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 const SIGKILL: i32 = 9;
+/// Room for a START or END line.
+const LINE_BYTES: usize = 72;
+/// Room for a REPORT line.
+const REPORT_BYTES: usize = 192;
 
 /// What an invocation came to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -181,13 +185,17 @@ impl fmt::Display for Status<'_> {
 /// `START …`, with its line end.
 #[must_use]
 pub fn start_line(request_id: RequestId, version: &str) -> String {
-    format!("START RequestId: {request_id} Version: {}\n", Field(version))
+    let mut line = String::with_capacity(LINE_BYTES);
+    let _ = writeln!(line, "START RequestId: {request_id} Version: {}", Field(version));
+    line
 }
 
 /// `END …`, with its line end.
 #[must_use]
 pub fn end_line(request_id: RequestId) -> String {
-    format!("END RequestId: {request_id}\n")
+    let mut line = String::with_capacity(LINE_BYTES);
+    let _ = writeln!(line, "END RequestId: {request_id}");
+    line
 }
 
 /// `INIT_START …`, with its line end.
@@ -264,7 +272,10 @@ impl Report<'_> {
     /// `REPORT …`, with its line end and, if there is a trace, the line of the trace.
     #[must_use]
     pub fn line(&self) -> String {
-        let mut line = format!(
+        let mut line = String::with_capacity(REPORT_BYTES);
+        // Writing to a String cannot fail.
+        let _ = write!(
+            line,
             "REPORT RequestId: {}\tDuration: {} ms\tBilled Duration: {} ms\tMemory Size: {} MB\tMax Memory Used: {} MB\t",
             self.request_id,
             Hundredths::of(self.duration),
@@ -272,7 +283,6 @@ impl Report<'_> {
             self.memory_size_mb,
             self.max_memory_used_mb,
         );
-        // Writing to a String cannot fail.
         if let Some(init) = self.init_duration {
             let _ = write!(line, "Init Duration: {} ms\t", Hundredths::of(init));
         }
@@ -292,7 +302,11 @@ impl Report<'_> {
 pub fn billed_ms(duration: Duration, init_duration: Option<Duration>) -> u64 {
     let init = init_duration.map_or(0, |init| Hundredths::of(init).0);
     let sum = Hundredths::of(duration).0.saturating_add(init);
-    u64::try_from(sum.div_ceil(100)).unwrap_or(u64::MAX).max(1)
+    let billed = match u64::try_from(sum) {
+        Ok(sum) => sum.div_ceil(100),
+        Err(_) => u64::try_from(sum.div_ceil(100)).unwrap_or(u64::MAX),
+    };
+    billed.max(1)
 }
 
 /// Milliseconds with two decimals, as logs print durations: `3.01`.
@@ -306,16 +320,22 @@ pub fn milliseconds(duration: Duration) -> String {
 struct Hundredths(u128);
 
 impl Hundredths {
-    const NANOS: u128 = 10_000;
+    const NANOS: u32 = 10_000;
+    const PER_SECOND: u128 = 100_000;
 
+    /// Divides in 32 bits: a division in 128 is a function call of its own.
     const fn of(duration: Duration) -> Self {
-        Self((duration.as_nanos() + Self::NANOS / 2) / Self::NANOS)
+        let rest = (duration.subsec_nanos() + Self::NANOS / 2) / Self::NANOS;
+        Self(duration.as_secs() as u128 * Self::PER_SECOND + rest as u128)
     }
 }
 
 impl fmt::Display for Hundredths {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{:02}", self.0 / 100, self.0 % 100)
+        match u64::try_from(self.0) {
+            Ok(small) => write!(f, "{}.{:02}", small / 100, small % 100),
+            Err(_) => write!(f, "{}.{:02}", self.0 / 100, self.0 % 100),
+        }
     }
 }
 
@@ -351,6 +371,9 @@ struct Field<'a>(&'a str);
 
 impl fmt::Display for Field<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return f.write_str(self.0);
+        }
         self.0.chars().try_for_each(|c| f.write_char(if c.is_control() { ' ' } else { c }))
     }
 }

@@ -61,6 +61,10 @@ impl Pool {
         }
     }
 
+    pub(crate) const fn revision(&self) -> RevisionId {
+        self.revision
+    }
+
     /// The environment to reuse: the one that came free last.
     pub(crate) fn newest_open(&self) -> Option<EnvironmentId> {
         self.open.last().map(|(_, environment)| *environment)

@@ -14,6 +14,7 @@ mod idling;
 mod offers;
 mod provisioned;
 mod starts;
+mod view;
 
 use offers::{Offer, at_once};
 
@@ -21,6 +22,8 @@ pub use crate::exchange::{
     Action, Decision, Detail, Event, Initialization, ProvisionedFailure, ProvisionedPart, ProvisionedState,
     Source, StartType, WaitedFor, Why,
 };
+
+pub use view::{FunctionView, PoolView, States, View};
 
 use crate::admission::{Admission, Permit, Reason};
 use crate::environment::{Environment, State};

@@ -21,6 +21,12 @@ pub(crate) enum Family {
     FunctionUrl,
     /// A resource-based policy.
     Policy,
+    /// A code signing configuration.
+    CodeSigningConfig,
+    /// Which code signing configuration a function has.
+    FunctionCodeSigning,
+    /// The same by configuration and function.
+    CodeSigningUse,
     /// How a function's runtime is updated.
     RuntimeManagement,
     /// What happens to recursive invocations.
@@ -33,6 +39,8 @@ pub(crate) enum Family {
     LayerPolicy,
     /// Keeps the packages and trees of layers for a function that has, or had, them.
     FunctionLayer,
+    /// Which function gets what comes from which source.
+    EventSourceMapping,
 }
 
 impl Family {
@@ -42,12 +50,16 @@ impl Family {
             Self::EventInvokeConfig => "event-invoke-config",
             Self::FunctionUrl => "function-url",
             Self::Policy => "policy",
+            Self::CodeSigningConfig => "code-signing-config",
+            Self::FunctionCodeSigning => "function-code-signing",
+            Self::CodeSigningUse => "code-signing-use",
             Self::RuntimeManagement => "runtime-management",
             Self::Recursion => "recursion",
             Self::Layer => "layer",
             Self::LayerVersion => "layer-version",
             Self::LayerPolicy => "layer-policy",
             Self::FunctionLayer => "function-layer",
+            Self::EventSourceMapping => "event-source-mapping",
         }
     }
 }

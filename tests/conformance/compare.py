@@ -10,7 +10,17 @@ import re
 
 PLACEHOLDER = re.compile(r"<(<?[A-Za-z][A-Za-z0-9_ -]*>?(?::\d+)?)>")
 # Whole values that the recordings put in place of what differs.
-ANY_VALUE = {"date", "timestamp", "event-id", "log-result", "code-sha256", "datetime", "function-url", "lambda-url"}
+ANY_VALUE = {
+    "date",
+    "timestamp",
+    "event-id",
+    "log-result",
+    "code-sha256",
+    "datetime",
+    "function-url",
+    "lambda-url",
+    "maximum-batching-window-in-seconds",
+}
 DATE = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+\d{4})?"
 # Variables of these kinds stand for different values when their numbers differ.
 DISTINCT = {"uuid"}

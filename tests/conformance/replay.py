@@ -18,6 +18,7 @@ import urllib.request
 from pathlib import Path
 
 import botocore.exceptions
+import botocore.validate
 from compare import Bindings, Difference, compare
 
 from lib import functions, interpreters, waiting
@@ -31,9 +32,11 @@ BUILT = {
     "AddLayerVersionPermission",
     "AddPermission",
     "CreateAlias",
+    "CreateEventSourceMapping",
     "CreateFunction",
     "CreateFunctionUrlConfig",
     "DeleteAlias",
+    "DeleteEventSourceMapping",
     "DeleteFunction",
     "DeleteFunctionConcurrency",
     "DeleteFunctionEventInvokeConfig",
@@ -42,6 +45,7 @@ BUILT = {
     "DeleteResourcePolicy",
     "GetAccountSettings",
     "GetAlias",
+    "GetEventSourceMapping",
     "GetFunction",
     "GetFunctionConcurrency",
     "GetFunctionConfiguration",
@@ -56,6 +60,7 @@ BUILT = {
     "GetRuntimeManagementConfig",
     "Invoke",
     "ListAliases",
+    "ListEventSourceMappings",
     "ListFunctionEventInvokeConfigs",
     "ListFunctionUrlConfigs",
     "ListFunctions",
@@ -75,6 +80,7 @@ BUILT = {
     "TagResource",
     "UntagResource",
     "UpdateAlias",
+    "UpdateEventSourceMapping",
     "UpdateFunctionCode",
     "UpdateFunctionConfiguration",
     "UpdateFunctionEventInvokeConfig",
@@ -87,8 +93,10 @@ INTRODUCED = {
     "SnapStart": (2022, 11, 28),
     "RuntimeVersionConfig": (2023, 1, 17),
     "LoggingConfig": (2023, 11, 16),
+    "EventSourceMappingArn": (2024, 10, 31),
 }
 SETTLE_WITHIN_S = 60
+HASTE_MAX = 5
 # What the cases without a recorded answer still say about an invocation: case, what comes back for what was sent.
 EVIDENT = (
     (r"test_echo_invoke|test_large_payloads|test_handler_in_submodule", lambda case, sent: sent),
@@ -103,6 +111,7 @@ NEXT_PAGE = "<next page>"
 CLIENT_COMPLAINT = "Parameter validation failed:"
 # A run of one character in a recorded text: `<a:len(65)>`.
 RUN = re.compile(r"<(.):len\((\d+)\)>")
+UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 VIOLATIONS = re.compile(r"(\d+) validation errors? detected: (.*)", re.DOTALL)
 
 
@@ -172,6 +181,25 @@ def runtime_of(name):
 # --- one case ---
 
 
+def replayed(daemon, name):
+    """The differences of a case.
+
+    The service takes seconds to make a function ready, the daemon milliseconds: on a busy machine a question right after a
+    creation may find what was recorded as under way already done. Then the case is made again, a few times at most.
+    """
+    for _ in range(HASTE_MAX):
+        differences = Replay(daemon, name).run()
+        if not any(map(is_haste, differences)):
+            break
+    return differences
+
+
+def is_haste(difference):
+    """Whether something was recorded as under way that was done by the time of the question."""
+    met = (str(difference.expected), str(difference.actual))
+    return met in {("Pending", "Active"), ("InProgress", "Successful")}
+
+
 class Replay:
     """One case on one daemon."""
 
@@ -198,11 +226,13 @@ class Replay:
         self.bindings = Bindings({"partition": "aws", "region": REGION, **self.known()})
 
     def known(self):
-        """Variables whose value this replay chooses: names that were sent."""
+        """Variables whose value this replay chooses: names that were sent. A UUID was given by the service."""
         return {
             key.strip("<>"): value
             for key, value in self.values.items()
-            if not re.match(r"<<?(uuid|code-sha|location|request)", key) and ":" not in str(value).removesuffix(":")
+            if not re.match(r"<<?(uuid|code-sha|location|request)", key)
+            and ":" not in str(value).removesuffix(":")
+            and not UUID.fullmatch(str(value))
         }
 
     def runtime_swaps(self):
@@ -234,6 +264,11 @@ class Replay:
             replace(unwrap(self.answers[entry["label"]]), steps, entry["value"])
 
     @property
+    def invokes(self):
+        """Whether the case invokes a function itself. What a source would hand to it is not replayed."""
+        return any(call["call"] == "lambda.Invoke" or call["call"].startswith("http.") for call in self.calls)
+
+    @property
     def optional(self):
         since = {member for member, since in INTRODUCED.items() if self.date and self.date < since}
         return frozenset(since | self.loose)
@@ -257,20 +292,30 @@ class Replay:
         if service != "lambda":
             return None
         parameters = self.parameters(call)
+        if call.get("fails") and not call.get("label") and self.never_leaves(operation, parameters):
+            return None
         if call.get("setup") and call.get("poll"):
-            return self.settle(parameters)
+            return self.settle(operation, parameters)
         answer = self.call(operation, parameters)
         if operation == "CreateFunction" and "Error" not in answer:
-            self.made.append(answer["FunctionName"])
+            self.made.append(("DeleteFunction", {"FunctionName": answer["FunctionName"]}))
+        if operation == "CreateEventSourceMapping" and "Error" not in answer:
+            self.made.append(("DeleteEventSourceMapping", {"UUID": answer["UUID"]}))
         if call.get("fails") and "Error" not in answer:
             self.differences.append(Difference(f"call {len(self.given)} {operation}", "an error", answer))
-        if not call.get("fails") and "Error" in answer:
+        # What was asked again and again may have waited for an error: that something is gone.
+        if not call.get("fails") and not call.get("poll") and "Error" in answer:
             self.differences.append(Difference(f"call {len(self.given)} {operation}", "no error", answer["Error"]))
         if not is_page([call]) and not is_page(self.calls[len(self.given) + 1 : len(self.given) + 2]):
             self.judge(call, answer)
         if operation == "Invoke" and not call.get("label") and not call.get("fails"):
             self.judge_unrecorded(parameters, answer)
         return answer
+
+    def never_leaves(self, operation, parameters):
+        """Whether the client library refuses these parameters: the service never saw that call."""
+        shape = self.client.meta.service_model.operation_model(operation).input_shape
+        return botocore.validate.ParamValidator().validate(parameters, shape).has_errors()
 
     def judge_pages(self, last):
         """The pages that end with this call, as the one answer that a client library makes of them."""
@@ -296,18 +341,19 @@ class Replay:
             answer["Payload"] = answer["Payload"].read()
         return answer
 
-    def settle(self, parameters):
-        """Waits for a function to be ready, by the same question the recorded suite asked."""
+    def settle(self, operation, parameters):
+        """Waits for a function or a mapping to be ready, by the same question the recorded suite asked."""
         answers = []
 
         def settled():
-            answers.append(self.call("GetFunction", parameters))
+            answers.append(self.call(operation, parameters))
             if "Error" in answers[-1]:
                 return True  # it was never made; the calls that follow will tell
-            now = answers[-1].get("Configuration", {})
-            return now.get("State") in ("Active", "Failed") and now.get("LastUpdateStatus") != "InProgress"
+            now = answers[-1].get("Configuration", answers[-1])
+            ready = now.get("State") in ("Active", "Failed", "Enabled", "Disabled")
+            return ready and now.get("LastUpdateStatus") != "InProgress"
 
-        waiting.until(settled, f"{parameters.get('FunctionName')} is settled", SETTLE_WITHIN_S)
+        waiting.until(settled, f"{parameters} is settled", SETTLE_WITHIN_S)
         return answers[-1]
 
     def fetch(self, call):
@@ -380,6 +426,8 @@ class Replay:
 
     def handler(self, source):
         path = HERE / "handlers" / source.removeprefix("functions/").replace("/", "_")
+        if not path.is_file() and source.endswith(".py") and not self.invokes:
+            path = HERE / "handlers" / "index.py"
         if not path.is_file():
             raise NotApplicable(f"there is no handler of ours for {source}")
         return path.read_bytes()
@@ -402,6 +450,8 @@ class Replay:
         for label in [call.get("label"), *call.get("also", [])]:
             if label is not None and "total_code_size_diff" in label:
                 self.judge_growth(label, answer["AccountUsage"]["TotalCodeSize"])
+            elif self.answers.get(label) is True and call.get("poll"):
+                self.compared += 1  # what was waited for came; what it was is not recorded
             elif label is not None and label in self.answers and not is_complaint_of_client(self.answers[label]):
                 self.compare(call, label, self.answers[label], answer)
 
@@ -450,8 +500,8 @@ class Replay:
         return self.swaps.get(value, value) if isinstance(value, str) else value
 
     def clean_up(self):
-        for name in self.made:
-            self.call("DeleteFunction", {"FunctionName": name})
+        for operation, parameters in self.made:
+            self.call(operation, parameters)
 
 
 # --- shapes of answers ---
@@ -568,6 +618,8 @@ def shaped_like(expected, actual):
     """Blobs of the answer in the form the recording shows them: parsed, or as text."""
     if isinstance(expected, dict) and isinstance(actual, dict):
         return {key: shaped_like(expected.get(key), value) for key, value in actual.items()}
+    if isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
+        return [shaped_like(wanted, value) for wanted, value in zip(expected, actual, strict=True)]
     if isinstance(actual, str) and isinstance(expected, dict):
         return json_or_text(actual.encode())  # policies and statements are JSON in a string
     if isinstance(actual, bytes):

@@ -30,7 +30,7 @@ def test_an_answer_is_that_of_the_service(name, request):
     if wanted and wanted.startswith(("python", "nodejs")) and wanted not in present and "deprecated" not in name:
         pytest.skip(f"{wanted} is not on this host")
     try:
-        differences = replay.Replay(request.getfixturevalue("recorded_daemon"), name).run()
+        differences = replay.replayed(request.getfixturevalue("recorded_daemon"), name)
     except replay.NotApplicable as reason:
         pytest.skip(str(reason))
     if differences:

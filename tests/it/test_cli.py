@@ -222,7 +222,7 @@ def test_wrong_arguments_show_the_usage(arguments, daemon):
 
 
 def test_help_is_there_for_every_verb(daemon):
-    for verb in ("serve", "deploy", "invoke", "list", "get", "delete", "logs", "doctor", "api", "config"):
+    for verb in ("serve", "deploy", "invoke", "list", "get", "delete", "logs", "why", "top", "doctor", "api", "config"):
         shown = daemon.cli(verb, "--help")
         assert "Usage" in shown.stdout
 

@@ -4,6 +4,7 @@ import hashlib
 import http.client
 import os
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,17 @@ def test_deployments_that_make_no_sense_are_refused_in_a_sentence(images, tree, 
 def test_it_starts_in_its_working_directory_with_its_arguments(images, tree):
     function = images.deploy(tree, "--entry-point", "./app", "--command", "first", "--command", "second", "--workdir", "/srv")
     assert roots.shell(function, "echo $PWD $1 $2") == "/srv first second\n"
+
+
+def test_environments_made_in_a_hurry_have_the_tree_as_their_root(images, tree):
+    """With the park empty each sandbox is handed over at the moment in which it is finished."""
+    function = images.deploy(tree, *APP, "--workdir", "/bin")
+    for _ in range(3):
+        with ThreadPoolExecutor(24) as callers:
+            said = list(callers.map(lambda _: roots.shell(function, "sleep 0.3; pwd; ls /srv"), range(24)))
+        assert said == ["/bin\napp\n"] * 24
+        # New environments for the next round.
+        function.update(Description=functions.unique("round"))
 
 
 def test_a_program_is_looked_up_in_path(images, tree):

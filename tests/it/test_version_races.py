@@ -1,10 +1,12 @@
 """Many clients at once, and `kill -9`: whatever happened to versions is what some order of whole operations explains.
 
-The setting `STAGE` of a function is a register: creating and updating write it, deleting writes nothing, publishing and
-reading read it. For every value read there must be a write that had begun before the read ended and that was not
-certainly written over before the read began.
+The setting `STAGE` of a function is a register, and so is its code: creating and updating write them, deleting writes
+nothing, publishing and reading read both. For every value read there must be a write that had begun before the read
+ended and that was not certainly written over before the read began.
 """
 
+import base64
+import hashlib
 import random
 import threading
 import time
@@ -18,11 +20,18 @@ from lib.daemon import ROLE
 CLIENTS = 16
 STEPS = 25
 LOST = (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError)
-CODE = functions.package("import os\ndef handler(event, context):\n    return os.environ['STAGE']\n")
+INDEX = "import os\ndef handler(event, context):\n    return os.environ['STAGE']\n"
+
+
+def code_of(value):
+    """A package that no other value has, and its sum as the service tells it."""
+    archive = functions.package({"index.py": f"# {value}\n{INDEX}"})
+    return archive, base64.b64encode(hashlib.sha256(archive).digest()).decode()
 
 
 class Call:
-    """One operation with the time in which it took effect. `wrote` and `read` are values; `None` is: not there."""
+    """One operation with the time in which it took effect. `wrote` and `read` are settings, `coded` and `ran` are code;
+    `None` is: not there."""
 
     def __init__(self, what, start, end):
         self.what = what
@@ -65,24 +74,29 @@ class Client(threading.Thread):
         name = {"FunctionName": self.name}
         if chance < 0.15:
             self.make(value, settings)
-        elif chance < 0.45:
+        elif chance < 0.35:
             self.call("update", lambda: self.client.update_function_configuration(**name, **settings), wrote=value)
+        elif chance < 0.5:
+            archive, sha = code_of(value)
+            self.call("update code", lambda: self.client.update_function_code(**name, ZipFile=archive), coded=sha)
         elif chance < 0.85:
             self.call("publish", lambda: self.client.publish_version(**name))
         elif chance < 0.9:
-            self.call("delete", lambda: self.client.delete_function(**name), wrote=None)
+            self.call("delete", lambda: self.client.delete_function(**name), wrote=None, coded=None)
         else:
             self.call("read", lambda: self.client.get_function_configuration(**name))
 
     def make(self, value, settings):
         publish = self.random.random() < 0.5
+        archive, sha = code_of(value)
         self.call(
             "create",
             lambda: self.client.create_function(
                 FunctionName=self.name, Role=ROLE, Runtime=self.python, Handler="index.handler",
-                Code={"ZipFile": CODE}, Publish=publish, **settings,
+                Code={"ZipFile": archive}, Publish=publish, **settings,
             ),
             wrote=value,
+            coded=sha,
         )
 
     def call(self, what, operation, **effects):
@@ -96,29 +110,30 @@ class Client(threading.Thread):
                 self.busy += 1
             return
         except self.client.exceptions.ResourceNotFoundException:
-            answer, effects = None, {"read": None}
+            answer, effects = None, {"read": None, "ran": None}
         done = Call(what, start, time.monotonic())
         done.effects = effects
         if answer is not None and what in ("publish", "read"):
-            done.effects = {"read": stage_of(answer)}
+            done.effects = {"read": stage_of(answer), "ran": answer["CodeSha256"]}
         if answer is not None and answer.get("Version", "$LATEST") != "$LATEST":
             done.effects["version"] = int(answer["Version"])
-            done.effects["holds"] = stage_of(answer)
+            done.effects["holds"] = (stage_of(answer), answer["CodeSha256"])
         self.calls.append(done)
 
 
-def explained(reads, writes):
-    """The reads that no write explains."""
+def explained(reads, writes, read="read", wrote="wrote"):
+    """The reads of a register that no write to it explains."""
     wrong = []
-    for read in reads:
-        value = read.effects["read"]
-        possible = [write for write in writes if write.effects["wrote"] == value and write.start < read.end]
+    writes = [write for write in writes if wrote in write.effects]
+    for one in (one for one in reads if read in one.effects):
+        value = one.effects[read]
+        possible = [write for write in writes if write.effects[wrote] == value and write.start < one.end]
 
-        def lasted(write, read=read):
-            return not any(other.start > write.end and other.end < read.start for other in writes)
+        def lasted(write, one=one):
+            return not any(other.start > write.end and other.end < one.start for other in writes)
 
         if not any(lasted(write) for write in possible):
-            wrong.append(read)
+            wrong.append(one)
     return wrong
 
 
@@ -145,16 +160,17 @@ def test_sixteen_clients_leave_what_some_order_explains(daemon, python, figure):
         assert client.surprise is None, client.surprise
     calls = sorted((call for client in clients for call in client.calls), key=lambda call: call.start)
     never = Call("never there", started - 1, started - 0.5)
-    never.effects = {"wrote": None}
-    writes = [never, *(call for call in calls if "wrote" in call.effects)]
-    reads = [call for call in calls if "read" in call.effects]
+    never.effects = {"wrote": None, "coded": None}
+    writes = [never, *calls]
     last = Call("final", time.monotonic(), time.monotonic() + 1)
     boto = daemon.client()
     try:
-        last.effects = {"read": stage_of(boto.get_function_configuration(FunctionName=name))}
+        there = boto.get_function_configuration(FunctionName=name)
+        last.effects = {"read": stage_of(there), "ran": there["CodeSha256"]}
     except boto.exceptions.ResourceNotFoundException:
-        last.effects = {"read": None}
-    assert explained([*reads, last], writes) == []
+        last.effects = {"read": None, "ran": None}
+    assert explained([*calls, last], writes) == []
+    assert explained([*calls, last], writes, read="ran", wrote="coded") == []
     check_versions(calls)
     if last.effects["read"] is not None:
         functions.Function(boto, name).wait()
@@ -162,7 +178,9 @@ def test_sixteen_clients_leave_what_some_order_explains(daemon, python, figure):
         boto.delete_function(FunctionName=name)
     published = {call.effects["version"] for call in calls if "version" in call.effects}
     figure("operations, versions", f"{len(calls)}, {len(published)}")
-    assert len(published) >= 3 and len(writes) > CLIENTS, "the clients must have met"
+    kinds = {call.what for call in calls}
+    assert kinds == {"create", "update", "update code", "publish", "delete", "read"}
+    assert len(published) >= 3 and sum("wrote" in call.effects for call in calls) > CLIENTS, "the clients must have met"
 
 
 def check_versions(calls):
@@ -184,7 +202,7 @@ def check_listed(boto, name, calls):
     pages = boto.get_paginator("list_versions_by_function").paginate(FunctionName=name)
     numbered = [it for page in pages for it in page["Versions"] if it["Version"] != "$LATEST"]
     for version in numbered:
-        assert stage_of(version) == holds[int(version["Version"])]
+        assert (stage_of(version), version["CodeSha256"]) == holds[int(version["Version"])]
     for version in numbered[-2:]:
         ran = functions.Function(boto, name).invoke(Qualifier=version["Version"])
         assert ran.ok() == stage_of(version)
@@ -232,9 +250,6 @@ class Publisher(threading.Thread):
         self.client.update_alias(**name, Name="live", FunctionVersion=answer["Version"])
         book["alias_acknowledged"] = answer["Version"]
         book["alias"] = {answer["Version"]}
-
-
-INDEX = "import os\ndef handler(event, context):\n    return os.environ['STAGE']\n"
 
 
 def check_books(client, name, book):

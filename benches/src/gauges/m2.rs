@@ -1,6 +1,6 @@
 //! M2: the daemon's memory at rest, without functions and with very many, and what an idle environment adds to it.
 
-use super::{Bounds, Figure, Gauge};
+use super::{Bounds, Figure, Gauge, Unit};
 use crate::cpu;
 use crate::daemon::{Daemon, Settings, invoke_path};
 use crate::error::Fault;
@@ -32,9 +32,8 @@ fn read(world: &mut World, functions: usize) -> Result<Vec<Figure>, Fault> {
     let daemon = world.daemon()?;
     let empty = resting(daemon)?;
     let forker = memory::of_children(daemon.pid())?;
-    // Never called, so that a small package will do: what is measured is not its upload.
-    let small = archive(&[Entry { name: "bootstrap", mode: 0o755, content: b"#!/bin/sh\n" }]);
-    register(daemon, &small, functions)?;
+    let small = small_zip();
+    register(daemon, &small, 0..functions)?;
     let full = resting(daemon)?;
     for number in 0..ENVIRONMENTS {
         daemon.register(&mut daemon.connect()?, &settings(&idle(number), &zip))?;
@@ -44,10 +43,16 @@ fn read(world: &mut World, functions: usize) -> Result<Vec<Figure>, Fault> {
     let again = resting(daemon)?;
     let grown = environments(daemon)?;
     let per = |grown: u64, count: usize| grown as f64 / count.max(1) as f64;
-    let figure = |what: &str, bytes: u64| Figure { what: what.into(), bytes: bytes as f64, bounds: None };
-    let bounded = |what: &str, bytes, must, aim| Figure {
+    let figure = |what: &str, bytes: u64| Figure {
         what: what.into(),
-        bytes,
+        value: bytes as f64,
+        unit: Unit::Bytes,
+        bounds: None,
+    };
+    let bounded = |what: &str, value, must, aim| Figure {
+        what: what.into(),
+        value,
+        unit: Unit::Bytes,
         bounds: Some(Bounds { must, aim }),
     };
     let each = per(full.rss.saturating_sub(empty.rss), functions);
@@ -63,6 +68,11 @@ fn read(world: &mut World, functions: usize) -> Result<Vec<Figure>, Fault> {
     ])
 }
 
+/// For functions that are never called: what is measured is not its upload.
+pub(super) fn small_zip() -> Vec<u8> {
+    archive(&[Entry { name: "bootstrap", mode: 0o755, content: b"#!/bin/sh\n" }])
+}
+
 /// The daemon's memory once nothing is going on.
 fn resting(daemon: &Daemon) -> Result<memory::Reading, Fault> {
     cpu::rest(&[daemon.pid()])?;
@@ -70,13 +80,14 @@ fn resting(daemon: &Daemon) -> Result<memory::Reading, Fault> {
 }
 
 /// Registers functions that are never called, over several connections at once.
-fn register(daemon: &Daemon, zip: &[u8], functions: usize) -> Result<(), Fault> {
+pub(super) fn register(daemon: &Daemon, zip: &[u8], numbers: Range<usize>) -> Result<(), Fault> {
     std::thread::scope(|scope| {
         let clients: Vec<_> = (0..CLIENTS)
             .map(|client| {
+                let numbers = numbers.clone();
                 scope.spawn(move || {
                     let mut connection = daemon.connect()?;
-                    for number in (client..functions).step_by(CLIENTS) {
+                    for number in numbers.skip(client).step_by(CLIENTS) {
                         let name = format!("bench-m2-{number}");
                         daemon.register(&mut connection, &settings(&name, zip))?;
                     }
@@ -89,7 +100,7 @@ fn register(daemon: &Daemon, zip: &[u8], functions: usize) -> Result<(), Fault> 
     })
 }
 
-fn settings<'a>(name: &'a str, zip: &'a [u8]) -> Settings<'a> {
+pub(super) fn settings<'a>(name: &'a str, zip: &'a [u8]) -> Settings<'a> {
     Settings {
         name,
         runtime: "provided.al2023",

@@ -36,7 +36,8 @@ pub(crate) struct Row {
 }
 
 /// All of them, in the order in which they run.
-pub(crate) const ALL: [&Row; 8] = [&c1::ROW, &c4::ROW, &c5::BWRAP, &c5::RUNC, &c5::CRUN, &w1::ROW, &w4::ROW, &w6::ROW];
+pub(crate) const ALL: [&Row; 8] =
+    [&c1::ROW, &c4::ROW, &c5::BWRAP, &c5::RUNC, &c5::CRUN, &w1::ROW, &w4::ROW, &w6::ROW];
 
 /// The code of the native function.
 pub(crate) fn bootstrap_zip(world: &World) -> Result<Vec<u8>, Fault> {

@@ -12,8 +12,8 @@ use crate::world::World;
 use hearth_sandbox::forker::client::Forker;
 use hearth_sandbox::spec::{ForkerReply, ForkerRequest, InitReport, ProcessSpec};
 use hearth_sandbox::{
-    Channel, Cidr, Contents, Digest, Exit, ForkerConfig, InitRequest, InnerUser, LaunchSpec, NatSpec, NetworkClass,
-    RuntimeMount, SandboxId,
+    Channel, Cidr, Contents, Digest, Exit, ForkerConfig, InitRequest, InnerUser, LaunchSpec, NatSpec,
+    NetworkClass, RuntimeMount, SandboxId,
 };
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -12,7 +12,7 @@ use hearth_api::primitives::Blob;
 use hearth_api::shapes::{FunctionCode, LayerVersionContentInput, UpdateFunctionCodeRequest};
 
 /// Bytes of a package in a request.
-const ZIPPED_MAX: usize = 52_428_800;
+pub(super) const ZIPPED_MAX: usize = 52_428_800;
 
 /// The members by which both requests name code.
 pub(super) struct Named {

@@ -1,14 +1,9 @@
-//! Reserved concurrency and the account's limits.
+//! Reserved concurrency.
 
 use super::Control;
 use crate::store::Change;
 use hearth_api::error::ApiError;
 use hearth_api::shapes::*;
-
-/// Bytes of all packages, as the service reports it for an account.
-const TOTAL_CODE_BYTES: i64 = 80_530_636_800;
-const ZIPPED_BYTES: i64 = 52_428_800;
-const UNZIPPED_BYTES: i64 = 262_144_000;
 
 impl Control {
     pub(super) async fn put_concurrency(
@@ -69,23 +64,5 @@ impl Control {
             self.shared.functions.reserve(name, record.reserved_concurrency);
         }
         Ok(())
-    }
-
-    pub(super) async fn account_settings(&self) -> Result<GetAccountSettingsResponse, ApiError> {
-        let usage = self.shared.functions.store.usage().await.map_err(|error| self.internal(error))?;
-        let unreserved = u64::from(self.account_concurrency).saturating_sub(usage.reserved);
-        Ok(GetAccountSettingsResponse {
-            account_limit: Some(AccountLimit {
-                total_code_size: Some(TOTAL_CODE_BYTES),
-                code_size_unzipped: Some(UNZIPPED_BYTES),
-                code_size_zipped: Some(ZIPPED_BYTES),
-                concurrent_executions: i32::try_from(self.account_concurrency).ok(),
-                unreserved_concurrent_executions: i32::try_from(unreserved).ok(),
-            }),
-            account_usage: Some(AccountUsage {
-                total_code_size: i64::try_from(usage.code_bytes).ok(),
-                function_count: i64::try_from(usage.functions).ok(),
-            }),
-        })
     }
 }

@@ -88,7 +88,7 @@ impl Control {
     async fn managed(&self, target: &Target) -> Result<(Target, Option<String>), ApiError> {
         let record = self.record(target).await?;
         let version = Target { name: target.name.clone(), qualifier: Some(record.version.clone()) };
-        let described = self.describe(&record, &version, super::settings::Detail::Full);
+        let described = self.describe(&record, &version, super::described::Detail::Full);
         Ok((version, described.runtime_version_config.and_then(|config| config.runtime_version_arn)))
     }
 }

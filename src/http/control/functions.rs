@@ -6,8 +6,9 @@
 use super::super::names::Target;
 use super::Control;
 use super::code::Named;
+use super::described::{self, Detail};
 use super::images;
-use super::settings::{self, Detail, Given, Judge};
+use super::settings::{self, Given, Judge};
 use crate::daemon::functions::{Unavailable, runtime_version_arn};
 use crate::daemon::{clock, random};
 use crate::store::{
@@ -52,7 +53,7 @@ impl Control {
             .runtimes()
             .get(runtime)
             .map(|served| runtime_version_arn(&functions.home().region, runtime, served));
-        settings::answer(record, target.arn(functions), version, detail)
+        described::answer(record, target.arn(functions), version, detail)
     }
 
     pub(super) async fn create(
@@ -71,12 +72,12 @@ impl Control {
         let package_type = images::package_type(&input, &code)?;
         let architectures = check_architectures(input.architectures.clone())?;
         let tags = input.tags.clone().unwrap_or_default();
-        super::tags::check_count(tags.len())?;
+        super::tags::check(&tags)?;
+        let signing = input.code_signing_config_arn.clone();
+        self.check_new_signing(signing.as_deref(), &input, &target).await?;
         let publish = input.publish == Some(true);
         let mut configuration = Configuration { package_type, ..Configuration::default() };
-        if let Some(architectures) = architectures {
-            configuration.architectures = architectures;
-        }
+        configuration.architectures = architectures.unwrap_or_else(|| vec![ARCHITECTURE.to_owned()]);
         let (_layers, layers) = self.attach(input.layers.as_deref()).await?;
         self.judge().apply(given_on_create(input, layers), &mut configuration)?;
         if self.shared.functions.store.function(&target.name).await.map_err(|e| self.internal(e))?.is_some() {
@@ -100,8 +101,11 @@ impl Control {
             last_modified_ms: now,
             configuration,
         };
+        let (_signing, attachment) = self.new_signing(signing.as_deref(), &target).await?;
         let _turn = self.shared.functions.gate(&target.name).await;
-        let answer = self.write(Change::Create(Box::new(record.clone())), record, publish).await?;
+        let mut changes = vec![Change::Create(Box::new(record.clone()))];
+        changes.extend(attachment);
+        let answer = self.write(changes, record, publish).await?;
         drop(pin);
         // Only here a version is answered under the function's own ARN.
         Ok(self.describe(&answer, &target, Detail::Full))
@@ -167,6 +171,7 @@ impl Control {
             return Err(unbuilt("PublishTo"));
         }
         let architectures = check_architectures(input.architectures.take())?;
+        self.check_unsigned(&target.name, std::iter::once(target.name.as_str())).await?;
         let mut image = Configuration::default();
         let pin = match input.image_uri.take() {
             Some(uri) => self.image(&uri, &mut image).await?,
@@ -193,6 +198,7 @@ impl Control {
         settings::check_environment_size(environment)?;
         let target = self.unqualified(input.function_name.as_deref())?;
         let revision = input.revision_id.clone();
+        self.check_unsigned(&target.name, input.layers.iter().flatten().map(String::as_str)).await?;
         let (_layers, layers) = self.attach(input.layers.as_deref()).await?;
         let given = given_on_update(input, layers);
         let change = |record: &mut FunctionRecord| self.judge().apply(given, &mut record.configuration);
@@ -218,13 +224,14 @@ impl Control {
         let old = record.revision_id.clone();
         change(&mut record)?;
         if manner.dry_run {
+            self.check_unzipped(&record).await?;
             return Ok(self.describe(&record, target, Detail::Full));
         }
         record.revision_id = random::uuid();
         record.last_modified_ms = clock::wall().as_millis().max(record.last_modified_ms);
         record.last_update = UpdateStatus::because(UpdateKind::InProgress, CREATING, BEING_CREATED);
         let change = Change::Replace { expected: old, record: Box::new(record.clone()) };
-        let answer = self.write(change, record, manner.publish).await?;
+        let answer = self.write(vec![change], record, manner.publish).await?;
         Ok(self.describe(&answer, &target.of_version(&answer), Detail::Full))
     }
 
@@ -232,15 +239,17 @@ impl Control {
     /// and is what is answered.
     async fn write(
         &self,
-        change: Change,
+        mut changes: Vec<Change>,
         mut record: FunctionRecord,
         publish: bool,
     ) -> Result<FunctionRecord, ApiError> {
         let target = Target { name: record.name.clone(), qualifier: None };
         self.check_unzipped(&record).await?;
-        let mut changes = vec![change];
         changes.extend(super::layers::kept(&record).map_err(|error| self.internal(error))?);
         let version = if publish { self.add_version(&mut record, &mut changes).await? } else { None };
+        // A version that is answered because it is still the same takes no room.
+        let is_new = version.as_ref().is_some_and(|version| version.state.kind == StateKind::Pending);
+        self.check_function_storage(&record, is_new).await?;
         self.commit_all(changes, &target).await?;
         self.shared.code.offers.take_up(record.code.digest);
         self.settle_later(&record);
@@ -249,12 +258,7 @@ impl Control {
 
     /// Updates are refused while another one, or the creation, is under way.
     pub(super) fn refuse_busy(&self, record: &FunctionRecord, target: &Target) -> Result<(), ApiError> {
-        if record.last_update.kind == Some(UpdateKind::InProgress) {
-            let arn = self.shared.functions.arn(&target.name);
-            return Err(ApiError::conflict(format!(
-                "The operation cannot be performed at this time. An update is in progress for resource: {arn}"
-            )));
-        }
+        self.refuse_updating(record, target)?;
         match record.state.kind {
             StateKind::Active | StateKind::Inactive => Ok(()),
             state @ (StateKind::Pending | StateKind::Failed) => Err(ApiError::conflict(format!(
@@ -262,6 +266,17 @@ impl Control {
                 state.name()
             ))),
         }
+    }
+
+    /// What is refused while an update is under way, though not while the function is being created.
+    pub(super) fn refuse_updating(&self, record: &FunctionRecord, target: &Target) -> Result<(), ApiError> {
+        if record.last_update.kind != Some(UpdateKind::InProgress) {
+            return Ok(());
+        }
+        let arn = self.shared.functions.arn(&target.name);
+        Err(ApiError::conflict(format!(
+            "The operation cannot be performed at this time. An update is in progress for resource: {arn}"
+        )))
     }
 
     pub(super) async fn delete(
@@ -422,9 +437,12 @@ pub(super) fn unbuilt(what: &str) -> ApiError {
     ApiError::new(ErrorCode::NotImplementedException, text)
 }
 
+/// The machine's own: what a function has that names none, and all that one may name.
+const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
+
 /// The machine's own architecture is the only one that runs here.
 fn check_architectures(given: Option<Vec<String>>) -> Result<Option<Vec<String>>, ApiError> {
-    let own = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
+    let own = ARCHITECTURE;
     match given {
         Some(given) if given.iter().any(|name| name != own) => Err(ApiError::invalid_parameter(format!(
             "Architectures {given:?}: this host is {own} and runs nothing else."
@@ -450,7 +468,7 @@ macro_rules! given {
             kms_key_arn: $input.kms_key_arn,
             layers: $layers,
             vpc_config: $input.vpc_config,
-            file_systems: $input.file_system_configs.and_then(|configs| serde_json::to_value(configs).ok()),
+            file_systems: $input.file_system_configs,
             snap_start: $input.snap_start,
             image_config: $input.image_config,
             logging: $input.logging_config,
@@ -462,7 +480,6 @@ macro_rules! given {
 fn given_on_create(input: CreateFunctionRequest, layers: Option<Vec<Layer>>) -> Given {
     let unbuilt = [
         ("PublishTo", input.publish_to.is_some()),
-        ("CodeSigningConfigArn", input.code_signing_config_arn.is_some()),
         ("CapacityProviderConfig", input.capacity_provider_config.is_some()),
         ("DurableConfig", input.durable_config.is_some()),
         ("TenancyConfig", input.tenancy_config.is_some()),

@@ -85,6 +85,7 @@ impl Control {
         let mut content = input.content.unwrap_or_default();
         let pin = self.obtain(Named::from(&mut content).source()?).await?;
         let _turn = self.layer_turn.lock().await;
+        self.check_storage(pin.code().size, 0).await?;
         let store = &self.shared.functions.store;
         let failed = |error: StoreError| self.internal(error);
         let numbers = store.document(Family::Layer, &name).await.map_err(failed)?;

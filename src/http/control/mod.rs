@@ -4,15 +4,20 @@
 //! semantic checks, `names` the forms of a function's name. Errors become answers here and nowhere else; what the operator
 //! must know is logged here, once.
 
+mod account;
 mod aliases;
 mod code;
+mod code_signing;
 mod concurrency;
 mod conduct;
+mod constraints;
+mod described;
 mod event_invoke;
 mod functions;
 mod images;
 mod layer_policies;
 mod layers;
+mod mappings;
 pub(crate) mod policies;
 mod service;
 mod settings;
@@ -46,7 +51,8 @@ use hearth_api::operations::{Operation, Row, dispatch};
 use hearth_api::permission::Permission;
 use hearth_api::reply::Reply;
 use hearth_api::router;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use hearth_logic::RequestId;
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use std::borrow::Cow;
@@ -74,6 +80,8 @@ pub(crate) struct Control {
     signer: Signer,
     /// Taken before a function's gate: while layers are attached or deleted.
     layer_turn: tokio::sync::Mutex<()>,
+    /// Taken before a function's gate and after the layers' turn: while code signing configurations are changed or given.
+    signing_turn: tokio::sync::Mutex<()>,
     pub(super) uploads: Semaphore,
     /// `http://host:port` or `https://host:port` of this endpoint.
     base: String,
@@ -81,6 +89,8 @@ pub(crate) struct Control {
     pub(super) places: Places,
     pub(super) account_concurrency: u32,
     pub(super) unreserved_minimum: u32,
+    /// Bytes that all packages may have together.
+    code_storage: u64,
     report: serde_json::Value,
 }
 
@@ -104,9 +114,17 @@ fn body_limit(row: &Row) -> usize {
     }
 }
 
+/// Up to this many headers are looked through; hashing the name took longer.
+const LOOKED_THROUGH_MAX: usize = 16;
+
 /// One of hyper's headers as the codec reads it.
 pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
+    let value = if headers.len() <= LOOKED_THROUGH_MAX {
+        headers.iter().find(|(given, _)| given.as_str().eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    } else {
+        headers.get(name)
+    };
+    value.and_then(|value| value.to_str().ok())
 }
 
 impl Control {
@@ -133,11 +151,13 @@ impl Control {
             guard: Guard::new(&config.allowed_hosts),
             signer: Signer::new(random::bytes()),
             layer_turn: tokio::sync::Mutex::new(()),
+            signing_turn: tokio::sync::Mutex::new(()),
             uploads: Semaphore::new(roots::UPLOADS_MAX),
             places: Places::new(config, &base),
             base,
             account_concurrency: config.limits.account_concurrency,
             unreserved_minimum: config.limits.unreserved_minimum,
+            code_storage: config.limits.code_storage_mb << 20,
             report,
         }
     }
@@ -149,27 +169,29 @@ impl Control {
 
     /// Answers one request.
     pub(crate) async fn handle(&self, connection: &Connection, request: Request<Incoming>) -> Response<Body> {
+        // An invocation keeps this future small, which is moved into place with each request: the rest is boxed.
         if let Some(door) = Door::of(request.uri(), request.headers()) {
-            return self.serve_url(&door, connection, request.map(Intake::Arriving)).await;
+            return Box::pin(self.serve_url(&door, connection, request.map(Intake::Arriving))).await;
         }
-        let request_id = random::uuid();
+        let id = RequestId::from_random(random::id());
+        let unread = !hyper::body::Body::is_end_stream(request.body());
+        let turned_away = move |error: &ApiError| closing(error_response(error, &id.to_string()), unread);
         if let Some(error) = connection.refusal() {
-            return error_response(&error, &request_id);
+            return turned_away(&error);
         }
         if let Some(why) = self.refuses(request.headers()) {
-            let error = ApiError::new(ErrorCode::AccessDeniedException, why);
-            return error_response(&error, &request_id);
+            return turned_away(&ApiError::new(ErrorCode::AccessDeniedException, why));
         }
         if let Some(operation) = logs::asked(request.headers()) {
-            return self.logs(connection, &operation, request.map(Intake::Arriving)).await;
+            return Box::pin(self.logs(connection, &operation, request.map(Intake::Arriving))).await;
         }
         let (path, query) = (request.uri().path(), request.uri().query());
         if path.starts_with(location::PREFIX) && request.method() == http::Method::GET {
-            return self.download(path, query).await;
+            return Box::pin(self.download(path, query)).await;
         }
         let found = match router::find(request.method().as_str(), path, query.unwrap_or_default()) {
             Ok(found) => found,
-            Err(error) => return error_response(&error.into(), &request_id),
+            Err(error) => return turned_away(&error.into()),
         };
         let row = found.row;
         let request = request.map(Intake::Arriving);
@@ -177,19 +199,19 @@ impl Control {
             Identity::Anyone | Identity::Local(_) => {
                 Ok((request, Asker { caller: Cow::Borrowed(&self.owner), connection }))
             }
-            Identity::Signed(verifier) => self.admit(verifier, connection, &found, request).await,
+            Identity::Signed(verifier) => Box::pin(self.admit(verifier, connection, &found, request)).await,
         };
         let response = match admitted {
-            Err(error) => error_response(&error, &request_id),
+            Err(error) => turned_away(&error),
             Ok((request, _)) if row.operation == Operation::Invoke => {
-                invoke::handle(&self.shared, &found.labels, request).await
+                invoke::handle(&self.shared, &found.labels, request, id).await
             }
-            Ok((request, asker)) => match self.answer(row, &found.labels, request, &asker).await {
-                Ok(reply) => reply_response(reply, &request_id),
-                Err(error) => error_response(&error, &request_id),
+            Ok((request, asker)) => match Box::pin(self.answer(row, &found.labels, request, &asker)).await {
+                Ok(reply) => reply_response(reply, &id.to_string()),
+                Err(error) => error_response(&error, &id.to_string()),
             },
         };
-        self.shared.metrics.request(row.label, &response.status());
+        self.shared.metrics.operation(row, response.status());
         response
     }
 
@@ -308,12 +330,13 @@ impl Control {
         request: Request<Intake>,
         asker: &Asker<'_>,
     ) -> Result<Reply, ApiError> {
+        let (parts, body) = request.into_parts();
+        let limit = body_limit(row);
+        // First, whatever is said about it: a connection with a body that nobody read could not be used again.
+        let body = body.read(limit).await.map_err(|error| body_error(error, limit, row.name))?;
         if !row.is_built() {
             return Err(ApiError::not_built(row.operation));
         }
-        let (parts, body) = request.into_parts();
-        let limit = body_limit(row);
-        let body = body.read(limit).await.map_err(|error| body_error(error, limit, row.name))?;
         let input = {
             let headers = |name: &str| header(&parts.headers, name);
             let head = Head { labels, query: parts.uri.query().unwrap_or_default(), headers: &headers };
@@ -437,10 +460,19 @@ pub(super) fn reply_response(reply: Reply, request_id: &str) -> Response<Body> {
     response
 }
 
+/// Says that the connection ends here where a body was left unread on it: the client must not use it again.
+fn closing(mut response: Response<Body>, unread: bool) -> Response<Body> {
+    if unread {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
 /// An error as an answer; logs what only the operator may read.
 pub(super) fn error_response(error: &ApiError, request_id: &str) -> Response<Body> {
     if error.status() == 500 {
         tracing::error!(code = %error.code(), request_id, detail = error.log_text(), "request failed");
     }
-    reply_response(error.to_reply(), request_id)
+    // What is too large is not read to its end.
+    closing(reply_response(error.to_reply(), request_id), error.status() == 413)
 }

@@ -385,4 +385,116 @@ impl Service for Control {
     ) -> Result<GetRuntimeManagementConfigResponse, ApiError> {
         self.get_runtime_management(input).await
     }
+
+    async fn create_event_source_mapping(
+        &self,
+        _: Context,
+        input: CreateEventSourceMappingRequest,
+    ) -> Result<EventSourceMappingConfiguration, ApiError> {
+        self.create_mapping(input).await
+    }
+
+    async fn get_event_source_mapping(
+        &self,
+        _: Context,
+        input: GetEventSourceMappingRequest,
+    ) -> Result<EventSourceMappingConfiguration, ApiError> {
+        self.get_mapping(input).await
+    }
+
+    async fn update_event_source_mapping(
+        &self,
+        _: Context,
+        input: UpdateEventSourceMappingRequest,
+    ) -> Result<EventSourceMappingConfiguration, ApiError> {
+        self.update_mapping(input).await
+    }
+
+    async fn delete_event_source_mapping(
+        &self,
+        _: Context,
+        input: DeleteEventSourceMappingRequest,
+    ) -> Result<EventSourceMappingConfiguration, ApiError> {
+        self.delete_mapping(input).await
+    }
+
+    async fn list_event_source_mappings(
+        &self,
+        _: Context,
+        input: ListEventSourceMappingsRequest,
+    ) -> Result<ListEventSourceMappingsResponse, ApiError> {
+        self.list_mappings(input).await
+    }
+
+    async fn create_code_signing_config(
+        &self,
+        _: Context,
+        input: CreateCodeSigningConfigRequest,
+    ) -> Result<CreateCodeSigningConfigResponse, ApiError> {
+        self.make_signing_config(input).await
+    }
+
+    async fn get_code_signing_config(
+        &self,
+        _: Context,
+        input: GetCodeSigningConfigRequest,
+    ) -> Result<GetCodeSigningConfigResponse, ApiError> {
+        self.signing_config(input).await
+    }
+
+    async fn update_code_signing_config(
+        &self,
+        _: Context,
+        input: UpdateCodeSigningConfigRequest,
+    ) -> Result<UpdateCodeSigningConfigResponse, ApiError> {
+        self.change_signing_config(input).await
+    }
+
+    async fn delete_code_signing_config(
+        &self,
+        _: Context,
+        input: DeleteCodeSigningConfigRequest,
+    ) -> Result<DeleteCodeSigningConfigResponse, ApiError> {
+        self.remove_signing_config(input).await
+    }
+
+    async fn list_code_signing_configs(
+        &self,
+        _: Context,
+        input: ListCodeSigningConfigsRequest,
+    ) -> Result<ListCodeSigningConfigsResponse, ApiError> {
+        self.signing_configs(input).await
+    }
+
+    async fn list_functions_by_code_signing_config(
+        &self,
+        _: Context,
+        input: ListFunctionsByCodeSigningConfigRequest,
+    ) -> Result<ListFunctionsByCodeSigningConfigResponse, ApiError> {
+        self.signing_functions(input).await
+    }
+
+    async fn put_function_code_signing_config(
+        &self,
+        _: Context,
+        input: PutFunctionCodeSigningConfigRequest,
+    ) -> Result<PutFunctionCodeSigningConfigResponse, ApiError> {
+        self.put_function_signing(input).await
+    }
+
+    async fn get_function_code_signing_config(
+        &self,
+        _: Context,
+        input: GetFunctionCodeSigningConfigRequest,
+    ) -> Result<GetFunctionCodeSigningConfigResponse, ApiError> {
+        self.get_function_signing(input).await
+    }
+
+    async fn delete_function_code_signing_config(
+        &self,
+        _: Context,
+        input: DeleteFunctionCodeSigningConfigRequest,
+    ) -> Result<NoOutput, ApiError> {
+        self.delete_function_signing(input).await
+    }
 }

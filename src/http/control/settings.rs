@@ -1,18 +1,18 @@
-//! A function's settings: from the members of a request to what is stored, and back to what is answered.
+//! A function's settings: from the members of a request to what is stored.
 //!
 //! The semantic layer: values that the model accepts and that make no sense here get the service's own words, members
-//! whose feature is not built yet get a clear refusal. Pure; reads no store.
+//! whose feature is not built yet get a clear refusal. Pure; reads no store. What settings mean for each other is decided
+//! in `constraints`, what is answered of them in `described`.
 
+use super::constraints;
 use crate::runtimes::process::RESERVED;
 use crate::runtimes::{Runtimes, Served};
-use crate::store::{Configuration, FunctionRecord, Layer, Logging};
+use crate::store::{Configuration, Layer, Logging};
 use hearth_api::error::{ApiError, ErrorCode};
 use hearth_api::shapes::{
-    DeadLetterConfig, Environment, EnvironmentError, EnvironmentResponse, EphemeralStorage,
-    FunctionConfiguration, ImageConfig, LoggingConfig, RuntimeVersionConfig, SnapStart, SnapStartResponse,
-    TracingConfigResponse, VpcConfig, VpcConfigResponse,
+    DeadLetterConfig, Environment, EphemeralStorage, FileSystemConfig, ImageConfig, LoggingConfig, SnapStart,
+    VpcConfig,
 };
-use serde_json::json;
 use std::collections::BTreeMap;
 
 /// Bytes of the JSON of all environment variables.
@@ -64,7 +64,7 @@ pub(crate) struct Given {
     pub(crate) kms_key_arn: Option<String>,
     pub(crate) layers: Option<Vec<Layer>>,
     pub(crate) vpc_config: Option<VpcConfig>,
-    pub(crate) file_systems: Option<serde_json::Value>,
+    pub(crate) file_systems: Option<Vec<FileSystemConfig>>,
     pub(crate) snap_start: Option<SnapStart>,
     pub(crate) image_config: Option<ImageConfig>,
     pub(crate) logging: Option<LoggingConfig>,
@@ -124,24 +124,11 @@ impl Judge<'_> {
         if let Some(handler) = given.handler {
             settings.handler = Some(handler);
         }
-        if let Some(target) = given.dead_letter_config.map(|config| config.target_arn.unwrap_or_default()) {
-            settings.dead_letter_arn = (!target.is_empty()).then_some(target);
-        }
-        if let Some(key) = given.kms_key_arn {
-            settings.kms_key_arn = (!key.is_empty()).then_some(key);
-        }
-        if let Some(vpc) = given.vpc_config {
-            settings.vpc_config = Some(json!({
-                "SubnetIds": vpc.subnet_ids.unwrap_or_default(),
-                "SecurityGroupIds": vpc.security_group_ids.unwrap_or_default(),
-                "VpcId": "",
-                "Ipv6AllowedForDualStack": vpc.ipv6_allowed_for_dual_stack.unwrap_or(false),
-            }));
-        }
-        if let Some(file_systems) = given.file_systems {
-            settings.file_systems = Some(file_systems);
-        }
-        Ok(())
+        constraints::dead_letter(given.dead_letter_config, settings)?;
+        constraints::key(given.kms_key_arn, settings)?;
+        constraints::vpc(given.vpc_config, settings)?;
+        constraints::file_systems(given.file_systems, settings)?;
+        constraints::together(settings)
     }
 
     fn runtime(&self, name: &str) -> Result<&Served, ApiError> {
@@ -204,6 +191,12 @@ fn check_environment(variables: &BTreeMap<String, String>) -> Result<(), ApiErro
             reserved.join(", ")
         )));
     }
+    // No program can be started with one.
+    if let Some((name, _)) = variables.iter().find(|(_, value)| value.contains('\0')) {
+        return Err(ApiError::invalid_parameter(format!(
+            "Lambda was unable to configure your environment variables because the value of {name} has a NUL character."
+        )));
+    }
     Ok(())
 }
 
@@ -234,112 +227,4 @@ fn merge_logging(given: LoggingConfig, old: &Logging) -> Result<Logging, ApiErro
         group: given.log_group.or_else(|| old.group.clone()),
         format,
     })
-}
-
-/// How much of a function's configuration an answer tells.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Detail {
-    /// Everything.
-    Full,
-    /// As listings do: no states, no runtime version.
-    Listed,
-}
-
-/// The variables, or why they cannot be shown.
-fn environment(settings: &Configuration) -> Option<EnvironmentResponse> {
-    if settings.sealed_environment.is_some() {
-        let error = EnvironmentError {
-            error_code: Some("KMSAccessDeniedException".to_owned()),
-            message: Some("Lambda was unable to decrypt your environment variables because the key that they were sealed with is not the one in use, or they are damaged.".to_owned()),
-        };
-        return Some(EnvironmentResponse { variables: None, error: Some(error) });
-    }
-    settings
-        .environment
-        .clone()
-        .map(|variables| EnvironmentResponse { variables: Some(variables), error: None })
-}
-
-/// What the API answers for a stored function.
-pub(crate) fn answer(
-    record: &FunctionRecord,
-    arn: String,
-    runtime_version_arn: Option<String>,
-    detail: Detail,
-) -> FunctionConfiguration {
-    let settings = &record.configuration;
-    let mut answer = FunctionConfiguration {
-        function_name: Some(record.name.clone()),
-        function_arn: Some(arn),
-        runtime: settings.runtime.clone(),
-        role: Some(settings.role.clone()),
-        handler: settings.handler.clone(),
-        code_size: i64::try_from(record.code.size).ok(),
-        image_config_response: super::images::answer(settings),
-        description: Some(settings.description.clone()),
-        timeout: i32::try_from(settings.timeout_s).ok(),
-        memory_size: i32::try_from(settings.memory_mb).ok(),
-        last_modified: Some(service_time(record.last_modified_ms)),
-        code_sha256: Some(super::images::sha256(record)),
-        version: Some(record.version.clone()),
-        environment: environment(settings),
-        tracing_config: Some(TracingConfigResponse { mode: Some(settings.tracing_mode.clone()) }),
-        revision_id: Some(record.revision_id.clone()),
-        package_type: Some(settings.package_type.clone()),
-        architectures: Some(settings.architectures.clone()),
-        ephemeral_storage: Some(EphemeralStorage { size: i32::try_from(settings.ephemeral_mb).ok() }),
-        snap_start: Some(SnapStartResponse {
-            apply_on: Some(settings.snap_start.clone()),
-            optimization_status: Some("Off".to_owned()),
-        }),
-        logging_config: Some(logging_answer(record)),
-        kms_key_arn: settings.kms_key_arn.clone(),
-        layers: (!settings.layers.is_empty()).then(|| super::layers::of_function(&settings.layers)),
-        dead_letter_config: settings
-            .dead_letter_arn
-            .clone()
-            .map(|arn| DeadLetterConfig { target_arn: Some(arn) }),
-        vpc_config: settings
-            .vpc_config
-            .clone()
-            .and_then(|value| serde_json::from_value::<VpcConfigResponse>(value).ok()),
-        file_system_configs: settings
-            .file_systems
-            .clone()
-            .and_then(|value| serde_json::from_value(value).ok()),
-        ..FunctionConfiguration::default()
-    };
-    if detail == Detail::Full {
-        answer.runtime_version_config = runtime_version_arn
-            .map(|arn| RuntimeVersionConfig { runtime_version_arn: Some(arn), error: None });
-        add_states(record, &mut answer);
-    }
-    answer
-}
-
-fn add_states(record: &FunctionRecord, answer: &mut FunctionConfiguration) {
-    answer.state = Some(record.state.kind.name().to_owned());
-    if let Some(reason) = &record.state.reason {
-        answer.state_reason = Some(reason.text.clone());
-        answer.state_reason_code = Some(reason.code.clone());
-    }
-    answer.last_update_status = record.last_update.kind.map(|kind| kind.name().to_owned());
-    if let Some(reason) = &record.last_update.reason {
-        answer.last_update_status_reason = Some(reason.text.clone());
-        answer.last_update_status_reason_code = Some(reason.code.clone());
-    }
-}
-
-fn logging_answer(record: &FunctionRecord) -> LoggingConfig {
-    let logging = &record.configuration.logging;
-    LoggingConfig {
-        log_format: Some(logging.format.clone()),
-        application_log_level: logging.application_level.clone(),
-        system_log_level: logging.system_level.clone(),
-        log_group: Some(logging.group.clone().unwrap_or_else(|| format!("/aws/lambda/{}", record.name))),
-    }
-}
-
-fn service_time(ms: u64) -> String {
-    hearth_api::primitives::EpochTime::from_ms(i64::try_from(ms).unwrap_or(i64::MAX)).to_service_text()
 }

@@ -6,8 +6,8 @@
 
 use super::super::names::Target;
 use super::Control;
+use super::described::Detail;
 use super::functions::{STALE, unbuilt};
-use super::settings::Detail;
 use crate::daemon::functions::Functions;
 use crate::daemon::random;
 use crate::store::{
@@ -70,6 +70,7 @@ impl Control {
                 let mut published = Published::of(&latest, number + 1, random::uuid(), input.description);
                 // What `$LATEST` last became is no history of the version's.
                 published.record.last_update = UpdateStatus::of(UpdateKind::Successful);
+                self.check_storage(latest.code.size, 0).await?;
                 let (before, after) = (latest.revision_id, random::uuid());
                 let change = VersionChange::Publish {
                     expected: before.clone(),

@@ -10,12 +10,11 @@ use super::{Desk, Fault, blocking};
 use crate::daemon::logs::{Cursor, LogEvent, Logs, Streams};
 use crate::daemon::random;
 use crate::http::admin::Channel;
-use crate::http::server::Body;
+use crate::http::server::{Body, arriving};
 use bytes::Bytes;
 use hearth_api::eventstream;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response};
-use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
@@ -62,7 +61,7 @@ pub(super) async fn start(desk: Desk, mut input: Input, request_id: &str) -> Res
         run(session, begin, sender).await;
         drop(seat);
     });
-    let mut response = Response::new(Channel(receiver).boxed());
+    let mut response = Response::new(arriving(Channel(receiver)));
     response.headers_mut().insert(CONTENT_TYPE, EVENT_STREAM);
     Ok(response)
 }

@@ -166,7 +166,7 @@ pub(super) async fn handle(
         response.headers_mut().insert(REQUEST_ID, value);
     }
     let label = row.map_or("logs:unknown", |(_, label, _)| label);
-    shared.metrics.request(label, &response.status());
+    shared.metrics.request(label, response.status());
     response
 }
 

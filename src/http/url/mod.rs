@@ -64,7 +64,7 @@ impl Control {
                 headers.insert(name, value);
             }
         }
-        self.shared.metrics.request("FunctionUrl", &response.status());
+        self.shared.metrics.request("FunctionUrl", response.status());
         response
     }
 

@@ -101,10 +101,11 @@ impl Door {
     /// The URL that a request is for, if it is for one.
     pub(crate) fn of(uri: &Uri, headers: &HeaderMap) -> Option<Self> {
         let host = uri.host().or_else(|| headers.get(HOST)?.to_str().ok())?;
-        let host = host.split(':').next().unwrap_or_default().to_ascii_lowercase();
-        let mut labels = host.splitn(3, '.');
-        if let (Some(id), Some(LABEL)) = (labels.next(), labels.next()) {
-            return Some(Self { id: id.to_owned(), domain: Some(host) });
+        let host = host.split(':').next().unwrap_or_default();
+        if let Some((id, rest)) = host.split_once('.')
+            && rest.split('.').next().is_some_and(|label| label.eq_ignore_ascii_case(LABEL))
+        {
+            return Some(Self { id: id.to_ascii_lowercase(), domain: Some(host.to_ascii_lowercase()) });
         }
         let id = uri.path().strip_prefix(PREFIX)?.split('/').next()?;
         Some(Self { id: id.to_owned(), domain: None })

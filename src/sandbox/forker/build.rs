@@ -17,7 +17,7 @@ use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::{Gid, Uid, setgroups, sethostname, setresgid, setresuid};
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// No cores. Not 0: to a program that `core_pattern` names, which runs as the host's root, a core of any process is still
 /// handed then; 1 is the kernel's own word against that (fs/coredump.c).
@@ -58,15 +58,10 @@ impl Build<'_> {
             }
         }
         let Network::Made(listeners) = network else { std::process::exit(1) };
-        let fds: Vec<BorrowedFd<'_>> = listeners.iter().map(AsFd::as_fd).collect();
-        if channel.send(&InitReport::Parked, &fds).is_err() {
-            std::process::exit(1);
-        }
-        drop(listeners);
         let (Ok(logs), Ok(null)) = (self.logs.try_clone(), self.null.try_clone()) else {
             std::process::exit(1);
         };
-        Init { channel: Channel::new(channel.into_inner()), logs, null }.run()
+        Init { channel: Channel::new(channel.into_inner()), logs, null }.run(listeners)
     }
 
     /// The forker's other descriptors (other sandboxes' among them) must not live on in here.

@@ -13,7 +13,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, access, chdir, dup2_stderr, dup2_stdin, dup2_stdout, setsid};
 use serde::{Deserialize, Serialize};
 use std::ffi::CString;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 const OOM_SCORE: &str = "900";
 const EXEC_FAILED: i32 = 127;
@@ -54,22 +54,30 @@ struct Runner {
 }
 
 impl Init {
-    /// Serves until the daemon (or the forker) is gone; then the namespace dies with this process.
-    pub(super) fn run(self) -> ! {
-        let code = match self.serve() {
+    /// Reports that the sandbox is finished, hands over the listeners, and serves until the daemon (or the forker) is gone;
+    /// then the namespace dies with this process.
+    pub(super) fn run(self, listeners: Vec<OwnedFd>) -> ! {
+        let code = match self.serve(listeners) {
             Ok(()) => 0,
             Err(_) => 1,
         };
         std::process::exit(code)
     }
 
-    fn serve(&self) -> nix::Result<()> {
+    fn serve(&self, listeners: Vec<OwnedFd>) -> nix::Result<()> {
         let mut mask = SigSet::empty();
         mask.add(Signal::SIGCHLD);
         sigprocmask(SigmaskHow::SIG_BLOCK, Some(&mask), None)?;
         let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         let mut runtime = None;
         let mut waiting = Some(self.fork_runner()?);
+        // Not before the runner is there: the hand-over that follows may give the sandbox another root, and the kernel moves
+        // every process to it but one that is being forked at that moment.
+        let fds: Vec<BorrowedFd<'_>> = listeners.iter().map(AsFd::as_fd).collect();
+        if self.channel.send(&InitReport::Parked, &fds).is_err() {
+            return Ok(());
+        }
+        drop(listeners);
         loop {
             let mut fds = [
                 PollFd::new(self.channel.as_fd(), PollFlags::POLLIN),

@@ -1,0 +1,221 @@
+"""`hearth why`: what the daemon remembers of its decisions, in words and as JSON; and the metrics that count their reasons."""
+
+import concurrent.futures
+import json
+import re
+import urllib.request
+
+import pytest
+
+from lib import daemon as daemons
+from lib import functions, waiting
+
+UNKNOWN = "11111111-2222-4333-8444-555555555555"
+
+
+def invoke(function, payload=None, **parameters):
+    """Runs it; gives the request id."""
+    answer = function.client.invoke(FunctionName=function.name, Payload=json.dumps(payload or {}), **parameters)
+    answer["Payload"].read()
+    return answer["ResponseMetadata"]["RequestId"]
+
+
+def throttled(function):
+    """A call that is to be throttled; gives the request id and the reason."""
+    with pytest.raises(function.client.exceptions.TooManyRequestsException) as refused:
+        invoke(function)
+    answer = refused.value.response
+    return answer["ResponseMetadata"]["RequestId"], answer["Reason"]
+
+
+def record(daemon, request_id):
+    """The record as it is once the invocation has come to its end, which is a moment after its answer."""
+
+    def ended():
+        told = json.loads(daemon.cli("why", request_id, "--json").stdout)
+        return told["outcome"] not in ("waiting", "running") and told
+
+    return waiting.until(ended, f"the record of {request_id} is complete")
+
+
+def metric(daemon, line):
+    with urllib.request.urlopen(f"{daemon.admin}/metrics") as answer:
+        text = answer.read().decode()
+    found = re.search(rf"^{re.escape(line)} (\S+)$", text, re.MULTILINE)
+    return float(found.group(1)) if found else None
+
+
+@pytest.fixture
+def own(start_daemon, python):
+    """Functions in a daemon of the test's own with these limits: `own("idle_timeout_s = 1")` gives daemon and maker."""
+
+    def start(limits):
+        daemon = start_daemon(config=f"[limits]\n{limits}\n")
+        return daemon, functions.Maker(daemon, python, daemons.ROLE)
+
+    return start
+
+
+def test_the_first_invocation_is_cold_and_the_next_one_warm(daemon, make):
+    function = make(functions.ECHO)
+    first = invoke(function)
+    told = record(daemon, first)
+    assert (told["function"], told["version"], told["qualifier"]) == (function.name, "$LATEST", None)
+    assert (told["outcome"], told["start"], told["cold_because"]) == ("succeeded", "cold", "first")
+    assert told["waited_for"] == "initialization" and told["waited_ms"] > 0
+    assert 0 < told["init_ms"] < told["total_ms"] and 0 < told["duration_ms"] < told["total_ms"]
+    assert told["log_group"] == f"/aws/lambda/{function.name}"
+    second = record(daemon, invoke(function))
+    assert (second["start"], second["waited_ms"], second["waited_for"]) == ("warm", 0, None)
+    assert second["environment"] == told["environment"] and second["log_stream"] == told["log_stream"]
+    assert second["init_ms"] is None and second["cold_because"] is None
+    words = daemon.cli("why", first).stdout
+    for part in (
+        f"Function   {function.name} (version $LATEST)\n",
+        "Outcome    it succeeded after ",
+        "Start      cold: an environment was made for it. This code with these settings had no environment before",
+        "for that environment; its code took ",
+        f"stream {told['log_stream']}\n",
+        "What to do:\n",
+        "provisioned concurrency",
+    ):
+        assert part in words, words
+
+
+def test_the_stream_is_the_one_that_the_function_logs_to(daemon, make):
+    function = make(functions.IDENTITY)
+    answer = function.client.invoke(FunctionName=function.name, Payload="{}")
+    stream = json.loads(answer["Payload"].read())["stream"]
+    assert record(daemon, answer["ResponseMetadata"]["RequestId"])["log_stream"] == stream
+
+
+def test_environments_that_are_taken_are_the_reason_for_another_one(daemon, make):
+    function = make(functions.SLEEP, Timeout=30)
+    invoke(function)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(invoke, function, {"seconds": 2}) for _ in range(2)]
+        records = [record(daemon, one.result()) for one in asked]
+    cold = [told for told in records if told["start"] == "cold"]
+    assert len(cold) == 1, records
+    assert (cold[0]["cold_because"], cold[0]["others"]) == ("all-taken", 1)
+    words = daemon.cli("why", cold[0]["request_id"]).stdout
+    assert "The one other environment of this version was taken" in words
+    assert "--provisioned-concurrent-executions 2" in words
+
+
+def test_an_idle_time_out_is_named_with_its_setting(own):
+    daemon, make = own("idle_timeout_s = 1")
+    function = make(functions.ECHO)
+    invoke(function)
+    waiting.until(lambda: metric(daemon, "hearth_environments") == 0, "the idle environment is gone")
+    again = invoke(function)
+    told = record(daemon, again)
+    assert (told["start"], told["cold_because"], told["last_ended_by"]) == ("cold", "gone", "idle-timeout")
+    assert "limits.idle_timeout_s (now 1" in daemon.cli("why", again).stdout
+    assert metric(daemon, 'hearth_environments_ended_total{why="idle-timeout"}') == 1
+
+
+def test_a_function_that_is_disabled_says_so(daemon, make):
+    function = make(functions.ECHO)
+    function.client.put_function_concurrency(FunctionName=function.name, ReservedConcurrentExecutions=0)
+    request_id, reason = throttled(function)
+    assert reason == "ReservedFunctionConcurrentInvocationLimitExceeded"
+    told = record(daemon, request_id)
+    assert (told["outcome"], told["throttled_by"], told["start"]) == ("throttled", reason, None)
+    words = daemon.cli("why", request_id).stdout
+    assert "reserved concurrency is 0, which disables it" in words
+    assert f"put-function-concurrency --function-name {function.name}" in words
+
+
+def test_a_limit_is_named_with_how_much_of_it_was_used(own):
+    daemon, make = own("account_concurrency = 1\nunreserved_minimum = 0")
+    slow, other = make(functions.SLEEP, Timeout=30), make(functions.ECHO)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        running = pool.submit(invoke, slow, {"seconds": 3})
+        waiting.until(lambda: metric(daemon, "hearth_concurrent_executions") == 1, "it runs")
+        request_id, reason = throttled(other)
+        now = json.loads(daemon.cli("why", "--function", slow.name, "--json").stdout)["records"][0]
+        assert (now["outcome"], now["total_ms"]) == ("running", None)
+        running.result()
+    told = record(daemon, request_id)
+    assert (told["throttled_by"], told["limit_used"], told["limit"]) == (reason, 1, 1)
+    assert reason == "ConcurrentInvocationLimitExceeded"
+    words = daemon.cli("why", request_id).stdout
+    assert "1 of the 1 invocations that functions without a reservation share" in words
+    assert "limits.account_concurrency (now 1)" in words
+    assert metric(daemon, f'hearth_throttles_total{{function="{other.name}",reason="{reason}"}}') == 1
+
+
+def test_failures_are_told_by_their_kind(daemon, make):
+    failing = make("import os, time\ndef handler(event, context):\n"
+                   "    if event['how'] == 'exit': os._exit(3)\n"
+                   "    if event['how'] == 'late': time.sleep(9)\n"
+                   "    raise ValueError('no')\n", Timeout=1)
+    kinds = {"raise": "function-error", "exit": "runtime-error", "late": "timed-out"}
+    for how, outcome in kinds.items():
+        told = record(daemon, invoke(failing, {"how": how}))
+        assert told["outcome"] == outcome, told
+        assert told["error"] == ("Runtime.ExitError" if how == "exit" else None)
+        assert f"hearth logs {failing.name}" in daemon.cli("why", told["request_id"]).stdout
+
+
+def test_the_last_invocations_of_a_function_come_newest_first(daemon, make):
+    function = make(functions.ECHO)
+    function.client.publish_version(FunctionName=function.name)
+    function.client.create_alias(FunctionName=function.name, Name="live", FunctionVersion="1")
+    asked = [invoke(function), invoke(function, Qualifier="live"), invoke(function)]
+    for one in asked:
+        record(daemon, one)
+    ask = ("why", "--function", function.name)
+    listed = [line.split("\t") for line in daemon.cli(*ask).stdout.splitlines()]
+    assert [columns[1] for columns in listed] == asked[::-1]
+    assert [columns[2] for columns in listed] == ["$LATEST", "live", "$LATEST"]
+    assert [columns[4] for columns in listed] == ["warm", "cold", "cold"]
+    assert listed[1][8] == "first of its code and settings"
+    last = json.loads(daemon.cli(*ask, "--last", "1", "--json").stdout)["records"]
+    assert [one["request_id"] for one in last] == asked[2:]
+    of_alias = json.loads(daemon.cli("why", "--function", f"{function.name}:live", "--json").stdout)["records"]
+    assert [(one["request_id"], one["version"]) for one in of_alias] == [(asked[1], "1")]
+
+
+def test_what_is_not_known_is_said_with_the_bound(daemon):
+    for arguments in ([UNKNOWN], ["--function", "there-is-none"]):
+        failed = daemon.cli("why", *arguments, check=False)
+        assert failed.returncode == 1 and failed.stdout == ""
+        assert arguments[-1] in failed.stderr and "last 65536 decisions" in failed.stderr
+    wrong = daemon.cli("why", "no-uuid", check=False)
+    assert wrong.returncode == 1 and "UUID" in wrong.stderr
+    assert daemon.cli("why", check=False).returncode == 2
+
+
+def test_without_a_daemon_the_socket_is_named(tmp_path):
+    command = [str(daemons.binary()), "why", UNKNOWN, "--state-dir", str(tmp_path)]
+    failed = daemons.run(command, None, False, 30, {})
+    assert failed.returncode == 1 and str(tmp_path) in failed.stderr and "hearth serve" in failed.stderr
+
+
+def test_decisions_are_counted_by_their_reasons(own):
+    daemon, make = own("idle_timeout_s = 300")
+    function = make(functions.ECHO)
+    for _ in range(3):
+        invoke(function)
+    waiting.until(lambda: metric(daemon, 'hearth_starts_total{start="warm"}') == 2, "two were warm")
+    assert metric(daemon, 'hearth_starts_total{start="cold"}') == 1
+    assert metric(daemon, 'hearth_starts_total{start="provisioned"}') == 0
+    assert metric(daemon, 'hearth_wait_seconds_count{waited_for="initialization"}') == 1
+    assert metric(daemon, 'hearth_wait_seconds_count{waited_for="capacity"}') == 0
+    function.client.delete_function(FunctionName=function.name)
+    waiting.until(lambda: metric(daemon, 'hearth_environments_ended_total{why="retired"}') == 1, "it is retired")
+
+
+def test_an_eviction_is_the_reason_for_the_next_cold_start(own):
+    daemon, make = own("environments_max = 1")
+    one, other = make(functions.ECHO), make(functions.ECHO)
+    invoke(one)
+    record(daemon, invoke(other))
+    assert metric(daemon, 'hearth_environments_ended_total{why="evicted"}') == 1
+    again = invoke(one)
+    told = record(daemon, again)
+    assert (told["start"], told["cold_because"], told["last_ended_by"]) == ("cold", "gone", "evicted")
+    words = daemon.cli("why", again).stdout
+    assert "the last one went to make room for others" in words and "limits.environments_max (now 1)" in words

@@ -1,0 +1,218 @@
+"""What a state directory of `tests/states` holds, how a client describes it, and what it looks like on disk.
+
+The scene must stay what it is: an old release plays it, too, without the parts that it answers 501 to. A new family of
+things gets a function of its own in `SCENE`, and a new archive (`make.py`).
+"""
+
+import contextlib
+import json
+import re
+import sqlite3
+
+import boto3
+import botocore.exceptions
+
+from lib import functions
+from lib.daemon import REGION, ROLE
+
+BOOTSTRAP = functions.SHELL_HEAD + 'while :; do next; answer "\\"$STAGE $(cat /opt/said 2>/dev/null)\\""; done\n'
+PLAIN, RICH = "plain", "rich"
+QUEUE = f"arn:aws:sqs:{REGION}:000000000000:queue"
+LAYER_TEXT = "layer"
+# Where the clock, this host or the daemon's port show.
+FLEETING = ("Location", "RuntimeVersionConfig", "FunctionUrl", "ResponseMetadata", "arn", "logGroupArn", "storedBytes")
+
+
+@contextlib.contextmanager
+def if_built():
+    """Leaves out what the release does not have."""
+    try:
+        yield
+    except botocore.exceptions.ClientError as error:
+        if not is_missing(error):
+            raise
+
+
+def is_missing(error):
+    """Refused by name, or by a release that knew no such protocol: a 404 without an error document."""
+    return error.response["ResponseMetadata"]["HTTPStatusCode"] == 501 or error.response["Error"]["Code"] == "404"
+
+
+def code(word):
+    return functions.package({"bootstrap": BOOTSTRAP, "word": word})
+
+
+def logs_client(daemon):
+    session = boto3.session.Session("test", "test", region_name=REGION)
+    return session.client("logs", endpoint_url=daemon.endpoint)
+
+
+# --- playing it ---
+
+
+def play_functions(daemon, client):
+    for name, settings in (
+        (PLAIN, {"Environment": {"Variables": {"STAGE": "kept secret"}}}),
+        (RICH, {
+            "Description": "all settings", "Timeout": 30, "MemorySize": 256, "Tags": {"team": "a"},
+            "Environment": {"Variables": {"STAGE": "one", "OTHER": "ünïcode"}}, "EphemeralStorage": {"Size": 1024},
+            "TracingConfig": {"Mode": "Active"},
+            "LoggingConfig": {"LogFormat": "JSON", "ApplicationLogLevel": "DEBUG", "SystemLogLevel": "WARN"},
+        }),
+    ):
+        client.create_function(
+            FunctionName=name, Role=ROLE, Runtime="provided.al2023", Handler="h", Code={"ZipFile": code(name)}, **settings
+        )
+        functions.Function(client, name).wait()
+    client.put_function_concurrency(FunctionName=RICH, ReservedConcurrentExecutions=3)
+
+
+def play_versions(daemon, client):
+    client.publish_version(FunctionName=RICH, Description="the first")
+    functions.Function(client, RICH).update(Environment={"Variables": {"STAGE": "two"}})
+    client.publish_version(FunctionName=RICH)
+    client.create_alias(FunctionName=RICH, Name="live", FunctionVersion="1", Description="where it is")
+    client.create_alias(
+        FunctionName=RICH, Name="half", FunctionVersion="1", RoutingConfig={"AdditionalVersionWeights": {"2": 0.5}}
+    )
+
+
+def play_layers(daemon, client):
+    files = {"said": LAYER_TEXT}
+    made = client.publish_layer_version(
+        LayerName="words", Description="a layer", Content={"ZipFile": functions.package(files)},
+        CompatibleRuntimes=["provided.al2023"], LicenseInfo="MIT",
+    )
+    client.add_layer_version_permission(
+        LayerName="words", VersionNumber=1, StatementId="all", Action="lambda:GetLayerVersion", Principal="*"
+    )
+    functions.Function(client, PLAIN).update(Layers=[made["LayerVersionArn"]])
+
+
+def play_permissions(daemon, client):
+    for qualifier in ({}, {"Qualifier": "live"}):
+        client.add_permission(
+            FunctionName=RICH, StatementId="s3", Action="lambda:InvokeFunction", Principal="s3.amazonaws.com",
+            SourceAccount="000000000000", SourceArn="arn:aws:s3:::bucket", **qualifier,
+        )
+
+
+def play_urls(daemon, client):
+    client.create_function_url_config(FunctionName=RICH, AuthType="NONE", Cors={"AllowOrigins": ["https://example.com"]})
+    client.create_function_url_config(FunctionName=RICH, Qualifier="live", AuthType="AWS_IAM")
+
+
+def play_conduct(daemon, client):
+    client.put_function_event_invoke_config(
+        FunctionName=RICH, MaximumRetryAttempts=1, DestinationConfig={"OnFailure": {"Destination": QUEUE}}
+    )
+    client.put_function_recursion_config(FunctionName=RICH, RecursiveLoop="Allow")
+    client.put_runtime_management_config(FunctionName=RICH, UpdateRuntimeOn="FunctionUpdate")
+
+
+def play_logs(daemon, client):
+    logs = logs_client(daemon)
+    logs.create_log_group(logGroupName="/kept", tags={"k": "v"})
+    logs.put_retention_policy(logGroupName="/kept", retentionInDays=30)
+
+
+SCENE = (play_functions, play_versions, play_layers, play_permissions, play_urls, play_conduct, play_logs)
+
+
+def play(daemon):
+    for part in SCENE:
+        with if_built():
+            part(daemon, daemon.client())
+
+
+# --- what a client sees of it ---
+
+
+def steady(value):
+    """An answer without what changes from one daemon to the next."""
+    if isinstance(value, dict):
+        return {key: steady(it) for key, it in value.items() if key not in FLEETING}
+    if isinstance(value, list):
+        return [steady(it) for it in value]
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+def describe(daemon):
+    """Everything that the scene made, as the API tells it. Parts that the release does not have are absent."""
+    client, logs, told = daemon.client(), logs_client(daemon), {}
+
+    def tell(what, call, **parameters):
+        try:
+            told[what] = steady(call(**parameters))
+        except botocore.exceptions.ClientError as error:
+            if error.response["Error"]["Code"] == "ResourceNotFoundException":
+                told[what] = None
+            elif not is_missing(error):
+                raise
+
+    tell("functions", client.list_functions)
+    tell("layers", client.list_layers)
+    tell("layer", client.get_layer_version, LayerName="words", VersionNumber=1)
+    tell("layer's policy", client.get_layer_version_policy, LayerName="words", VersionNumber=1)
+    tell("log groups", logs.describe_log_groups, logGroupNamePrefix="/kept")
+    tell("log group's tags", logs.list_tags_log_group, logGroupName="/kept")
+    for name in (PLAIN, RICH):
+        about = {"FunctionName": name}
+        tell(f"{name}", client.get_function, **about)
+        tell(f"{name}: versions", client.list_versions_by_function, **about)
+        tell(f"{name}: aliases", client.list_aliases, **about)
+        tell(f"{name}: concurrency", client.get_function_concurrency, **about)
+        tell(f"{name}: policy", client.get_policy, **about)
+        tell(f"{name}: policy of live", client.get_policy, Qualifier="live", **about)
+        tell(f"{name}: URLs", client.list_function_url_configs, **about)
+        tell(f"{name}: events", client.list_function_event_invoke_configs, **about)
+        tell(f"{name}: recursion", client.get_function_recursion_config, **about)
+        tell(f"{name}: runtime", client.get_runtime_management_config, **about)
+    return told
+
+
+def differences(old, new, path=""):
+    """Where `new` does not say what `old` said. What it says beyond that may be a later release's."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return [line for key in old for line in differences(old[key], new.get(key), f"{path}/{key}")]
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        return [line for at, it in enumerate(old) for line in differences(it, new[at], f"{path}/{at}")]
+    return [] if old == new else [f"{path}: was {old!r}, is {new!r}"]
+
+
+# --- what it looks like on disk ---
+
+
+def shape_of(value):
+    """Names and types of a JSON value, without its contents."""
+    if isinstance(value, dict):
+        return {key: shape_of(it) for key, it in value.items()}
+    if isinstance(value, list):
+        return [shape_of(it) for it in value[:1]]
+    return type(value).__name__
+
+
+def on_disk(state):
+    """The schema of a state directory's catalog, and the shape of every row: what a later release has to read."""
+    with contextlib.closing(sqlite3.connect(f"file:{state / 'hearth.db'}?mode=ro", uri=True)) as catalog:
+        version = catalog.execute("PRAGMA user_version").fetchone()[0]
+        schema = catalog.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name").fetchall()
+        rows = {}
+        for (table,) in catalog.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            cursor = catalog.execute(f"SELECT * FROM {table}")
+            names = [column[0] for column in cursor.description]
+            shapes = {json.dumps(row_shape(names, row), sort_keys=True) for row in cursor}
+            rows[table] = sorted(shapes)
+    return {"version": version, "schema": [(name, re.sub(r"\s+", " ", sql)) for name, sql in schema], "rows": rows}
+
+
+def row_shape(names, row):
+    shape = {}
+    for name, value in zip(names, row, strict=True):
+        shape[name] = type(value).__name__
+        if name == "family":
+            shape[name] = value
+        if isinstance(value, (str, bytes)):
+            with contextlib.suppress(ValueError):
+                shape[name] = shape_of(json.loads(value))
+    return shape
