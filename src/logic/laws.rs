@@ -181,7 +181,7 @@ fn broken_deadlines(scheduler: &Scheduler) -> Option<String> {
         return Some(format!("environment {id} would rest for ever"));
     }
     let stale = timers.keys().find(|due| match due {
-        Due::Idle(id) => !fleet.get(*id).is_some_and(|e| !e.is_leaving()),
+        Due::Idle(id) => fleet.get(*id).is_none_or(Environment::is_leaving),
         // The pause of one that is forgotten ends without anything.
         Due::Provision(id) => fleet.configuration(*id).is_some_and(|found| !found.paused),
         Due::Rested(id) => !fleet.get(*id).is_some_and(resting),

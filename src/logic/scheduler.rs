@@ -2,16 +2,21 @@
 //!
 //! A waiting invocation takes whatever comes first, an environment that others free or one started for it; what is
 //! started too much is kept idle. It knows nothing of initialisation, time-outs of functions, payloads or answers: the
-//! environment's own machine does. How environments are started is `starts`, kept ready `provisioned`, frozen and let go
+//! environment's own machine does. What is taken at all is `offers`; how environments are started is `starts`, kept ready `provisioned`, frozen and let go
 //! `idling`, and how things end `endings`.
+//!
+//! Long for the one conversation that it is: each event's answer, in the order of `Event`.
 //!
 //! Every step costs O(log n) and what it undoes; settings of functions and limits may cost a walk over what they concern.
 
 mod endings;
 mod idling;
+mod offers;
 mod provisioned;
 mod starts;
 mod view;
+
+use offers::{Offer, at_once};
 
 pub use crate::exchange::{
     Action, Decision, Detail, Event, Initialization, ProvisionedFailure, ProvisionedPart, ProvisionedState,
@@ -20,14 +25,14 @@ pub use crate::exchange::{
 
 pub use view::{FunctionView, PoolView, States, View};
 
-use crate::admission::{Admission, Permit, Reason, Refusal};
+use crate::admission::{Admission, Permit, Reason};
 use crate::environment::{Environment, State};
-use crate::fleet::{Fleet, Room};
+use crate::fleet::Fleet;
 use crate::laws::Watch;
 use crate::limits::{REQUESTS_PER_ENVIRONMENT_MAX, SchedulerLimits};
 use crate::pool::Turn;
-use crate::provisioned::{Configuration, Group};
-use crate::scaling::{Rate, Rates, Scaling, TooFast};
+use crate::provisioned::Configuration;
+use crate::scaling::Rates;
 use crate::timers::Timers;
 use crate::{EnvironmentId, FunctionId, InvocationId, Machine, ProvisionedId, RevisionId, Time};
 use std::collections::BTreeMap;
@@ -257,96 +262,6 @@ impl Scheduler {
         }
     }
 
-    fn offer(&mut self, now: Time, offer: Offer, todo: &mut Vec<Action>) -> Result<(), Refusal> {
-        let Offer { invocation, function, revision, memory_mb, provisioned, .. } = offer;
-        if self.invocations.contains_key(&invocation) {
-            return Ok(());
-        }
-        if self.phase != Phase::Serving {
-            return Err(Refusal::of(Reason::ShuttingDown));
-        }
-        let permit = self.admission.admit(function, provisioned)?;
-        let request = self.request_rate(&offer);
-        if let Some((whose, rate)) = request
-            && let Err(TooFast(retry_after)) = self.rates.may_request(now, whose, rate)
-        {
-            self.admission.give_back(permit);
-            return Err(Refusal { reason: self.too_fast(function), retry_after });
-        }
-        let pool = self.fleet.enter(revision, function, memory_mb);
-        pool.retired = false;
-        let (open, covered, memory_mb) = (pool.newest_open(), pool.covers_one_more(), pool.memory_mb);
-        let kept = self.fleet.group(provisioned, revision).and_then(Group::newest_open);
-        let open = kept.or(open);
-        if open.is_none()
-            && let Err(refusal) = self.place_in_line(now, function, memory_mb, covered)
-        {
-            self.admission.give_back(permit);
-            self.fleet.forget_if_empty(revision);
-            return Err(refusal);
-        }
-        if let Some((whose, rate)) = request {
-            self.rates.count_request(now, whose, rate);
-        }
-        let turn = self.fleet.turn();
-        let place = Place::Waiting;
-        let admitted = Admitted { permit, revision, provisioned, turn, place, deliveries: 0, since: now };
-        self.invocations.insert(invocation, admitted);
-        match open {
-            Some(environment) => self.assign(now, environment, invocation, Found::default(), todo),
-            None => {
-                self.wait(now, invocation);
-                if !covered && self.limits.scaling != Scaling::Unlimited {
-                    self.fleet.line.paid(function);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Whose requests are counted together with this one, and their rate: each unit of concurrency may be used so many
-    /// times a second. What goes beyond 10 requests per second of a provisioned environment spills over instead, since no
-    /// environment takes more.
-    fn request_rate(&self, offer: &Offer) -> Option<(Option<FunctionId>, Rate)> {
-        let each = u64::from(self.limits.requests_per_concurrency);
-        if each == 0 || offer.source != Source::Synchronous {
-            return None;
-        }
-        Some(match self.admission.reserved_of(offer.function) {
-            Some(reserved) => (Some(offer.function), Rate::per_second(each * u64::from(reserved))),
-            None => (None, Rate::per_second(each * u64::from(self.admission.unreserved()))),
-        })
-    }
-
-    fn too_fast(&self, function: FunctionId) -> Reason {
-        match self.admission.reserved_of(function) {
-            Some(_) => Reason::ReservedFunctionInvocationRateLimitExceeded,
-            None => Reason::FunctionInvocationRateLimitExceeded,
-        }
-    }
-
-    /// Whether one more may wait; takes the right to a start for it, unless one is `covered` by a start under way.
-    fn place_in_line(
-        &mut self,
-        now: Time,
-        function: FunctionId,
-        memory_mb: u32,
-        covered: bool,
-    ) -> Result<(), Refusal> {
-        if self.fleet.room(memory_mb, &self.limits) == Room::Never {
-            return Err(Refusal::of(Reason::CapacityExceeded));
-        }
-        let waiters_max = usize::try_from(self.limits.waiters_max).unwrap_or(usize::MAX);
-        if self.fleet.waiting() >= waiters_max {
-            return Err(Refusal::of(Reason::QueueFull));
-        }
-        if covered {
-            return Ok(());
-        }
-        let claimed = self.rates.claim_start(now, function, self.limits.scaling);
-        claimed.map_err(|TooFast(retry_after)| Refusal { reason: self.too_fast(function), retry_after })
-    }
-
     /// Puts an admitted invocation in its revision's line, where its turn is.
     fn wait(&mut self, now: Time, invocation: InvocationId) {
         let Some(admitted) = self.invocations.get_mut(&invocation) else { return };
@@ -545,24 +460,8 @@ impl Scheduler {
     }
 }
 
-/// The refusal of what never waited.
-const fn at_once(invocation: InvocationId, refusal: Refusal) -> Action {
-    let Refusal { reason, retry_after } = refusal;
-    Action::Refuse { invocation, reason, retry_after, waited: Duration::ZERO }
-}
-
 fn pace(limits: &SchedulerLimits) -> usize {
     usize::try_from(limits.requests_per_environment.min(REQUESTS_PER_ENVIRONMENT_MAX)).unwrap_or(0)
-}
-
-/// Who wants what run, and waits for it how.
-struct Offer {
-    invocation: InvocationId,
-    function: FunctionId,
-    revision: RevisionId,
-    memory_mb: u32,
-    source: Source,
-    provisioned: Option<ProvisionedId>,
 }
 
 /// How an invocation came to an environment.

@@ -1,6 +1,7 @@
 //! Rates: of scaling, of requests, of one environment; and what a refusal by one of them says.
 
 use super::*;
+use crate::Scaling;
 
 /// The only refusal among the actions, whole.
 fn refusal(actions: Vec<Action>) -> (Reason, Option<Duration>) {
