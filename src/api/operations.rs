@@ -237,7 +237,7 @@ operations! {
     DeleteFunctionEventInvokeConfig delete_function_event_invoke_config: DELETE "/2019-09-25/functions/{FunctionName}/event-invoke-config" 204, DeleteFunctionEventInvokeConfigRequest -> NoOutput, Built;
     DeleteFunctionUrlConfig delete_function_url_config: DELETE "/2021-10-31/functions/{FunctionName}/url" 204, DeleteFunctionUrlConfigRequest -> NoOutput, Built;
     DeleteLayerVersion delete_layer_version: DELETE "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}" 204, DeleteLayerVersionRequest -> NoOutput, Built;
-    DeleteProvisionedConcurrencyConfig delete_provisioned_concurrency_config: DELETE "/2019-09-30/functions/{FunctionName}/provisioned-concurrency" 204, DeleteProvisionedConcurrencyConfigRequest -> NoOutput, NotBuilt;
+    DeleteProvisionedConcurrencyConfig delete_provisioned_concurrency_config: DELETE "/2019-09-30/functions/{FunctionName}/provisioned-concurrency" 204, DeleteProvisionedConcurrencyConfigRequest -> NoOutput, Built;
     DeleteResourcePolicy delete_resource_policy: DELETE "/2026-07-09/resource-policy/{ResourceArn}" 204, DeleteResourcePolicyRequest -> NoOutput, Built;
     GetAccountSettings get_account_settings: GET "/2016-08-19/account-settings" 200, GetAccountSettingsRequest -> GetAccountSettingsResponse, Built;
     GetAlias get_alias: GET "/2015-03-31/functions/{FunctionName}/aliases/{Name}" 200, GetAliasRequest -> AliasConfiguration, Built;
@@ -259,7 +259,7 @@ operations! {
     GetLayerVersionByArn get_layer_version_by_arn: GET "/2018-10-31/layers?find=LayerVersion" 200, GetLayerVersionByArnRequest -> GetLayerVersionResponse, Built;
     GetLayerVersionPolicy get_layer_version_policy: GET "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy" 200, GetLayerVersionPolicyRequest -> GetLayerVersionPolicyResponse, Built;
     GetPolicy get_policy: GET "/2015-03-31/functions/{FunctionName}/policy" 200, GetPolicyRequest -> GetPolicyResponse, Built;
-    GetProvisionedConcurrencyConfig get_provisioned_concurrency_config: GET "/2019-09-30/functions/{FunctionName}/provisioned-concurrency" 200, GetProvisionedConcurrencyConfigRequest -> GetProvisionedConcurrencyConfigResponse, NotBuilt;
+    GetProvisionedConcurrencyConfig get_provisioned_concurrency_config: GET "/2019-09-30/functions/{FunctionName}/provisioned-concurrency" 200, GetProvisionedConcurrencyConfigRequest -> GetProvisionedConcurrencyConfigResponse, Built;
     GetResourcePolicy get_resource_policy: GET "/2026-07-09/resource-policy/{ResourceArn}" 200, GetResourcePolicyRequest -> GetResourcePolicyResponse, Built;
     GetRuntimeManagementConfig get_runtime_management_config: GET "/2021-07-20/functions/{FunctionName}/runtime-management-config" 200, GetRuntimeManagementConfigRequest -> GetRuntimeManagementConfigResponse, Built;
     Invoke invoke: POST "/2015-03-31/functions/{FunctionName}/invocations" 200, InvocationRequest -> InvocationResponse, Built;
@@ -277,7 +277,7 @@ operations! {
     ListFunctionsByCodeSigningConfig list_functions_by_code_signing_config: GET "/2020-04-22/code-signing-configs/{CodeSigningConfigArn}/functions" 200, ListFunctionsByCodeSigningConfigRequest -> ListFunctionsByCodeSigningConfigResponse, Built;
     ListLayerVersions list_layer_versions: GET "/2018-10-31/layers/{LayerName}/versions" 200, ListLayerVersionsRequest -> ListLayerVersionsResponse, Built;
     ListLayers list_layers: GET "/2018-10-31/layers" 200, ListLayersRequest -> ListLayersResponse, Built;
-    ListProvisionedConcurrencyConfigs list_provisioned_concurrency_configs: GET "/2019-09-30/functions/{FunctionName}/provisioned-concurrency?List=ALL" 200, ListProvisionedConcurrencyConfigsRequest -> ListProvisionedConcurrencyConfigsResponse, NotBuilt;
+    ListProvisionedConcurrencyConfigs list_provisioned_concurrency_configs: GET "/2019-09-30/functions/{FunctionName}/provisioned-concurrency?List=ALL" 200, ListProvisionedConcurrencyConfigsRequest -> ListProvisionedConcurrencyConfigsResponse, Built;
     ListTags list_tags: GET "/2017-03-31/tags/{Resource}" 200, ListTagsRequest -> ListTagsResponse, Built;
     ListVersionsByFunction list_versions_by_function: GET "/2015-03-31/functions/{FunctionName}/versions" 200, ListVersionsByFunctionRequest -> ListVersionsByFunctionResponse, Built;
     PauseDurableExecution pause_durable_execution: POST "/2025-12-01/durable-executions/{DurableExecutionArn}/pause" 202, PauseDurableExecutionRequest -> PauseDurableExecutionResponse, NotBuilt;
@@ -288,7 +288,7 @@ operations! {
     PutFunctionEventInvokeConfig put_function_event_invoke_config: PUT "/2019-09-25/functions/{FunctionName}/event-invoke-config" 200, PutFunctionEventInvokeConfigRequest -> FunctionEventInvokeConfig, Built;
     PutFunctionRecursionConfig put_function_recursion_config: PUT "/2024-08-31/functions/{FunctionName}/recursion-config" 200, PutFunctionRecursionConfigRequest -> PutFunctionRecursionConfigResponse, Built;
     PutFunctionScalingConfig put_function_scaling_config: PUT "/2025-11-30/functions/{FunctionName}/function-scaling-config" 202, PutFunctionScalingConfigRequest -> PutFunctionScalingConfigResponse, NotBuilt;
-    PutProvisionedConcurrencyConfig put_provisioned_concurrency_config: PUT "/2019-09-30/functions/{FunctionName}/provisioned-concurrency" 202, PutProvisionedConcurrencyConfigRequest -> PutProvisionedConcurrencyConfigResponse, NotBuilt;
+    PutProvisionedConcurrencyConfig put_provisioned_concurrency_config: PUT "/2019-09-30/functions/{FunctionName}/provisioned-concurrency" 202, PutProvisionedConcurrencyConfigRequest -> PutProvisionedConcurrencyConfigResponse, Built;
     PutResourcePolicy put_resource_policy: PUT "/2026-07-09/resource-policy/{ResourceArn}" 200, PutResourcePolicyRequest -> PutResourcePolicyResponse, Built;
     PutRuntimeManagementConfig put_runtime_management_config: PUT "/2021-07-20/functions/{FunctionName}/runtime-management-config" 200, PutRuntimeManagementConfigRequest -> PutRuntimeManagementConfigResponse, Built;
     RemoveLayerVersionPermission remove_layer_version_permission: DELETE "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy/{StatementId}" 204, RemoveLayerVersionPermissionRequest -> NoOutput, Built;

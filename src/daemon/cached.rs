@@ -5,8 +5,8 @@
 
 use super::revision::Revision;
 use crate::store::{Alias, Version};
-use hearth_logic::FunctionId;
 use hearth_logic::routing::Share;
+use hearth_logic::{FunctionId, ProvisionedId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -29,6 +29,16 @@ impl Route {
         }
     }
 
+    /// How many of `wanted` environments each version of it gets: by weight, rounded to the nearest, a half in favour of
+    /// the first version, so that the parts add up.
+    pub(super) fn split(self, wanted: u32) -> Vec<(Version, u32)> {
+        let Some((number, share)) = self.additional else { return vec![(self.version, wanted)] };
+        let second = share.of(wanted);
+        let mut parts = vec![(self.version, wanted - second), (Version::Number(number), second)];
+        parts.retain(|(_, count)| *count > 0);
+        parts
+    }
+
     /// The version that the invocation with this draw runs.
     pub(super) fn pick(self, draw: u64) -> Version {
         match self.additional {
@@ -45,11 +55,24 @@ pub(super) struct Latest {
     pub(super) revision: Arc<Revision>,
 }
 
+/// Provisioned concurrency of a version or alias, as it was told to the scheduler.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Provision {
+    /// Its name there.
+    pub(crate) id: ProvisionedId,
+    /// How many environments in all.
+    pub(crate) wanted: u32,
+    /// Why none can be had, if a version of it cannot run here.
+    pub(crate) obstacle: Option<String>,
+}
+
 /// One function.
 pub(super) struct Entry {
     pub(super) function: FunctionId,
     /// Its reservation holds whether it runs or not, so the scheduler must go on knowing it.
-    pub(super) reserves: bool,
+    pub(super) reserved: Option<u32>,
+    /// By version or alias; kept whether it runs or not, too.
+    pub(super) provisions: BTreeMap<String, Provision>,
     pub(super) latest: Option<Latest>,
     pub(super) versions: BTreeMap<u64, Arc<Revision>>,
     pub(super) aliases: BTreeMap<String, Route>,
@@ -57,7 +80,14 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) const fn new(function: FunctionId) -> Self {
-        Self { function, reserves: false, latest: None, versions: BTreeMap::new(), aliases: BTreeMap::new() }
+        Self {
+            function,
+            reserved: None,
+            provisions: BTreeMap::new(),
+            latest: None,
+            versions: BTreeMap::new(),
+            aliases: BTreeMap::new(),
+        }
     }
 
     pub(super) fn revision(&self, version: Version) -> Option<&Arc<Revision>> {
@@ -71,13 +101,23 @@ impl Entry {
         self.latest.iter().map(|latest| &latest.revision).chain(self.versions.values())
     }
 
+    /// What an invocation by this version, or by an alias that led to it, may use.
+    pub(super) fn provisioned(&self, version: Version, alias: Option<&str>) -> Option<ProvisionedId> {
+        if self.provisions.is_empty() {
+            return None;
+        }
+        let by_alias = alias.and_then(|alias| self.provisions.get(alias));
+        by_alias.or_else(|| self.provisions.get(&version.to_string())).map(|provision| provision.id)
+    }
+
     fn size(&self) -> usize {
         usize::from(self.latest.is_some()) + self.versions.len() + self.aliases.len()
     }
 
     /// Nothing runs of it, and nothing hangs on it.
     fn is_unused(&self) -> bool {
-        !self.reserves && self.revisions().all(|revision| Arc::strong_count(revision) == 1)
+        let is_promised = self.reserved.is_some() || !self.provisions.is_empty();
+        !is_promised && self.revisions().all(|revision| Arc::strong_count(revision) == 1)
     }
 }
 
@@ -103,6 +143,11 @@ impl Cached {
 
     pub(super) fn get(&self, name: &str) -> Option<&Entry> {
         self.entries.get(name)
+    }
+
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Entry)> {
+        self.entries.iter().map(|(name, entry)| (name.as_str(), entry))
     }
 
     /// Changes one entry, if it is there.
@@ -171,6 +216,24 @@ mod tests {
     }
 
     #[test]
+    fn provisioned_environments_are_split_by_weight_and_add_up() {
+        let split = |weight: f64, wanted| {
+            let parts = Route::of(&alias(Version::Number(1), Some((2, weight)))).split(wanted);
+            assert_eq!(parts.iter().map(|(_, count)| count).sum::<u32>(), wanted);
+            parts
+                .into_iter()
+                .find(|(version, _)| *version == Version::Number(2))
+                .map_or(0, |(_, count)| count)
+        };
+        let cases =
+            [(0.5, 4, 2), (0.5, 1, 0), (0.9, 1, 1), (0.25, 10, 2), (0.26, 10, 3), (0.0, 7, 0), (1.0, 7, 7)];
+        for (weight, wanted, second) in cases {
+            assert_eq!(split(weight, wanted), second, "{weight} of {wanted}");
+        }
+        assert_eq!(Route::of(&alias(Version::Number(3), None)).split(5), [(Version::Number(3), 5)]);
+    }
+
+    #[test]
     fn sizes_add_up_and_the_function_in_hand_is_never_taken_out() {
         let mut cached = Cached::default();
         let aliases = |entry: &mut Entry, count: usize| {
@@ -182,9 +245,9 @@ mod tests {
             cached.change(name, |entry| aliases(entry, CACHED_MAX / 2));
         }
         assert_eq!(cached.size, CACHED_MAX);
-        cached.change("b", |entry| entry.reserves = true);
+        cached.change("b", |entry| entry.reserved = Some(1));
         assert!(cached.make_room("a").is_none(), "a is in hand, b reserves");
-        assert!(cached.make_room("c").is_some_and(|entry| !entry.reserves));
+        assert!(cached.make_room("c").is_some_and(|entry| entry.reserved.is_none()));
         assert_eq!(cached.size, CACHED_MAX / 2);
         assert!(cached.make_room("c").is_none(), "there is room now");
         assert!(cached.remove("b").is_some());

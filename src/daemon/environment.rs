@@ -15,10 +15,13 @@ use super::revision::Revision;
 use super::sandboxes::{Control, Launched};
 use super::scheduler::{EnvironmentHandle, Told};
 use super::system_log;
-use crate::runtimes::{image, process};
+use crate::runtimes::image;
+use crate::runtimes::process::{self, Context};
 use crate::store::tree_of;
 use hearth_logic::EnvironmentId;
+use hearth_logic::limits::{INIT_TIMEOUT, PROVISIONED_INIT_MIN, TIMEOUT_MAX};
 use hearth_logic::outcome as text;
+use hearth_logic::scheduler::Initialization;
 use hearth_runtime_api::failure::ErrorType;
 use hearth_runtime_api::server::{self, Arrival, Desk, Listener};
 use hearth_runtime_api::{
@@ -73,7 +76,7 @@ impl From<Arrival> for Message {
 /// Launches an environment and drives it until nothing of it is left.
 pub(crate) async fn run(
     id: EnvironmentId,
-    revision: Arc<Revision>,
+    (revision, initialization): (Arc<Revision>, Initialization),
     shared: Arc<Shared>,
     inbox: (mpsc::Sender<Message>, mpsc::Receiver<Message>),
     scheduler: EnvironmentHandle,
@@ -117,8 +120,9 @@ pub(crate) async fn run(
                 crate::http::door::Key { environment: sandbox, metadata_token: metadata_token.clone() };
             tasks.spawn(crate::http::door::serve(door, door_key, Arc::clone(&shared), Arc::clone(&revision)));
             let meters = Meters { memory_peak, oom_events, cpu, freezer, oom_seen: 0 };
+            let made_for = (revision, initialization);
             let mut environment =
-                Environment::new(id, revision, &shared, control, (pipe, meters), (sender, scheduler.clone()));
+                Environment::new(id, made_for, &shared, control, (pipe, meters), (sender, scheduler.clone()));
             environment.begin(&metadata_token);
             drive(&mut environment, &mut receiver).await;
             environment.end();
@@ -223,6 +227,7 @@ struct Flight {
 struct Environment {
     id: EnvironmentId,
     revision: Arc<Revision>,
+    initialization: Initialization,
     shared: Arc<Shared>,
     lifecycle: Lifecycle,
     control: Arc<Control>,
@@ -250,7 +255,7 @@ struct Environment {
 impl Environment {
     fn new(
         id: EnvironmentId,
-        revision: Arc<Revision>,
+        (revision, initialization): (Arc<Revision>, Initialization),
         shared: &Arc<Shared>,
         control: Arc<Control>,
         (pipe, meters): (Arc<LogPipe>, Meters),
@@ -261,12 +266,13 @@ impl Environment {
             Place { environment: id, group: Arc::clone(&revision.log_group), stream: Arc::clone(&stream) };
         let output = Output::new(pipe, shared.logs.clone(), &revision, stream);
         Self {
-            lifecycle: Lifecycle::new(clock::now(), Settings::default()),
+            lifecycle: Lifecycle::new(clock::now(), settings(&revision, initialization)),
             minted: shared.keys.mint(SandboxId(id.0), &revision.role, &revision.name),
             series: shared.metrics.series(&revision.name),
             shared: Arc::clone(shared),
             id,
             revision,
+            initialization,
             control,
             output,
             place: Arc::new(place),
@@ -319,9 +325,11 @@ impl Environment {
 
     /// Starts the runtime for the first time.
     fn begin(&mut self, metadata_token: &str) {
-        self.output.platform(system_log::init_started(&self.revision));
-        let context =
-            self.revision.process_context(self.output.stream(), metadata_token, &self.minted.credentials);
+        self.output.platform(system_log::init_started(&self.revision, self.initialization));
+        let context = Context {
+            initialization: self.initialization.as_str(),
+            ..self.revision.process_context(self.output.stream(), metadata_token, &self.minted.credentials)
+        };
         self.process = Some(match &self.revision.image {
             Some(image) => image.process(&self.revision.served, &context),
             None => process::spec(&self.revision.served, &context),
@@ -381,6 +389,7 @@ impl Environment {
             payload: invocation.payload.clone(),
         };
         self.shared.metrics.concurrent.inc();
+        self.series.begin();
         self.flights.insert(
             request_id,
             Flight { invocation, held: None, reported_by_handler: false, produced_bytes: None },
@@ -462,6 +471,7 @@ impl Environment {
             request_id,
             duration: report.duration,
             init_duration: report.init_duration,
+            init_billed: self.initialization == Initialization::OnDemand,
             memory_size_mb: self.revision.memory_mb,
             max_memory_used_mb: u32::try_from(self.meters.peak_mb()).unwrap_or(u32::MAX),
             status,
@@ -471,6 +481,7 @@ impl Environment {
         self.output.flush();
         self.shared.metrics.duration.observe(report.duration.as_secs_f64());
         self.shared.metrics.concurrent.dec();
+        self.series.end(Some(report.duration));
         let tail = self.output.take_tail();
         let Some(flight) = self.flights.remove(&request_id) else { return };
         let mut invocation = flight.invocation;
@@ -503,12 +514,22 @@ impl Environment {
             Phase::Init => text::InitPhase::Init,
             Phase::Invoke => text::InitPhase::Invoke,
         };
-        let lines = system_log::init_ended(&self.revision, phase, log_status(status), duration);
+        let made_for = (&*self.revision, self.initialization);
+        let lines = system_log::init_ended(made_for, phase, log_status(status), duration);
         self.output.platform(lines);
-        if failed {
+        if failed || self.initialization == Initialization::Provisioned {
             self.output.flush();
         }
     }
+}
+
+/// How long an initialisation may take: nobody waits for that of a provisioned environment (lambda-behaviour §3.4).
+fn settings(revision: &Revision, initialization: Initialization) -> Settings {
+    let init_limit = match initialization {
+        Initialization::OnDemand => INIT_TIMEOUT,
+        Initialization::Provisioned => revision.timeout.clamp(PROVISIONED_INIT_MIN, TIMEOUT_MAX),
+    };
+    Settings { init_limit }
 }
 
 fn bootstraps_searched() -> String {
@@ -586,6 +607,10 @@ impl Driver for Environment {
             Action::KillAll => {
                 self.control.send(&InitRequest::Kill).ok();
             }
+            // One that is kept ready and is not is of no use: nobody waits to hear of its failure.
+            Action::Ready if self.init_failed && self.initialization == Initialization::Provisioned => {
+                return Some(Event::Shutdown);
+            }
             Action::Ready => self.scheduler.tell(Told::Ready { environment: self.id }),
             Action::Throttle => self.throttle(),
             Action::Settle { request_id, outcome } => self.settle(request_id, outcome),
@@ -594,6 +619,7 @@ impl Driver for Environment {
             Action::GiveBack { delivery } => {
                 let flight = self.flights.remove(&delivery.request_id)?;
                 self.shared.metrics.concurrent.dec();
+                self.series.end(None);
                 self.scheduler.tell(Told::GivenBack { environment: self.id, invocation: flight.invocation });
             }
             Action::Dead { why } => {

@@ -4,6 +4,11 @@
 //! within the function's turn, and what follows from it for what serves is told here before the turn ends; the scheduler
 //! hears of every change. All versions of a function are one function to the scheduler: they share its reservation.
 
+mod provisioned;
+
+pub(crate) use super::cached::Provision;
+pub(crate) use provisioned::Promise;
+
 use super::cached::{Cached, Entry, Latest, Route};
 use super::decisions::Label;
 use super::revision::Revision;
@@ -15,7 +20,7 @@ use crate::store::{
 };
 use hearth_api::arn::Home;
 use hearth_logic::records::SystemLevel;
-use hearth_logic::{FunctionId, RevisionId};
+use hearth_logic::{FunctionId, ProvisionedId, RevisionId};
 use sha2::{Digest as _, Sha256};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -41,6 +46,17 @@ pub(crate) enum Unavailable {
     Sealed,
     /// The store failed.
     Store(StoreError),
+}
+
+/// What an invocation runs, and what its function is promised.
+pub(crate) struct Serving {
+    /// What it runs.
+    pub(crate) revision: Arc<Revision>,
+    /// The provisioned concurrency that it may use: of the version or alias by which it was called, else of the version
+    /// that the alias led to.
+    pub(crate) provisioned: Option<ProvisionedId>,
+    /// The function's reserved concurrency.
+    pub(crate) reserved: Option<u32>,
 }
 
 /// See the module.
@@ -86,46 +102,68 @@ impl Functions {
         name: &str,
         qualifier: Option<&str>,
         draw: impl Fn() -> u64,
-    ) -> Result<Arc<Revision>, Unavailable> {
+    ) -> Result<Serving, Unavailable> {
         // Nearly all invocations mean the latest state of a function that has been invoked before.
         if qualifier.is_none()
-            && let Some(revision) = self.cached(name, Version::Latest)
+            && let Some(serving) = self.found(name, Version::Latest, None)
         {
-            return Ok(revision);
+            return Ok(serving);
         }
-        Box::pin(self.found(name, qualifier, draw)).await
+        Box::pin(self.followed(name, qualifier, draw)).await
     }
 
-    async fn found(
+    async fn followed(
         &self,
         name: &str,
         qualifier: Option<&str>,
         draw: impl Fn() -> u64,
-    ) -> Result<Arc<Revision>, Unavailable> {
+    ) -> Result<Serving, Unavailable> {
         let alias = match qualifier.map(|text| (Version::parse(text), text)) {
-            None => return self.version(name, Version::Latest).await,
-            Some((Some(version), _)) => return self.version(name, version).await,
+            None => return self.version(name, Version::Latest, None).await,
+            Some((Some(version), _)) => return self.version(name, version, None).await,
             Some((None, alias)) => alias,
         };
         for _ in 1..FOLLOWED_MAX {
             let version = self.route(name, alias).await?.pick(draw());
-            match self.version(name, version).await {
+            match self.version(name, version, Some(alias)).await {
                 Err(Unavailable::Missing) => {}
                 found => return found,
             }
         }
         let version = self.route(name, alias).await?.pick(draw());
-        self.version(name, version).await
+        self.version(name, version, Some(alias)).await
     }
 
-    async fn version(&self, name: &str, version: Version) -> Result<Arc<Revision>, Unavailable> {
-        if let Some(revision) = self.cached(name, version) {
-            return Ok(revision);
+    async fn version(
+        &self,
+        name: &str,
+        version: Version,
+        alias: Option<&str>,
+    ) -> Result<Serving, Unavailable> {
+        if let Some(serving) = self.found(name, version, alias) {
+            return Ok(serving);
         }
         let _turn = self.gate(name).await;
-        if let Some(revision) = self.cached(name, version) {
-            return Ok(revision);
+        if let Some(serving) = self.found(name, version, alias) {
+            return Ok(serving);
         }
+        let revision = self.admit_stored(name, version).await?;
+        // It may have had to leave at once; what is promised to it does not.
+        let plain = Serving { revision, provisioned: None, reserved: None };
+        Ok(self.found(name, version, alias).unwrap_or(plain))
+    }
+
+    /// What is in memory, with one look.
+    fn found(&self, name: &str, version: Version, alias: Option<&str>) -> Option<Serving> {
+        let cached = self.read();
+        let entry = cached.get(name)?;
+        let revision = Arc::clone(entry.revision(version)?);
+        let provisioned = entry.provisioned(version, alias);
+        Some(Serving { revision, provisioned, reserved: entry.reserved })
+    }
+
+    /// Takes a version up from the disk, within the function's turn.
+    async fn admit_stored(&self, name: &str, version: Version) -> Result<Arc<Revision>, Unavailable> {
         let record = match version {
             Version::Latest => self.store.function(name).await,
             Version::Number(number) => {
@@ -193,7 +231,7 @@ impl Functions {
         cached.open(&record.name, || Entry::new(FunctionId(self.next_id())));
         let admitted = cached.change(&record.name, |entry| {
             let revision = Arc::new(self.revision(record, served, entry.function));
-            entry.reserves = record.reserved_concurrency.is_some();
+            entry.reserved = record.reserved_concurrency;
             let old = match version {
                 Version::Latest => {
                     let stored = record.revision_id.clone();
@@ -240,7 +278,7 @@ impl Functions {
     /// Reserved concurrency changed.
     pub(crate) fn reserve(&self, name: &str, reserved: Option<u32>) {
         self.write().change(name, |entry| {
-            entry.reserves = reserved.is_some();
+            entry.reserved = reserved;
             self.scheduler.order(Order::Function { function: entry.function, reserved });
         });
     }
@@ -276,6 +314,13 @@ impl Functions {
     }
 
     fn dismiss(&self, entry: &Entry) {
+        for provision in entry.provisions.values() {
+            self.scheduler.order(Order::Provision {
+                provisioned: provision.id,
+                function: entry.function,
+                parts: Vec::new(),
+            });
+        }
         for revision in entry.revisions() {
             self.scheduler.order(Order::Retire(revision.id));
         }
@@ -374,7 +419,7 @@ mod tests {
     use std::collections::BTreeMap;
     use tokio::sync::mpsc;
 
-    fn functions(fixture: &Fixture, cached_max: usize) -> (Functions, mpsc::Receiver<Order>) {
+    pub(super) fn functions(fixture: &Fixture, cached_max: usize) -> (Functions, mpsc::Receiver<Order>) {
         let runtimes = Arc::new(Runtimes::new(&[], &BTreeMap::new(), Missing::Refuse));
         let (scheduler, inbox) = SchedulerHandle::new();
         let home = Home::new("us-east-1".to_owned(), "000000000000".to_owned());
@@ -383,20 +428,27 @@ mod tests {
         (functions, inbox)
     }
 
-    fn native(name: &str, reserved: Option<u32>) -> FunctionRecord {
+    pub(super) fn native(name: &str, reserved: Option<u32>) -> FunctionRecord {
         let mut record = record(name);
         record.configuration.runtime = Some("provided.al2023".to_owned());
         record.reserved_concurrency = reserved;
         record
     }
 
-    fn told(inbox: &mut mpsc::Receiver<Order>) -> Vec<String> {
+    pub(super) fn told(inbox: &mut mpsc::Receiver<Order>) -> Vec<String> {
         let mut told = Vec::new();
         while let Ok(order) = inbox.try_recv() {
             told.push(match order {
                 Order::Function { function, reserved } => format!("function {} {reserved:?}", function.0),
                 Order::FunctionGone(function) => format!("gone {}", function.0),
                 Order::Retire(_) => "retire".to_owned(),
+                Order::Provision { provisioned, parts, .. } => {
+                    let parts: Vec<String> = parts
+                        .iter()
+                        .map(|(revision, wanted)| format!("{} {wanted}", revision.version))
+                        .collect();
+                    format!("provision {} [{}]", provisioned.0, parts.join(", "))
+                }
                 _ => "other".to_owned(),
             });
         }
@@ -517,7 +569,7 @@ mod tests {
         ];
         store.commit(changes).await.expect("commits");
         let serving = async |draw: u64| match functions.serving("f", Some("live"), || draw).await {
-            Ok(revision) => revision.version.clone(),
+            Ok(serving) => serving.revision.version.clone(),
             Err(error) => format!("{error:?}"),
         };
         for _ in 0..3 {

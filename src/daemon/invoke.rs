@@ -7,6 +7,7 @@ use super::clock;
 use super::code::Code;
 use super::credentials::Keys;
 use super::decisions::{Arrival, Decisions, TurnedAway};
+use super::functions::Serving;
 use super::logs::Logs;
 use super::metrics::Metrics;
 use super::random;
@@ -16,8 +17,9 @@ use super::sandboxes::Sandboxes;
 use super::scheduler::SchedulerHandle;
 use crate::config::Network;
 use bytes::Bytes;
-use hearth_logic::InvocationId;
 use hearth_logic::admission::Reason;
+use hearth_logic::scheduler::Source;
+use hearth_logic::{InvocationId, ProvisionedId};
 use hearth_runtime_api::RequestId;
 use hearth_sandbox::cgroup::Freezer;
 use std::sync::Arc;
@@ -82,7 +84,12 @@ pub(crate) struct Answer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// A limit.
-    Limit(Reason),
+    Limit {
+        /// Which.
+        reason: Reason,
+        /// After what pause another try may succeed, if that is known.
+        retry_after: Option<Duration>,
+    },
     /// The platform could not: the detail is for the log.
     Internal(String),
 }
@@ -105,6 +112,12 @@ pub(crate) struct Invocation {
     pub(crate) payload: Bytes,
     /// Whether the caller wants the log's tail.
     pub(crate) wants_log: bool,
+    /// Who waits for the answer.
+    pub(crate) source: Source,
+    /// Provisioned concurrency that it may use.
+    pub(crate) provisioned: Option<ProvisionedId>,
+    /// A limit refused it once, a moment before a permit came back.
+    pub(crate) held_back: bool,
     reply: Option<oneshot::Sender<Result<Answer, Refusal>>>,
 }
 
@@ -133,7 +146,9 @@ impl Invocation {
 /// What a caller asks for.
 pub(crate) struct Call {
     /// What to run.
-    pub(crate) revision: Arc<Revision>,
+    pub(crate) serving: Serving,
+    /// Who waits for the answer.
+    pub(crate) source: Source,
     /// The ARN as invoked.
     pub(crate) invoked_arn: String,
     /// The caller's X-Ray header, if any.
@@ -156,20 +171,50 @@ pub(crate) struct Returned {
     pub(crate) result: Result<Answer, Refusal>,
 }
 
+/// Why an invocation would be throttled whatever it carries, so that nobody has to read that. Looks at what is known
+/// without asking; the scheduler decides for all that pass.
+pub(crate) fn refused_at_the_door(
+    shared: &Shared,
+    serving: &Serving,
+    request_id: RequestId,
+    invoked_arn: &str,
+) -> Option<Refusal> {
+    // What has just been answered gives its permit back in a moment.
+    if serving.revision.finishing.load(Ordering::Relaxed) > 0 {
+        return None;
+    }
+    let (reason, usage) = match (serving.reserved, serving.provisioned) {
+        (Some(0), _) => (Reason::ReservedFunctionConcurrentInvocationLimitExceeded, Some((0, 0))),
+        (None, None) if shared.scheduler.is_full() => (Reason::ConcurrentInvocationLimitExceeded, None),
+        _ => return None,
+    };
+    let id = shared.next_invocation();
+    let (since, at) = (clock::now(), clock::wall());
+    let revision = &serving.revision;
+    shared.decisions.open(&Arrival { id, request_id, revision, invoked_arn, since, at });
+    let waited = Duration::ZERO;
+    shared.decisions.refused(id, &TurnedAway { reason, retry_after: None, waited, usage });
+    shared.metrics.throttle(&revision.name, reason.as_str());
+    Some(Refusal::Limit { reason, retry_after: None })
+}
+
 /// Runs a function once and waits for what it comes to.
 pub(crate) async fn invoke(shared: &Shared, call: Call) -> Returned {
     let (reply, wait) = oneshot::channel();
     let trace_id = trace_id(call.trace_header.as_deref());
-    let name = call.revision.name.clone();
+    let revision = Arc::clone(&call.serving.revision);
     let invocation = Box::new(Invocation {
         id: shared.next_invocation(),
         request_id: call.request_id,
-        revision: call.revision,
+        revision: call.serving.revision,
         invoked_arn: call.invoked_arn,
         trace_id: trace_id.clone(),
         client_context: call.client_context,
         payload: call.payload,
         wants_log: call.wants_log,
+        source: call.source,
+        provisioned: call.serving.provisioned,
+        held_back: false,
         reply: Some(reply),
     });
     let id = invocation.id;
@@ -185,12 +230,12 @@ pub(crate) async fn invoke(shared: &Shared, call: Call) -> Returned {
         Err(_) => {
             let (reason, waited) = (Reason::QueueFull, Duration::ZERO);
             shared.decisions.refused(id, &TurnedAway { reason, retry_after: None, waited, usage: None });
-            Err(Refusal::Limit(reason))
+            Err(Refusal::Limit { reason, retry_after: None })
         }
         Ok(()) => wait.await.unwrap_or_else(|_| Err(Refusal::Internal("the invocation was lost".to_owned()))),
     };
-    if let Err(Refusal::Limit(reason)) = &result {
-        shared.metrics.throttle(&name, reason.as_str());
+    if let Err(Refusal::Limit { reason, .. }) = &result {
+        shared.metrics.throttle(&revision.name, reason.as_str());
     }
     Returned { trace_id, result }
 }

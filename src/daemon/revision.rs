@@ -7,6 +7,7 @@ use crate::runtimes::process::{Context, Credentials};
 use crate::runtimes::{Kind, Served};
 use crate::store::tree_of;
 use hearth_logic::records::{SystemLevel, date};
+use hearth_logic::scheduler::Initialization;
 use hearth_logic::{FunctionId, RevisionId};
 use hearth_sandbox::{Contents, Digest, InnerUser};
 use std::collections::BTreeMap;
@@ -116,6 +117,7 @@ impl Revision {
             log_group: &self.log_group,
             log_stream,
             json_log_level: self.json_log_level.as_deref(),
+            initialization: Initialization::OnDemand.as_str(),
             metadata_token,
             credentials,
         }

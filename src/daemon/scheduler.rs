@@ -12,18 +12,23 @@ use super::overview::Overview;
 use super::residents::Residents;
 use super::revision::Revision;
 use hearth_logic::admission::Reason;
-use hearth_logic::scheduler::{Action, Decision, Event, Source};
-use hearth_logic::{EnvironmentId, FunctionId, InvocationId, RevisionId, Scheduler, SchedulerLimits};
+use hearth_logic::scheduler::{Action, Decision, Event, Initialization, ProvisionedPart, StartType};
+use hearth_logic::{
+    EnvironmentId, FunctionId, InvocationId, ProvisionedId, RevisionId, Scheduler, SchedulerLimits,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::oneshot;
 
 /// Messages that wait for the scheduler; senders beyond wait themselves.
 const MESSAGES_MAX: usize = 16 * 1024;
 /// A runtime that has answered asks for the next event well within this time.
 const FINISHING_PAUSE: Duration = Duration::from_millis(2);
+/// The same with the little processor time that a small function has: so long an invocation is held back at most.
+const HOLD_MAX: Duration = Duration::from_millis(250);
 const FORGET_AT_MIN: usize = 64;
 
 /// What arrives at the scheduler.
@@ -34,6 +39,8 @@ pub(crate) enum Order {
     Told(Told),
     /// Limits of a function: `None` means unreserved.
     Function { function: FunctionId, reserved: Option<u32> },
+    /// So many environments of each of these are kept ready from now on, for a version or alias; none: not any more.
+    Provision { provisioned: ProvisionedId, function: FunctionId, parts: Vec<(Arc<Revision>, u32)> },
     /// The function is gone.
     FunctionGone(FunctionId),
     /// A newer revision serves from now on.
@@ -46,13 +53,17 @@ pub(crate) enum Order {
         stalled: bool,
     },
     /// No new work; answer when everything is gone.
-    Drain(tokio::sync::oneshot::Sender<()>),
+    Drain(oneshot::Sender<()>),
     /// The grace is over.
     Stop,
     /// Somebody looks on.
     Survey(tokio::sync::oneshot::Sender<Overview>),
     /// A start that was put off is due.
     Begin { environment: EnvironmentId, revision: RevisionId },
+    /// An invocation that was held back is offered once more.
+    OfferAgain(InvocationId),
+    /// Somebody wants to read the machine as it is by now.
+    Look(Box<dyn FnOnce(&Scheduler) + Send>),
 }
 
 /// What an environment tells.
@@ -106,6 +117,8 @@ pub(crate) enum Told {
 #[derive(Clone)]
 pub(crate) struct SchedulerHandle {
     orders: mpsc::Sender<Order>,
+    /// Whether functions without a reservation have used up what they share; a moment old.
+    is_full: Arc<AtomicBool>,
 }
 
 /// The environments' side of the handle.
@@ -123,7 +136,7 @@ impl SchedulerHandle {
     /// Makes the queue; the task is started by `start`.
     pub(crate) fn new() -> (Self, mpsc::Receiver<Order>) {
         let (orders, inbox) = mpsc::channel(MESSAGES_MAX);
-        (Self { orders }, inbox)
+        (Self { orders, is_full: Arc::default() }, inbox)
     }
 
     /// Hands an order over, in the background if the queue is full.
@@ -132,6 +145,23 @@ impl SchedulerHandle {
             let orders = self.orders.clone();
             tokio::spawn(async move { orders.send(order).await.ok() });
         }
+    }
+
+    /// Whether an invocation of a function without a reservation is sure to be throttled, as things stood a moment ago.
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_full.load(Ordering::Relaxed)
+    }
+
+    /// Reads the machine once it has heard all that was said before; `None` if the scheduler is gone.
+    pub(crate) async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Scheduler) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (answer, wait) = oneshot::channel();
+        // Who does not wait any more gets no answer.
+        let order = Order::Look(Box::new(move |machine| drop(answer.send(look(machine)))));
+        self.orders.send(order).await.ok()?;
+        wait.await.ok()
     }
 
     /// Offers an invocation; gives it back if the queue is full or the scheduler is gone.
@@ -159,9 +189,11 @@ pub(crate) async fn start(
         shared,
         handle,
         waiting: BTreeMap::new(),
+        held: BTreeMap::new(),
         environments: BTreeMap::new(),
         residents: Residents::default(),
         revisions: BTreeMap::new(),
+        provisioned: BTreeMap::new(),
         forget_at: FORGET_AT_MIN,
         drained: None,
     };
@@ -173,14 +205,19 @@ struct SchedulerDriver {
     shared: Arc<Shared>,
     handle: SchedulerHandle,
     waiting: BTreeMap<InvocationId, Box<Invocation>>,
+    /// Those that were refused for want of a permit that is on its way; at most as many as have been answered and are not
+    /// free yet.
+    held: BTreeMap<InvocationId, Box<Invocation>>,
     environments: BTreeMap<EnvironmentId, mpsc::Sender<Message>>,
     /// For the reasons of decisions.
     residents: Residents,
     /// Revisions that environments may be started for.
     revisions: BTreeMap<RevisionId, Arc<Revision>>,
+    /// Revisions that environments are kept ready of, whether there are any or not.
+    provisioned: BTreeMap<ProvisionedId, Vec<RevisionId>>,
     /// How many revisions are kept before the unused ones are looked for; doubles with what is left.
     forget_at: usize,
-    drained: Option<tokio::sync::oneshot::Sender<()>>,
+    drained: Option<oneshot::Sender<()>>,
 }
 
 impl SchedulerDriver {
@@ -191,8 +228,8 @@ impl SchedulerDriver {
             function: revision.function,
             revision: revision.id,
             memory_mb: revision.memory_mb,
-            source: Source::Synchronous,
-            provisioned: None,
+            source: invocation.source,
+            provisioned: invocation.provisioned,
         };
         self.revisions.entry(revision.id).or_insert_with(|| Arc::clone(revision));
         self.waiting.insert(invocation.id, invocation);
@@ -211,6 +248,11 @@ impl SchedulerDriver {
             Told::Released { environment, invocation, answered } => {
                 if let Some(revision) = answered {
                     revision.finishing.fetch_sub(1, Ordering::Relaxed);
+                    // After what is said here: the permit is back by then.
+                    let held = self.held_of(revision.id).next();
+                    if let Some(held) = held.and_then(|id| self.held.remove(&id)) {
+                        self.handle.order(Order::Offer(held));
+                    }
                 }
                 Event::Released { environment, invocation, reuse: true }
             }
@@ -226,6 +268,57 @@ impl SchedulerDriver {
                 Event::Destroyed { environment }
             }
         })
+    }
+
+    fn provision(
+        &mut self,
+        provisioned: ProvisionedId,
+        function: FunctionId,
+        parts: Vec<(Arc<Revision>, u32)>,
+    ) -> Event {
+        self.provisioned.insert(provisioned, parts.iter().map(|(revision, _)| revision.id).collect());
+        if parts.is_empty() {
+            self.provisioned.remove(&provisioned);
+        }
+        let mut told = Vec::with_capacity(parts.len());
+        for (revision, wanted) in parts {
+            told.push(ProvisionedPart { revision: revision.id, memory_mb: revision.memory_mb, wanted });
+            self.revisions.insert(revision.id, revision);
+        }
+        Event::Provision { provisioned, function, parts: told }
+    }
+
+    /// Holds an invocation back, for a moment, that a limit refuses while one like it has been answered and its permit is
+    /// on its way back: who calls one after the other must not be throttled for calling at once. One for each such
+    /// permit, and each once; all others are refused without delay.
+    fn hold_back(&mut self, invocation: InvocationId, reason: Reason) -> bool {
+        let is_full = matches!(
+            reason,
+            Reason::ReservedFunctionConcurrentInvocationLimitExceeded
+                | Reason::ConcurrentInvocationLimitExceeded
+        );
+        let may_fit = self.waiting.get(&invocation).is_some_and(|waiting| {
+            let finishing = waiting.revision.finishing.load(Ordering::Relaxed);
+            !waiting.held_back
+                && finishing > 0
+                && self.held_of(waiting.revision.id).count() < finishing as usize
+        });
+        if !is_full || !may_fit {
+            return false;
+        }
+        let Some(mut waiting) = self.waiting.remove(&invocation) else { return false };
+        waiting.held_back = true;
+        self.held.insert(invocation, waiting);
+        let handle = self.handle.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(HOLD_MAX).await;
+            handle.order(Order::OfferAgain(invocation));
+        });
+        true
+    }
+
+    fn held_of(&self, revision: RevisionId) -> impl Iterator<Item = InvocationId> {
+        self.held.iter().filter(move |(_, held)| held.revision.id == revision).map(|(id, _)| *id)
     }
 
     fn refuse(&mut self, invocation: InvocationId, refusal: Refusal) {
@@ -272,11 +365,16 @@ impl SchedulerDriver {
 
     /// Starts an environment, or puts that off for a moment in which one that has answered becomes free: its caller may
     /// already be back, and must not be the reason for another environment.
-    fn start_environment(&mut self, environment: EnvironmentId, revision: RevisionId) -> Option<Event> {
+    fn start_environment(
+        &mut self,
+        environment: EnvironmentId,
+        revision: RevisionId,
+        initialization: Initialization,
+    ) -> Option<Event> {
         let finishing =
             self.revisions.get(&revision).map_or(0, |revision| revision.finishing.load(Ordering::Relaxed));
-        if finishing == 0 {
-            return self.launch(environment, revision);
+        if finishing == 0 || initialization == Initialization::Provisioned {
+            return self.launch(environment, revision, initialization);
         }
         let handle = self.handle.clone();
         tokio::spawn(async move {
@@ -288,12 +386,17 @@ impl SchedulerDriver {
 
     fn begin(&mut self, environment: EnvironmentId, revision: RevisionId) -> Option<Event> {
         if self.waiting.values().any(|waiting| waiting.revision.id == revision) {
-            return self.launch(environment, revision);
+            return self.launch(environment, revision, Initialization::OnDemand);
         }
         Some(Event::StartFailed { environment, detail: "not needed any more".to_owned() })
     }
 
-    fn launch(&mut self, environment: EnvironmentId, revision: RevisionId) -> Option<Event> {
+    fn launch(
+        &mut self,
+        environment: EnvironmentId,
+        revision: RevisionId,
+        initialization: Initialization,
+    ) -> Option<Event> {
         let Some(revision) = self.revisions.get(&revision) else {
             return Some(Event::StartFailed { environment, detail: "the revision is gone".to_owned() });
         };
@@ -302,12 +405,23 @@ impl SchedulerDriver {
         self.residents.comes(environment, revision.id, &revision.label);
         let handle = EnvironmentHandle(self.handle.clone());
         let (revision, shared) = (Arc::clone(revision), Arc::clone(&self.shared));
-        tokio::spawn(environment::run(environment, revision, shared, (sender, receiver), handle));
+        let made_for = (revision, initialization);
+        tokio::spawn(environment::run(environment, made_for, shared, (sender, receiver), handle));
         None
     }
 
-    fn assign(&mut self, invocation: InvocationId, environment: EnvironmentId) -> Option<Event> {
+    fn assign(
+        &mut self,
+        invocation: InvocationId,
+        environment: EnvironmentId,
+        decision: &Decision,
+    ) -> Option<Event> {
         let waiting = self.waiting.remove(&invocation)?;
+        if decision.start == StartType::Provisioned {
+            self.shared.metrics.provisioned(&waiting.revision.name);
+        } else if decision.spilled_over {
+            self.shared.metrics.spilled_over(&waiting.revision.name);
+        }
         let Some(inbox) = self.environments.get(&environment) else {
             return self.hear(Told::GivenBack { environment, invocation: waiting });
         };
@@ -339,6 +453,7 @@ impl Driver for SchedulerDriver {
             Order::Function { function, reserved } => {
                 Event::Function { function, reserved, idle_timeout: None }
             }
+            Order::Provision { provisioned, function, parts } => self.provision(provisioned, function, parts),
             Order::FunctionGone(function) => Event::FunctionGone { function },
             Order::Retire(revision) => Event::Retire { revision },
             Order::Pressure { measured_mb, stalled } => Event::Pressure { measured_mb, stalled },
@@ -353,6 +468,14 @@ impl Driver for SchedulerDriver {
                 return None;
             }
             Order::Begin { environment, revision } => return self.begin(environment, revision),
+            Order::OfferAgain(invocation) => {
+                let held = self.held.remove(&invocation)?;
+                self.offer(held)
+            }
+            Order::Look(look) => {
+                look(&self.machine);
+                return None;
+            }
         })
     }
 
@@ -360,10 +483,10 @@ impl Driver for SchedulerDriver {
         match action {
             Action::Assign { invocation, environment, decision } => {
                 self.note(invocation, environment, &decision);
-                return self.assign(invocation, environment);
+                return self.assign(invocation, environment, &decision);
             }
-            Action::Start { environment, revision, .. } => {
-                return self.start_environment(environment, revision);
+            Action::Start { environment, revision, initialization, .. } => {
+                return self.start_environment(environment, revision, initialization);
             }
             Action::Freeze { environment } => {
                 // A full inbox has something to do: it is frozen when it has been idle again.
@@ -372,8 +495,10 @@ impl Driver for SchedulerDriver {
                 }
             }
             Action::Refuse { invocation, reason, retry_after, waited } => {
-                self.note_refusal(invocation, reason, retry_after, waited);
-                self.refuse(invocation, Refusal::Limit(reason));
+                if !self.hold_back(invocation, reason) {
+                    self.note_refusal(invocation, reason, retry_after, waited);
+                    self.refuse(invocation, Refusal::Limit { reason, retry_after });
+                }
             }
             Action::Fail { invocation, detail } => {
                 let detail = detail.to_string();
@@ -401,10 +526,14 @@ impl Driver for SchedulerDriver {
     }
 
     fn settled(&mut self) {
+        let admission = self.machine.admission();
+        let is_full = admission.running_unreserved() >= admission.unreserved();
+        self.handle.is_full.store(is_full, Ordering::Relaxed);
         // A revision is kept for as long as the machine may ask to start an environment of it.
         if self.revisions.len() > self.forget_at {
-            let machine = &self.machine;
-            self.revisions.retain(|revision, _| machine.serves(*revision));
+            let (machine, provisioned) = (&self.machine, &self.provisioned);
+            let is_kept = |revision: &RevisionId| provisioned.values().any(|kept| kept.contains(revision));
+            self.revisions.retain(|revision, _| machine.serves(*revision) || is_kept(revision));
             self.forget_at = (self.revisions.len() * 2).max(FORGET_AT_MIN);
         }
     }

@@ -352,7 +352,8 @@ fn serve_admin(
     let meet = move |peer| {
         let (control, health) = (Arc::clone(&control), health.clone());
         std::future::ready(move |request| {
-            std::future::ready(http::admin::public(&control, &health, peer, &request))
+            let (control, health) = (Arc::clone(&control), health.clone());
+            async move { http::admin::public(&control, &health, peer, request).await }
         })
     };
     tokio::spawn(server::serve_each(

@@ -9,6 +9,7 @@ use crate::runtimes::image::Image;
 use hearth_logic::RequestId;
 use hearth_logic::outcome::{self as text, InitPhase, Report, Status};
 use hearth_logic::records::Record;
+use hearth_logic::scheduler::Initialization;
 use std::time::Duration;
 
 /// Lines with their line ends; `None` is one that nobody wants.
@@ -20,32 +21,34 @@ fn record(revision: &Revision, record: Record<'_>) -> Option<String> {
 }
 
 /// An initialisation begins.
-pub(super) fn init_started(revision: &Revision) -> Lines {
+pub(super) fn init_started(revision: &Revision, initialization: Initialization) -> Lines {
     let (version, arn) = (revision.runtime_version.as_str(), revision.runtime_version_arn.as_str());
     let runtime = revision.is_managed().then_some((version, arn));
     let line = if revision.system_log.is_none() {
         runtime.map(|(version, arn)| text::init_start_line(version, arn))
     } else {
         let (function, version) = (revision.name.as_str(), revision.version.as_str());
-        record(revision, Record::InitStart { function, version, runtime })
+        record(revision, Record::InitStart { initialization, function, version, runtime })
     };
     [line, None]
 }
 
-/// An attempt at initialising is over.
+/// An attempt at initialising is over. Among lines of text that is told of failures, and always of environments that are
+/// kept ready.
 pub(super) fn init_ended(
-    revision: &Revision,
+    (revision, initialization): (&Revision, Initialization),
     phase: InitPhase,
     status: Status<'_>,
     duration: Duration,
 ) -> Lines {
     if revision.system_log.is_none() {
         let failed = !matches!(status, Status::Success);
-        return [failed.then(|| text::init_report_line(duration, phase, status)), None];
+        let told = failed || initialization == Initialization::Provisioned;
+        return [told.then(|| text::init_report_line(duration, phase, status)), None];
     }
     [
-        record(revision, Record::InitRuntimeDone { phase, status }),
-        record(revision, Record::InitReport { phase, status, duration }),
+        record(revision, Record::InitRuntimeDone { initialization, phase, status }),
+        record(revision, Record::InitReport { initialization, phase, status, duration }),
     ]
 }
 

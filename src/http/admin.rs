@@ -10,8 +10,9 @@ use super::roots;
 use super::server::{Body, Peer, arriving, full};
 use crate::daemon::invoke::Shared;
 use crate::daemon::logs::LogEvent;
+use crate::daemon::metrics::Provisioned;
 use bytes::Bytes;
-use hearth_logic::WallTime;
+use hearth_logic::{ProvisionedId, Scheduler, WallTime};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::{Frame, Incoming};
 use std::convert::Infallible;
@@ -48,11 +49,11 @@ pub(super) const PLAIN: &str = "text/plain; charset=utf-8";
 pub(super) const JSON: &str = "application/json";
 
 /// `/healthz` and `/metrics`.
-pub(crate) fn public(
+pub(crate) async fn public(
     control: &Control,
     health: &Health,
     peer: Peer,
-    request: &Request<Incoming>,
+    request: Request<Incoming>,
 ) -> Response<Body> {
     if let Some(why) = control.refuses(request.headers()) {
         return text(StatusCode::FORBIDDEN, PLAIN, format!("{why}\n"));
@@ -73,9 +74,27 @@ pub(crate) fn public(
         (&Method::GET, "/metrics") => {
             let dropped = shared.logs.dropped().saturating_sub(shared.metrics.log_events_dropped.get());
             shared.metrics.log_events_dropped.inc_by(dropped);
+            read_concurrency(shared).await;
             text(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", shared.metrics.render())
         }
         _ => text(StatusCode::NOT_FOUND, PLAIN, "this address serves /healthz and /metrics\n"),
+    }
+}
+
+/// Brings the series up to date that only the scheduler knows.
+async fn read_concurrency(shared: &Shared) {
+    let names = shared.functions.provisions();
+    let read = move |machine: &Scheduler| {
+        let of = |(function, qualifier, id): (String, String, ProvisionedId)| {
+            let state = machine.provisioned(id)?;
+            let (allocated, running) = (state.allocated, state.running);
+            Some(Provisioned { function, qualifier, allocated, running })
+        };
+        let provisioned: Vec<Provisioned> = names.into_iter().filter_map(of).collect();
+        (machine.admission().running_unreserved(), provisioned)
+    };
+    if let Some((unreserved, provisioned)) = shared.scheduler.look(read).await {
+        shared.metrics.concurrency(unreserved, &provisioned);
     }
 }
 

@@ -7,12 +7,11 @@ use super::control::{body_error, error_response, header, reply_response};
 use super::json_check;
 use super::names::Target;
 use super::server::{Body, Intake, full};
-use crate::daemon::functions::Unavailable;
-use crate::daemon::invoke::{Answer, Call, Refusal, Shared, invoke};
+use crate::daemon::functions::{Serving, Unavailable};
+use crate::daemon::invoke::{Answer, Call, Refusal, Shared, invoke, refused_at_the_door};
 use crate::daemon::random;
-use crate::daemon::revision::Revision;
 use bytes::Bytes;
-use hearth_api::codec::{self, Head};
+use hearth_api::codec;
 use hearth_api::error::{ApiError, ErrorCode};
 use hearth_api::operations::Operation;
 use hearth_api::primitives::{decode_base64, encode_base64};
@@ -21,14 +20,17 @@ use hearth_api::router::Labels;
 use hearth_api::shapes::InvocationRequest;
 use hearth_logic::RequestId;
 use hearth_logic::admission::Reason;
+use hearth_logic::scheduler::Source;
 use http::header::{CONTENT_TYPE, InvalidHeaderValue};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Bytes of a synchronous payload.
 pub(super) const PAYLOAD_MAX: usize = 6_291_456;
 /// Bytes of a client context in base64.
 const CLIENT_CONTEXT_MAX: usize = 3583;
+/// What `Retry-After` says where nothing better is known.
 const RETRY_AFTER_S: u32 = 1;
 /// Room for the headers of an answer, those that hyper adds included.
 const ANSWER_HEADERS: usize = 10;
@@ -43,6 +45,15 @@ const REMAPPED_LENGTH: HeaderName = HeaderName::from_static("x-amzn-remapped-con
 enum Kind {
     RequestResponse,
     DryRun,
+}
+
+/// What a request says before its body.
+struct Head {
+    input: InvocationRequest,
+    kind: Kind,
+    target: Target,
+    serving: Serving,
+    client_context: String,
 }
 
 /// Answers one Invoke request, whose id is `id`.
@@ -65,29 +76,30 @@ async fn answer(
     id: RequestId,
 ) -> Result<Response<Body>, ApiError> {
     let (parts, body) = request.into_parts();
-    // Whatever is said about it: a connection with a body that nobody read could not be used again.
-    let payload = body.read(PAYLOAD_MAX).await;
-    let input = read_head(labels, &parts)?;
-    let kind = kind(&input)?;
-    let target = Target::parse(
-        &shared.functions,
-        input.function_name.as_deref().unwrap_or_default(),
-        input.qualifier.as_deref(),
-    )?;
-    let payload = payload.map_err(|error| body_error(error, PAYLOAD_MAX, "InvokeFunction"))?;
-    let revision = resolve(shared, &target).await?;
+    let Head { input, kind, target, serving, client_context } =
+        match before_the_body(shared, labels, &parts, body.announced(), id).await {
+            Ok(head) => head,
+            Err(error) => {
+                body.discard(PAYLOAD_MAX);
+                return Err(error);
+            }
+        };
     if matches!(kind, Kind::DryRun) {
+        body.discard(PAYLOAD_MAX);
         return Ok(reply_response(Reply { status: 204, ..Reply::default() }, &id.to_string()));
     }
-    let client_context = client_context(input.client_context.as_deref())?;
+    let payload =
+        body.read(PAYLOAD_MAX).await.map_err(|error| body_error(error, PAYLOAD_MAX, "InvokeFunction"))?;
     let payload = if payload.is_empty() { Bytes::from_static(b"{}") } else { payload };
     json_check::check(&payload).map_err(|why| {
         let text =
             format!("Could not parse request body into json: Could not parse payload into json: {why}");
         ApiError::new(ErrorCode::InvalidRequestContentException, text)
     })?;
+    let revision = Arc::clone(&serving.revision);
     let call = Call {
-        revision: Arc::clone(&revision),
+        serving,
+        source: Source::Synchronous,
         invoked_arn: target.arn_of(&revision.arn),
         trace_header: parts.headers.get(&TRACE_ID).and_then(|value| value.to_str().ok()).map(str::to_owned),
         client_context,
@@ -102,9 +114,41 @@ async fn answer(
     }
 }
 
+/// All that can be refused before anybody has waited for the body.
+async fn before_the_body(
+    shared: &Shared,
+    labels: &Labels,
+    parts: &http::request::Parts,
+    announced: u64,
+    id: RequestId,
+) -> Result<Head, ApiError> {
+    let input = read_head(labels, parts)?;
+    let kind = kind(&input)?;
+    let target = Target::parse(
+        &shared.functions,
+        input.function_name.as_deref().unwrap_or_default(),
+        input.qualifier.as_deref(),
+    )?;
+    if announced > PAYLOAD_MAX as u64 {
+        return Err(body_error(super::server::BodyError::TooLarge, PAYLOAD_MAX, "InvokeFunction"));
+    }
+    let serving = resolve(shared, &target).await?;
+    if matches!(kind, Kind::RequestResponse)
+        && let Some(refusal) =
+            refused_at_the_door(shared, &serving, id, &target.arn_of(&serving.revision.arn))
+    {
+        return Err(refused(refusal));
+    }
+    let client_context = match kind {
+        Kind::RequestResponse => client_context(input.client_context.as_deref())?,
+        Kind::DryRun => String::new(),
+    };
+    Ok(Head { input, kind, target, serving, client_context })
+}
+
 fn read_head(labels: &Labels, parts: &http::request::Parts) -> Result<InvocationRequest, ApiError> {
     let headers = |name: &str| header(&parts.headers, name);
-    let head = Head { labels, query: parts.uri.query().unwrap_or_default(), headers: &headers };
+    let head = codec::Head { labels, query: parts.uri.query().unwrap_or_default(), headers: &headers };
     codec::decode_head_typed(Operation::Invoke.row(), &head)
 }
 
@@ -129,7 +173,7 @@ fn not_built(what: &str) -> ApiError {
     ApiError::new(ErrorCode::NotImplementedException, text)
 }
 
-async fn resolve(shared: &Shared, target: &Target) -> Result<Arc<Revision>, ApiError> {
+async fn resolve(shared: &Shared, target: &Target) -> Result<Serving, ApiError> {
     let draw = || u64::from_ne_bytes(random::id());
     let found = shared.functions.serving(&target.name, target.qualifier.as_deref(), draw).await;
     found.map_err(|unavailable| match unavailable {
@@ -188,15 +232,41 @@ fn success(answer: Answer, version: &str, trace_id: String, id: RequestId) -> Re
     response
 }
 
+/// `Retry-After` knows whole seconds only; never too early, and never at once.
+fn whole_seconds(pause: Duration) -> u32 {
+    let rounded = pause.as_secs() + u64::from(pause.subsec_nanos() > 0);
+    u32::try_from(rounded).unwrap_or(u32::MAX).max(RETRY_AFTER_S)
+}
+
 pub(super) fn refused(refusal: Refusal) -> ApiError {
     match refusal {
-        Refusal::Limit(Reason::ShuttingDown) => ApiError::new(
+        Refusal::Limit { reason: Reason::ShuttingDown, .. } => ApiError::new(
             ErrorCode::ServiceException,
             "The daemon is shutting down; try again when it is back.",
         ),
-        Refusal::Limit(reason) => {
-            ApiError::too_many_requests("Rate Exceeded.", reason.as_str(), Some(RETRY_AFTER_S))
+        Refusal::Limit { reason, retry_after } => {
+            let pause_s = retry_after.map_or(RETRY_AFTER_S, whole_seconds);
+            ApiError::too_many_requests("Rate Exceeded.", reason.as_str(), Some(pause_s))
         }
         Refusal::Internal(detail) => ApiError::internal(&random::uuid(), detail),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_is_told_in_whole_seconds_and_never_too_short() {
+        for (ms, seconds) in [(0, 1), (1, 1), (1000, 1), (1001, 2), (59_999, 60)] {
+            assert_eq!(whole_seconds(Duration::from_millis(ms)), seconds, "{ms} ms");
+        }
+        let refusal = Refusal::Limit {
+            reason: Reason::ConcurrentInvocationLimitExceeded,
+            retry_after: Some(Duration::from_millis(2500)),
+        };
+        let reply = refused(refusal).to_reply();
+        let header = reply.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("retry-after"));
+        assert_eq!((reply.status, header.map(|(_, value)| value.as_str())), (429, Some("3")));
     }
 }

@@ -256,6 +256,26 @@ impl Intake {
         }
     }
 
+    /// Lets it run out unread, within a limit, so that the answer reaches a client that is still sending and its
+    /// connection stays of use.
+    pub(crate) fn discard(self, limit: usize) {
+        use hyper::body::Body as _;
+        let Self::Arriving(mut body) = self else { return };
+        if body.is_end_stream() {
+            return;
+        }
+        tokio::spawn(async move {
+            let mut left = limit;
+            while let Ok(Some(Ok(frame))) = tokio::time::timeout(BODY_PAUSE_MAX, body.frame()).await {
+                let length = frame.data_ref().map_or(0, Bytes::len);
+                match left.checked_sub(length) {
+                    Some(rest) => left = rest,
+                    None => return,
+                }
+            }
+        });
+    }
+
     /// All of it, within a limit.
     pub(crate) async fn read(self, limit: usize) -> Result<Bytes, BodyError> {
         match self {

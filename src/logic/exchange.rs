@@ -224,6 +224,17 @@ pub enum Initialization {
     Provisioned,
 }
 
+impl Initialization {
+    /// The name, as functions and logs see it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OnDemand => "on-demand",
+            Self::Provisioned => "provisioned-concurrency",
+        }
+    }
+}
+
 /// What an invocation found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum StartType {
@@ -276,6 +287,8 @@ pub struct ProvisionedState {
     pub available: u32,
     /// Of them, those that run one.
     pub running: u32,
+    /// All that have come up for it, those of former parts included.
+    pub serving: u32,
     /// Why the last one did not come up, if the last one did not.
     pub failed: Option<ProvisionedFailure>,
 }

@@ -49,6 +49,9 @@ pub const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
 /// Initialisation of an on-demand environment (AWS: 10 s).
 pub const INIT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Initialisation of an environment that is kept ready, where the function's timeout is shorter (AWS: 130 s, or the
+/// timeout).
+pub const PROVISIONED_INIT_MIN: Duration = Duration::from_secs(130);
 /// Function timeout, lowest (AWS: 1 s).
 pub const TIMEOUT_MIN: Duration = Duration::from_secs(1);
 /// Function timeout unless given (AWS: 3 s).

@@ -241,6 +241,8 @@ pub struct Report<'a> {
     pub duration: Duration,
     /// Of the initialisation before the environment's first invocation; `None` in all later ones.
     pub init_duration: Option<Duration>,
+    /// Whether that is billed with the invocation: initialisation of environments that are kept ready is not.
+    pub init_billed: bool,
     /// `MemorySize`, MB.
     pub memory_size_mb: u32,
     /// Highest use since the environment began, MB.
@@ -266,7 +268,7 @@ impl Report<'_> {
     /// `Billed Duration`, ms.
     #[must_use]
     pub fn billed_ms(&self) -> u64 {
-        billed_ms(self.duration, self.init_duration)
+        billed_ms(self.duration, self.init_duration.filter(|_| self.init_billed))
     }
 
     /// `REPORT …`, with its line end and, if there is a trace, the line of the trace.

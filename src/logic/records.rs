@@ -4,6 +4,7 @@
 //! The counterpart of the lines in `outcome`, which functions that log as text get. Optional members that say nothing
 //! here (`spans`, `tracing`) are left out.
 
+use crate::exchange::Initialization;
 use crate::outcome::{InitPhase, JsonText, Report, Status};
 use crate::{RequestId, WallTime};
 use std::fmt::{self, Write as _};
@@ -37,6 +38,8 @@ impl SystemLevel {
 pub enum Record<'a> {
     /// An initialisation begins.
     InitStart {
+        /// What the environment is made for.
+        initialization: Initialization,
         /// Function name.
         function: &'a str,
         /// `$LATEST` or a number.
@@ -46,6 +49,8 @@ pub enum Record<'a> {
     },
     /// The runtime's part of an initialisation is over.
     InitRuntimeDone {
+        /// What the environment is made for.
+        initialization: Initialization,
         /// When it happened.
         phase: InitPhase,
         /// How it ended.
@@ -53,6 +58,8 @@ pub enum Record<'a> {
     },
     /// An initialisation is over.
     InitReport {
+        /// What the environment is made for.
+        initialization: Initialization,
         /// When it happened.
         phase: InitPhase,
         /// How it ended.
@@ -92,6 +99,9 @@ impl Record<'_> {
         match self {
             Self::InitStart { runtime: Some(_), .. } | Self::Start { .. } => SystemLevel::Info,
             Self::InitStart { runtime: None, .. } => SystemLevel::Debug,
+            Self::InitReport { initialization: Initialization::Provisioned, status, .. } => {
+                unless_success(SystemLevel::Info, status)
+            }
             Self::InitRuntimeDone { status, .. } | Self::InitReport { status, .. } => {
                 unless_success(SystemLevel::Debug, status)
             }
@@ -124,8 +134,8 @@ struct Members<'a>(&'a Record<'a>);
 impl fmt::Display for Members<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Record::InitStart { function, version, runtime } => {
-                write!(f, "{}", Init(InitPhase::Init))?;
+            Record::InitStart { initialization, function, version, runtime } => {
+                write!(f, "{}", Init(*initialization, InitPhase::Init))?;
                 write!(
                     f,
                     ",\"functionName\":{},\"functionVersion\":{}",
@@ -138,10 +148,12 @@ impl fmt::Display for Members<'_> {
                 }
                 Ok(())
             }
-            Record::InitRuntimeDone { phase, status } => write!(f, "{},{}", Init(*phase), Ended(status)),
-            Record::InitReport { phase, status, duration } => {
-                let duration = Milliseconds(*duration);
-                write!(f, "{},{},\"metrics\":{{\"durationMs\":{duration}}}", Init(*phase), Ended(status))
+            Record::InitRuntimeDone { initialization, phase, status } => {
+                write!(f, "{},{}", Init(*initialization, *phase), Ended(status))
+            }
+            Record::InitReport { initialization, phase, status, duration } => {
+                let (init, duration) = (Init(*initialization, *phase), Milliseconds(*duration));
+                write!(f, "{init},{},\"metrics\":{{\"durationMs\":{duration}}}", Ended(status))
             }
             Record::Start { request_id, version } => {
                 write!(f, "\"requestId\":\"{request_id}\",\"version\":{}", JsonText(version))
@@ -174,15 +186,15 @@ impl fmt::Display for Members<'_> {
     }
 }
 
-struct Init(InitPhase);
+struct Init(Initialization, InitPhase);
 
 impl fmt::Display for Init {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let phase = match self.0 {
+        let phase = match self.1 {
             InitPhase::Init => "init",
             InitPhase::Invoke => "invoke",
         };
-        write!(f, "\"initializationType\":\"on-demand\",\"phase\":\"{phase}\"")
+        write!(f, "\"initializationType\":\"{}\",\"phase\":\"{phase}\"", self.0.as_str())
     }
 }
 
@@ -249,6 +261,7 @@ mod tests {
             request_id: RequestId::from_random([0; 16]),
             duration: Duration::from_micros(3_010),
             init_duration: init,
+            init_billed: true,
             memory_size_mb: 128,
             max_memory_used_mb: 36,
             status,
@@ -290,8 +303,9 @@ mod tests {
 
     #[test]
     fn texts_from_outside_cannot_leave_their_string() {
-        let line =
-            Record::InitStart { function: "f", version: "1", runtime: Some(("a\"b\n", "arn")) }.line(TIME);
+        let initialization = Initialization::OnDemand;
+        let runtime = Some(("a\"b\n", "arn"));
+        let line = Record::InitStart { initialization, function: "f", version: "1", runtime }.line(TIME);
         assert!(line.contains(r#""runtimeVersion":"a\"b\n","runtimeVersionArn":"arn""#), "{line}");
         assert_eq!(line.matches('\n').count(), 1);
     }
@@ -300,14 +314,28 @@ mod tests {
     fn failures_are_warnings_whatever_they_are_of() {
         let failed = Status::Error { error_type: Some("Runtime.ExitError") };
         let (good, bad) = (report(Status::Success, None), report(failed, None));
-        let (phase, duration) = (InitPhase::Init, Duration::ZERO);
+        let (initialization, phase, duration) = (Initialization::OnDemand, InitPhase::Init, Duration::ZERO);
+        let kept = Initialization::Provisioned;
         for (record, level) in [
-            (Record::InitStart { function: "f", version: "1", runtime: Some(("v", "a")) }, SystemLevel::Info),
-            (Record::InitStart { function: "f", version: "1", runtime: None }, SystemLevel::Debug),
-            (Record::InitRuntimeDone { phase, status: Status::Success }, SystemLevel::Debug),
-            (Record::InitRuntimeDone { phase, status: Status::Timeout }, SystemLevel::Warn),
-            (Record::InitReport { phase, status: Status::Success, duration }, SystemLevel::Debug),
-            (Record::InitReport { phase, status: failed, duration }, SystemLevel::Warn),
+            (
+                Record::InitStart { initialization, function: "f", version: "1", runtime: Some(("v", "a")) },
+                SystemLevel::Info,
+            ),
+            (
+                Record::InitStart { initialization, function: "f", version: "1", runtime: None },
+                SystemLevel::Debug,
+            ),
+            (Record::InitRuntimeDone { initialization, phase, status: Status::Success }, SystemLevel::Debug),
+            (Record::InitRuntimeDone { initialization, phase, status: Status::Timeout }, SystemLevel::Warn),
+            (
+                Record::InitReport { initialization, phase, status: Status::Success, duration },
+                SystemLevel::Debug,
+            ),
+            (Record::InitReport { initialization, phase, status: failed, duration }, SystemLevel::Warn),
+            (
+                Record::InitReport { initialization: kept, phase, status: Status::Success, duration },
+                SystemLevel::Info,
+            ),
             (Record::Start { request_id: good.request_id, version: "1" }, SystemLevel::Info),
             (Record::RuntimeDone { report: &good, produced_bytes: None }, SystemLevel::Debug),
             (Record::RuntimeDone { report: &bad, produced_bytes: None }, SystemLevel::Warn),

@@ -28,6 +28,14 @@ impl Share {
         Some(Self(parts))
     }
 
+    /// This share of a number of things, to the nearest; of a half, less.
+    #[must_use]
+    pub fn of(self, count: u32) -> u32 {
+        let doubled = 2 * u128::from(count) * u128::from(self.0);
+        let rounded = (doubled + u128::from(Self::ALL.0) - 1) >> (BITS + 1);
+        u32::try_from(rounded).unwrap_or(count).min(count)
+    }
+
     /// Whether the invocation that drew this number runs the additional version. `draw` is uniform over all of `u64`.
     #[must_use]
     pub const fn takes(self, draw: u64) -> bool {
@@ -72,6 +80,15 @@ mod tests {
             let expected = weight * DRAWS as f64;
             assert!((taken as f64 - expected).abs() <= 1.0, "{weight}: {taken}");
         }
+    }
+
+    #[test]
+    fn a_share_of_a_number_is_the_nearest_and_never_more() {
+        let of = |weight, count| Share::from_weight(weight).unwrap().of(count);
+        for (weight, count, part) in [(0.5, 1, 0), (0.5, 3, 1), (0.6, 1, 1), (0.1, 4, 0), (0.1, 6, 1)] {
+            assert_eq!(of(weight, count), part, "{weight} of {count}");
+        }
+        assert_eq!([of(0.0, u32::MAX), of(1.0, u32::MAX)], [0, u32::MAX]);
     }
 
     proptest! {

@@ -74,6 +74,8 @@ pub(crate) struct Context<'a> {
     pub(crate) log_stream: &'a str,
     /// `Some(level)` when the function logs in JSON.
     pub(crate) json_log_level: Option<&'a str>,
+    /// `AWS_LAMBDA_INITIALIZATION_TYPE`.
+    pub(crate) initialization: &'a str,
     /// Bearer token of the metadata endpoint.
     pub(crate) metadata_token: &'a str,
     /// Temporary credentials.
@@ -185,7 +187,7 @@ fn set_reserved(managed: bool, context: &Context<'_>, set: &mut impl FnMut(&str,
     set("AWS_LAMBDA_FUNCTION_NAME", context.function);
     set("AWS_LAMBDA_FUNCTION_VERSION", context.version);
     set("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", &context.memory_mb.to_string());
-    set("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand");
+    set("AWS_LAMBDA_INITIALIZATION_TYPE", context.initialization);
     set("AWS_LAMBDA_LOG_GROUP_NAME", context.log_group);
     set("AWS_LAMBDA_LOG_STREAM_NAME", context.log_stream);
     set("AWS_ACCESS_KEY_ID", &context.credentials.access_key);
@@ -238,6 +240,7 @@ mod tests {
             log_group: "/aws/lambda/f",
             log_stream: "s",
             json_log_level: None,
+            initialization: "on-demand",
             metadata_token: "t",
             credentials: &credentials,
         };

@@ -17,6 +17,8 @@ const BODY_MAX: usize = 256 * 1024;
 pub(crate) enum Family {
     /// Retries, age and destinations of asynchronous invocations.
     EventInvokeConfig,
+    /// Environments that are kept ready for a version or alias.
+    ProvisionedConcurrency,
     /// A function URL.
     FunctionUrl,
     /// A resource-based policy.
@@ -48,6 +50,7 @@ impl Family {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::EventInvokeConfig => "event-invoke-config",
+            Self::ProvisionedConcurrency => "provisioned-concurrency",
             Self::FunctionUrl => "function-url",
             Self::Policy => "policy",
             Self::CodeSigningConfig => "code-signing-config",

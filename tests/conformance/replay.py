@@ -42,6 +42,7 @@ BUILT = {
     "DeleteFunctionEventInvokeConfig",
     "DeleteFunctionUrlConfig",
     "DeleteLayerVersion",
+    "DeleteProvisionedConcurrencyConfig",
     "DeleteResourcePolicy",
     "GetAccountSettings",
     "GetAlias",
@@ -56,6 +57,7 @@ BUILT = {
     "GetLayerVersionByArn",
     "GetLayerVersionPolicy",
     "GetPolicy",
+    "GetProvisionedConcurrencyConfig",
     "GetResourcePolicy",
     "GetRuntimeManagementConfig",
     "Invoke",
@@ -66,6 +68,7 @@ BUILT = {
     "ListFunctions",
     "ListLayerVersions",
     "ListLayers",
+    "ListProvisionedConcurrencyConfigs",
     "ListTags",
     "ListVersionsByFunction",
     "PublishLayerVersion",
@@ -73,6 +76,7 @@ BUILT = {
     "PutFunctionConcurrency",
     "PutFunctionEventInvokeConfig",
     "PutFunctionRecursionConfig",
+    "PutProvisionedConcurrencyConfig",
     "PutResourcePolicy",
     "PutRuntimeManagementConfig",
     "RemoveLayerVersionPermission",
@@ -197,7 +201,7 @@ def replayed(daemon, name):
 def is_haste(difference):
     """Whether something was recorded as under way that was done by the time of the question."""
     met = (str(difference.expected), str(difference.actual))
-    return met in {("Pending", "Active"), ("InProgress", "Successful")}
+    return met in {("Pending", "Active"), ("InProgress", "Successful"), ("IN_PROGRESS", "READY"), ("IN_PROGRESS", "FAILED")}
 
 
 class Replay:
@@ -342,13 +346,15 @@ class Replay:
         return answer
 
     def settle(self, operation, parameters):
-        """Waits for a function or a mapping to be ready, by the same question the recorded suite asked."""
+        """Waits for a function, a mapping or what is provisioned to be ready, by the same question the recorded suite asked."""
         answers = []
 
         def settled():
             answers.append(self.call(operation, parameters))
             if "Error" in answers[-1]:
                 return True  # it was never made; the calls that follow will tell
+            if operation == "GetProvisionedConcurrencyConfig":
+                return answers[-1]["Status"] != "IN_PROGRESS"
             now = answers[-1].get("Configuration", answers[-1])
             ready = now.get("State") in ("Active", "Failed", "Enabled", "Disabled")
             return ready and now.get("LastUpdateStatus") != "InProgress"

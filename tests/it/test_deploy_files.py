@@ -1,5 +1,6 @@
 """What `deploy/` holds for operators fits the daemon: every series that alerts and panels name is one it has."""
 
+import concurrent.futures
 import json
 import re
 import shutil
@@ -36,6 +37,28 @@ def expressions():
     return asked
 
 
+def read(daemon):
+    with urllib.request.urlopen(f"{daemon.admin}/metrics", timeout=20) as answer:
+        return answer.read().decode()
+
+
+def provision(function):
+    """One environment is kept ready, takes a call, and lets another one spill over."""
+    from lib import waiting
+
+    about = {"FunctionName": function.name, "Qualifier": "1"}
+    function.client.publish_version(FunctionName=function.name)
+    function.client.put_provisioned_concurrency_config(**about, ProvisionedConcurrentExecutions=1)
+
+    def ready():
+        return function.client.get_provisioned_concurrency_config(**about)["Status"] == "READY"
+
+    waiting.until(ready, "one environment is ready")
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        for call in [pool.submit(function.invoke, {"n": n}, False, Qualifier="1") for n in range(2)]:
+            call.result()
+
+
 @pytest.fixture(scope="module")
 def series(daemon, python):
     """name → labels of every series, after something of each kind has happened."""
@@ -43,13 +66,16 @@ def series(daemon, python):
     from lib.daemon import ROLE
 
     maker = functions.Maker(daemon, python, ROLE)
-    function = maker("def handler(event, context):\n    raise Exception('x')\n")
+    function = maker("def handler(event, context):\n    __import__('time').sleep(1)\n    raise Exception('x')\n")
     function.invoke({})
+    provision(function)
+    text = read(daemon)
+    function.client.delete_provisioned_concurrency_config(FunctionName=function.name, Qualifier="1")
     function.client.put_function_concurrency(FunctionName=function.name, ReservedConcurrentExecutions=0)
     with pytest.raises(function.client.exceptions.TooManyRequestsException):
         function.invoke({})
+    text += read(daemon)
     maker.delete_all()
-    text = urllib.request.urlopen(f"{daemon.admin}/metrics", timeout=20).read().decode()
     found = {}
     for line in text.splitlines():
         if match := re.match(r"([a-z_]+)(?:\{(.*)\})? \S+$", line):

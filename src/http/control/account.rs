@@ -13,7 +13,9 @@ use hearth_api::shapes::*;
 impl Control {
     pub(super) async fn account_settings(&self) -> Result<GetAccountSettingsResponse, ApiError> {
         let usage = self.shared.functions.store.usage().await.map_err(|error| self.internal(error))?;
-        let unreserved = u64::from(self.account_concurrency).saturating_sub(usage.reserved);
+        let provisioned = self.shared.functions.promised_unreserved("");
+        let unreserved =
+            u64::from(self.account_concurrency).saturating_sub(usage.reserved).saturating_sub(provisioned);
         Ok(GetAccountSettingsResponse {
             account_limit: Some(AccountLimit {
                 total_code_size: i64::try_from(self.code_storage).ok(),

@@ -56,11 +56,15 @@ impl Control {
             alias.additional = self.additional(&target, input.routing_config)?;
         }
         self.check_versions(&alias, &target).await?;
+        self.check_provisioned_alias(&target, &alias).await?;
         // A new revision even if nothing changed: so does the service.
         let expected = std::mem::replace(&mut alias.revision_id, random::uuid());
         let change = VersionChange::UpdateAlias { expected, alias: Box::new(alias.clone()) };
         self.commit(Change::Version(change), &target).await?;
-        self.shared.functions.reroute(&alias);
+        let functions = &self.shared.functions;
+        functions.reroute(&alias);
+        let moved = functions.provision_again(&target.name, &alias.name).await;
+        moved.map_err(|error| self.internal(error))?;
         Ok(self.describe_alias(&alias))
     }
 
@@ -85,6 +89,7 @@ impl Control {
         let mut changes = vec![Change::Version(change)];
         changes.extend(self.followers(&named));
         self.commit_all(changes, &target).await?;
+        self.shared.functions.unprovision(&target.name, &alias);
         self.shared.functions.forget_alias(&target.name, &alias);
         Ok(NoOutput::default())
     }

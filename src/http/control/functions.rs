@@ -373,7 +373,8 @@ impl Control {
         });
     }
 
-    /// Finishes what a daemon that died left half-done, and tells the scheduler of every reservation.
+    /// Finishes what a daemon that died left half-done, and tells the scheduler of every reservation and all provisioned
+    /// concurrency.
     pub(crate) async fn resume(&self) -> Result<(), crate::store::StoreError> {
         const CHUNK: usize = 500;
         let mut after: Option<String> = None;
@@ -390,7 +391,7 @@ impl Control {
             }
             match records.last() {
                 Some(last) if records.len() == CHUNK => after = Some(last.name.clone()),
-                _ => return Ok(()),
+                _ => return self.shared.functions.resume_provisioned().await,
             }
         }
     }

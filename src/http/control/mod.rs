@@ -19,6 +19,7 @@ mod layer_policies;
 mod layers;
 mod mappings;
 pub(crate) mod policies;
+mod provisioned;
 mod service;
 mod settings;
 mod side;
@@ -82,6 +83,8 @@ pub(crate) struct Control {
     layer_turn: tokio::sync::Mutex<()>,
     /// Taken before a function's gate and after the layers' turn: while code signing configurations are changed or given.
     signing_turn: tokio::sync::Mutex<()>,
+    /// Taken before a function's gate: while concurrency is promised, which all functions share.
+    concurrency_turn: tokio::sync::Mutex<()>,
     pub(super) uploads: Semaphore,
     /// `http://host:port` or `https://host:port` of this endpoint.
     base: String,
@@ -152,6 +155,7 @@ impl Control {
             signer: Signer::new(random::bytes()),
             layer_turn: tokio::sync::Mutex::new(()),
             signing_turn: tokio::sync::Mutex::new(()),
+            concurrency_turn: tokio::sync::Mutex::new(()),
             uploads: Semaphore::new(roots::UPLOADS_MAX),
             places: Places::new(config, &base),
             base,

@@ -497,4 +497,36 @@ impl Service for Control {
     ) -> Result<NoOutput, ApiError> {
         self.delete_function_signing(input).await
     }
+
+    async fn put_provisioned_concurrency_config(
+        &self,
+        _: Context,
+        input: PutProvisionedConcurrencyConfigRequest,
+    ) -> Result<PutProvisionedConcurrencyConfigResponse, ApiError> {
+        self.put_provisioned(input).await
+    }
+
+    async fn get_provisioned_concurrency_config(
+        &self,
+        _: Context,
+        input: GetProvisionedConcurrencyConfigRequest,
+    ) -> Result<GetProvisionedConcurrencyConfigResponse, ApiError> {
+        self.get_provisioned(input).await
+    }
+
+    async fn delete_provisioned_concurrency_config(
+        &self,
+        _: Context,
+        input: DeleteProvisionedConcurrencyConfigRequest,
+    ) -> Result<NoOutput, ApiError> {
+        self.delete_provisioned(input).await
+    }
+
+    async fn list_provisioned_concurrency_configs(
+        &self,
+        _: Context,
+        input: ListProvisionedConcurrencyConfigsRequest,
+    ) -> Result<ListProvisionedConcurrencyConfigsResponse, ApiError> {
+        self.list_provisioned(input).await
+    }
 }

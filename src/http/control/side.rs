@@ -17,13 +17,15 @@ pub(super) fn key_of(function: &str, qualifier: &str) -> String {
     format!("{function}\n{qualifier}")
 }
 
-/// The change that forgets the event invoke configuration and the runtime management of a version or alias, for the
-/// commit that removes it.
+/// The changes that forget the event invoke configuration, the runtime management and the provisioned concurrency of a
+/// version or alias, for the commit that removes it.
 pub(super) fn forget_qualified(function: &str, qualifier: &str) -> impl Iterator<Item = Change> {
     let key = key_of(function, qualifier);
-    [Family::EventInvokeConfig, Family::RuntimeManagement].into_iter().map(move |family| {
-        Change::Document(DocumentChange::Remove { family, key: key.clone(), expect: Expect::Anything })
-    })
+    [Family::EventInvokeConfig, Family::RuntimeManagement, Family::ProvisionedConcurrency].into_iter().map(
+        move |family| {
+            Change::Document(DocumentChange::Remove { family, key: key.clone(), expect: Expect::Anything })
+        },
+    )
 }
 
 impl Control {

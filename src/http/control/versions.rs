@@ -184,6 +184,7 @@ impl Control {
             let mut changes = vec![Change::Version(change)];
             changes.extend(self.followers(&named));
             self.commit_all(changes, &whole).await?;
+            self.shared.functions.unprovision(&target.name, &number.to_string());
             self.shared.functions.forget_version(&target.name, number);
             self.shared.code.released.notify_one();
         }

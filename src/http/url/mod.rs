@@ -19,7 +19,7 @@ use super::invoke::{self, PAYLOAD_MAX, TRACE_ID};
 use super::names::Target;
 use super::server::{Body, BodyError, Intake, full};
 use crate::daemon::functions::Unavailable;
-use crate::daemon::invoke::{Call, Refusal, invoke};
+use crate::daemon::invoke::{Call, Refusal, invoke, refused_at_the_door};
 use crate::daemon::{clock, random};
 use crate::store::{Family, StoreError};
 use event::Origin;
@@ -27,6 +27,7 @@ use hearth_api::error::{ApiError, ErrorCode};
 use hearth_api::primitives::EpochTime;
 use hearth_logic::RequestId;
 use hearth_logic::admission::Reason;
+use hearth_logic::scheduler::Source;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use std::net::{IpAddr, Ipv4Addr};
@@ -116,11 +117,17 @@ impl Control {
             let text = "InvokeMode RESPONSE_STREAM is not implemented in this release of Hearth.";
             return Err(Failure::Api(ApiError::new(ErrorCode::NotImplementedException, text)));
         }
-        let revision = {
+        let serving = {
             let draw = || u64::from_ne_bytes(random::id());
             let found = self.shared.functions.serving(&target.name, target.qualifier.as_deref(), draw).await;
             found.map_err(unavailable)?
         };
+        if let Some(refusal) =
+            refused_at_the_door(&self.shared, &serving, id, &target.arn(&self.shared.functions))
+        {
+            body.discard(PAYLOAD_MAX);
+            return Err(Failure::Api(invoke::refused(refusal)));
+        }
         let body = body.read(PAYLOAD_MAX).await.map_err(|error| match error {
             BodyError::TooLarge => Failure::TooLarge,
             BodyError::TooSlow | BodyError::Broken => Failure::Broken,
@@ -145,7 +152,8 @@ impl Control {
             return Err(Failure::TooLarge);
         }
         let call = Call {
-            revision,
+            serving,
+            source: Source::Synchronous,
             invoked_arn: target.arn(&self.shared.functions),
             trace_header: Some(trace.to_owned()),
             client_context: String::new(),
@@ -154,8 +162,10 @@ impl Control {
             request_id: id,
         };
         let given = invoke(&self.shared, call).await.result.map_err(|refused| match refused {
-            Refusal::Limit(Reason::ShuttingDown) => Failure::Gateway("shutting down".to_owned()),
-            Refusal::Limit(_) => Failure::Api(invoke::refused(refused)),
+            Refusal::Limit { reason: Reason::ShuttingDown, .. } => {
+                Failure::Gateway("shutting down".to_owned())
+            }
+            Refusal::Limit { .. } => Failure::Api(invoke::refused(refused)),
             Refusal::Internal(detail) => Failure::Gateway(detail),
         })?;
         let sent = if given.failed { None } else { answer::answer(&given.payload) };

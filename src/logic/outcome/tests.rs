@@ -11,6 +11,7 @@ fn report(duration_us: u64, init_us: Option<u64>, status: Status<'_>) -> String 
         request_id: ID,
         duration: Duration::from_micros(duration_us),
         init_duration: init_us.map(Duration::from_micros),
+        init_billed: true,
         memory_size_mb: 128,
         max_memory_used_mb: 36,
         status,
@@ -136,6 +137,7 @@ fn a_traced_report_has_a_line_for_its_trace() {
         request_id: ID,
         duration: Duration::from_millis(1),
         init_duration: None,
+        init_billed: true,
         memory_size_mb: 128,
         max_memory_used_mb: 36,
         status: Status::Success,
@@ -143,6 +145,23 @@ fn a_traced_report_has_a_line_for_its_trace() {
     }
     .line();
     assert!(line.ends_with("36 MB\t\nXRAY TraceId: 1-6ac7-15\tSegmentId: 9d5c\tSampled: true\t\n"), "{line}");
+}
+
+#[test]
+fn initialisation_of_a_kept_environment_is_told_and_not_billed_with_the_invocation() {
+    let report = Report {
+        request_id: ID,
+        duration: Duration::from_millis(2),
+        init_duration: Some(Duration::from_millis(500)),
+        init_billed: false,
+        memory_size_mb: 128,
+        max_memory_used_mb: 36,
+        status: Status::Success,
+        trace: None,
+    };
+    assert_eq!(report.billed_ms(), 2);
+    assert!(report.line().contains("\tInit Duration: 500.00 ms\t"));
+    assert_eq!(Report { init_billed: true, ..report }.billed_ms(), 502);
 }
 
 #[test]

@@ -1,0 +1,130 @@
+"""Reserved concurrency and the account's limit as an unmodified client meets them: what is refused, how, and how soon."""
+
+import concurrent.futures
+import http.client
+import json
+
+import pytest
+
+from lib import functions, metrics, waiting
+from lib.functions import error_of
+
+RESERVED = "ReservedFunctionConcurrentInvocationLimitExceeded"
+ACCOUNT = "ConcurrentInvocationLimitExceeded"
+LARGE = 5 * 1024 * 1024
+
+
+def reason_of(client, call):
+    """(reason, seconds to wait) of a call that is throttled; none and its answer if it is not."""
+    try:
+        return None, call()
+    except client.exceptions.TooManyRequestsException as error:
+        answer = error.response
+        assert answer["ResponseMetadata"]["HTTPStatusCode"] == 429
+        assert answer["Error"]["Message"] == "Rate Exceeded."
+        return answer["Reason"], int(answer["ResponseMetadata"]["HTTPHeaders"]["retry-after"])
+
+
+def hold(function, count, seconds=3):
+    """Invocations under way, each seen to run; gives their futures."""
+    pool = concurrent.futures.ThreadPoolExecutor(count)
+    futures = [pool.submit(function.invoke, {"seconds": seconds}, False) for _ in range(count)]
+    pool.shutdown(wait=False)
+    return futures
+
+
+def running(daemon, function):
+    return metrics.value(daemon, "hearth_function_concurrent_executions", function=function.name)
+
+
+def test_one_who_calls_after_the_other_is_never_throttled_by_a_reservation_of_one(client, make):
+    function = make(functions.ECHO)
+    client.put_function_concurrency(FunctionName=function.name, ReservedConcurrentExecutions=1)
+    for number in range(100):
+        assert function.invoke(number, tail=False).ok() == number
+
+
+def test_a_refusal_says_when_to_try_again_and_is_counted_by_its_reason(client, daemon, make):
+    function = make(functions.SLEEP, Timeout=30)
+    client.put_function_concurrency(FunctionName=function.name, ReservedConcurrentExecutions=1)
+    held = hold(function, 1)
+    waiting.until(lambda: running(daemon, function) == 1, "the invocation runs")
+    reason, pause_s = reason_of(client, lambda: function.invoke({}, tail=False))
+    assert reason == RESERVED and pause_s >= 1
+    for one in held:
+        one.result()
+    labels = {"function": function.name}
+    assert metrics.value(daemon, "hearth_throttles_total", **labels, reason=RESERVED) == 1
+    assert metrics.value(daemon, "hearth_invocations_total", **labels) == 1, "a throttle is no invocation"
+    assert metrics.value(daemon, "hearth_function_duration_seconds_count", **labels) == 1
+    assert metrics.value(daemon, "hearth_function_duration_seconds_sum", **labels) >= 3
+    assert running(daemon, function) == 0
+
+
+def test_what_is_refused_anyway_is_refused_before_it_is_sent_and_its_connection_serves_on(client, daemon, make):
+    function, other = make(functions.ECHO), make(functions.ECHO)
+    client.put_function_concurrency(FunctionName=function.name, ReservedConcurrentExecutions=0)
+    path = "/2015-03-31/functions/{}/invocations"
+    connection = http.client.HTTPConnection(*daemon.address, timeout=30)
+    try:
+        connection.putrequest("POST", path.format(function.name))
+        connection.putheader("Content-Length", str(LARGE))
+        connection.endheaders()
+        connection.send(b'"')
+        # Nothing more comes until the answer is there.
+        answer = connection.getresponse()
+        assert (answer.status, json.loads(answer.read())["Reason"]) == (429, RESERVED)
+        assert int(answer.headers["Retry-After"]) >= 1
+        connection.sock.sendall(b"x" * (LARGE - 2) + b'"')
+        connection.request("POST", path.format(other.name), body=b"1")
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (200, b"1")
+    finally:
+        connection.close()
+
+
+@pytest.fixture(scope="module")
+def small(start_module_daemon):
+    """A daemon whose account may run three invocations at once, one of them without a reservation."""
+    limits = {"HEARTH_LIMITS__ACCOUNT_CONCURRENCY": "3", "HEARTH_LIMITS__UNRESERVED_MINIMUM": "1"}
+    return start_module_daemon(environment=limits)
+
+
+@pytest.fixture
+def put(small, python):
+    from lib.daemon import ROLE
+
+    maker = functions.Maker(small, python, ROLE)
+    yield maker
+    maker.delete_all()
+
+
+def test_a_lowered_account_limit_throttles_all_but_what_is_reserved(small, put):
+    client = small.client()
+    reserving, first, second = put(functions.ECHO), put(functions.SLEEP, Timeout=30), put(functions.ECHO)
+    client.put_function_concurrency(FunctionName=reserving.name, ReservedConcurrentExecutions=1)
+    limit = client.get_account_settings()["AccountLimit"]
+    assert (limit["ConcurrentExecutions"], limit["UnreservedConcurrentExecutions"]) == (3, 2)
+    held = hold(first, 2)
+    waiting.until(lambda: metrics.value(small, "hearth_unreserved_concurrent_executions") == 2, "two run")
+    reason, pause_s = reason_of(client, lambda: second.invoke({}, tail=False))
+    assert reason == ACCOUNT and pause_s >= 1
+    assert reserving.invoke(7, tail=False).ok() == 7, "what is reserved is kept from the others"
+    for one in held:
+        assert one.result().ok()
+    assert metrics.value(small, "hearth_throttles_total", function=second.name, reason=ACCOUNT) == 1
+    waiting.until(lambda: metrics.value(small, "hearth_unreserved_concurrent_executions") == 0, "none runs")
+    assert second.invoke(1, tail=False).ok() == 1
+
+
+def test_a_reservation_must_leave_the_minimum(small, put):
+    client = small.client()
+    function = put(functions.ECHO)
+    status, code, message = error_of(
+        client.put_function_concurrency, FunctionName=function.name, ReservedConcurrentExecutions=3
+    )
+    assert (status, code) == (400, "InvalidParameterValueException")
+    assert message == (
+        "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution "
+        "below its minimum value of [1]."
+    )

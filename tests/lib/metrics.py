@@ -1,0 +1,21 @@
+"""Series of a daemon, as Prometheus reads them."""
+
+import re
+import urllib.request
+
+
+def read(daemon):
+    """(name, labels as a frozenset of pairs) → value, of every series."""
+    with urllib.request.urlopen(f"{daemon.admin}/metrics", timeout=20) as answer:
+        text = answer.read().decode()
+    found = {}
+    for line in text.splitlines():
+        if match := re.match(r"([a-z_]+)(?:\{(.*)\})? (\S+)$", line):
+            labels = frozenset(re.findall(r'(\w+)="([^"]*)"', match.group(2) or ""))
+            found[match.group(1), labels] = float(match.group(3))
+    return found
+
+
+def value(daemon, name, **labels):
+    """One value; 0 where there is no such series."""
+    return read(daemon).get((name, frozenset(labels.items())), 0.0)
