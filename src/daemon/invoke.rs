@@ -173,17 +173,28 @@ pub(crate) struct Returned {
 
 /// Why an invocation would be throttled whatever it carries, so that nobody has to read that. Looks at what is known
 /// without asking; the scheduler decides for all that pass.
-pub(crate) fn refused_at_the_door(shared: &Shared, serving: &Serving) -> Option<Refusal> {
+pub(crate) fn refused_at_the_door(
+    shared: &Shared,
+    serving: &Serving,
+    request_id: RequestId,
+    invoked_arn: &str,
+) -> Option<Refusal> {
     // What has just been answered gives its permit back in a moment.
     if serving.revision.finishing.load(Ordering::Relaxed) > 0 {
         return None;
     }
-    let reason = match (serving.reserved, serving.provisioned) {
-        (Some(0), _) => Reason::ReservedFunctionConcurrentInvocationLimitExceeded,
-        (None, None) if shared.scheduler.is_full() => Reason::ConcurrentInvocationLimitExceeded,
+    let (reason, usage) = match (serving.reserved, serving.provisioned) {
+        (Some(0), _) => (Reason::ReservedFunctionConcurrentInvocationLimitExceeded, Some((0, 0))),
+        (None, None) if shared.scheduler.is_full() => (Reason::ConcurrentInvocationLimitExceeded, None),
         _ => return None,
     };
-    shared.metrics.throttle(&serving.revision.name, reason.as_str());
+    let id = shared.next_invocation();
+    let (since, at) = (clock::now(), clock::wall());
+    let revision = &serving.revision;
+    shared.decisions.open(&Arrival { id, request_id, revision, invoked_arn, since, at });
+    let waited = Duration::ZERO;
+    shared.decisions.refused(id, &TurnedAway { reason, retry_after: None, waited, usage });
+    shared.metrics.throttle(&revision.name, reason.as_str());
     Some(Refusal::Limit { reason, retry_after: None })
 }
 

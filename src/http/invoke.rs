@@ -77,7 +77,7 @@ async fn answer(
 ) -> Result<Response<Body>, ApiError> {
     let (parts, body) = request.into_parts();
     let Head { input, kind, target, serving, client_context } =
-        match before_the_body(shared, labels, &parts, body.announced()).await {
+        match before_the_body(shared, labels, &parts, body.announced(), id).await {
             Ok(head) => head,
             Err(error) => {
                 body.discard(PAYLOAD_MAX);
@@ -120,6 +120,7 @@ async fn before_the_body(
     labels: &Labels,
     parts: &http::request::Parts,
     announced: u64,
+    id: RequestId,
 ) -> Result<Head, ApiError> {
     let input = read_head(labels, parts)?;
     let kind = kind(&input)?;
@@ -133,7 +134,8 @@ async fn before_the_body(
     }
     let serving = resolve(shared, &target).await?;
     if matches!(kind, Kind::RequestResponse)
-        && let Some(refusal) = refused_at_the_door(shared, &serving)
+        && let Some(refusal) =
+            refused_at_the_door(shared, &serving, id, &target.arn_of(&serving.revision.arn))
     {
         return Err(refused(refusal));
     }

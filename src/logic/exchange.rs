@@ -287,6 +287,8 @@ pub struct ProvisionedState {
     pub available: u32,
     /// Of them, those that run one.
     pub running: u32,
+    /// All that have come up for it, those of former parts included.
+    pub serving: u32,
     /// Why the last one did not come up, if the last one did not.
     pub failed: Option<ProvisionedFailure>,
 }

@@ -108,6 +108,7 @@ impl Configuration {
             allocated: self.sum(|group| group.serving.min(group.wanted)),
             available: self.sum(|group| group.serving.min(group.wanted)),
             running: self.sum(|group| group.running),
+            serving: self.sum(|group| group.serving),
             failed: self.failed.clone(),
         }
     }

@@ -128,3 +128,35 @@ def test_a_reservation_must_leave_the_minimum(small, put):
         "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution "
         "below its minimum value of [1]."
     )
+
+
+def test_a_lowered_scaling_rate_throttles_what_would_start_too_many(start_daemon, python):
+    from lib.daemon import ROLE
+
+    rate = {"SCALING": "2023", "SCALING_BURST": "2", "SCALING_PER_MINUTE": "1"}
+    daemon = start_daemon(environment={f"HEARTH_LIMITS__{name}": value for name, value in rate.items()})
+    function = functions.Maker(daemon, python, ROLE)(functions.SLEEP, Timeout=30)
+    held = hold(function, 2)
+    waiting.until(lambda: running(daemon, function) == 2, "two run")
+    reason, pause_s = reason_of(daemon.client(), lambda: function.invoke({}, tail=False))
+    assert reason == "FunctionInvocationRateLimitExceeded" and 1 <= pause_s <= 120
+    for one in held:
+        assert one.result().ok()
+    assert function.invoke({}, tail=False).ok(), "what is warm needs no start"
+
+
+def test_more_requests_per_second_than_a_reservation_allows_are_throttled(start_daemon, python):
+    from lib.daemon import ROLE
+
+    daemon = start_daemon(environment={"HEARTH_LIMITS__REQUESTS_PER_CONCURRENCY": "2"})
+    function, client = functions.Maker(daemon, python, ROLE)(functions.ECHO), daemon.client()
+    client.put_function_concurrency(FunctionName=function.name, ReservedConcurrentExecutions=1)
+
+    def refused():
+        reason, _ = reason_of(client, lambda: function.invoke(1, tail=False))
+        return reason
+
+    # However slow this machine is: three within one second come sooner or later.
+    found = waiting.until(refused, "one too many within a second")
+    assert found == "ReservedFunctionInvocationRateLimitExceeded"
+    waiting.until(lambda: refused() is None, "the second is over")

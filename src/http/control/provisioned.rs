@@ -7,9 +7,11 @@
 use super::super::names::Target;
 use super::Control;
 use super::side::{PAGE_MAX, key_of};
-use crate::daemon::clock;
 use crate::daemon::functions::{Promise, Provision};
-use crate::store::{Alias, Change, Document, DocumentChange, Expect, Family, StateKind, Version};
+use crate::daemon::{clock, random};
+use crate::store::{
+    Alias, Change, Document, DocumentChange, Expect, Family, StateKind, Version, VersionChange,
+};
 use hearth_api::error::{ApiError, ErrorCode};
 use hearth_api::page;
 use hearth_api::primitives::EpochTime;
@@ -62,10 +64,12 @@ impl Shown {
             (None, true) => "READY",
             (None, false) => "IN_PROGRESS",
         };
+        // While an alias moves, what serves still counts, as the service has it.
+        let allocated = state.serving.min(promise.wanted).max(state.allocated);
         Self {
             wanted: promise.wanted,
-            allocated: state.allocated,
-            available: state.available,
+            allocated,
+            available: allocated.min(state.available.max(state.serving)),
             status,
             reason: failed,
             modified: EpochTime::from_ms(promise.modified_ms).to_second_text(),
@@ -100,14 +104,26 @@ impl Control {
         // What others are promised must stay as it is until this is on disk.
         let _account = self.concurrency_turn.lock().await;
         let _turn = self.shared.functions.gate(&target.name).await;
-        let qualifier = match &self.provisionable(&target, UNPUBLISHED).await? {
+        let named = self.provisionable(&target, UNPUBLISHED).await?;
+        let qualifier = match &named {
             Named::Version(version) => self.check_version(&target, *version).await?,
             Named::Alias(alias) => self.check_alias(&target, alias).await?,
         };
         self.check_promise(&target.name, &qualifier, wanted).await?;
         let modified_ms = i64::try_from(clock::wall().as_millis()).unwrap_or(i64::MAX);
         let promise = Promise { wanted, modified_ms };
-        self.put_side(Document::of(FAMILY, key_of(&target.name, &qualifier), &promise), &target).await?;
+        let document = Document::of(FAMILY, key_of(&target.name, &qualifier), &promise);
+        let document = document.map_err(|error| self.internal(error))?.of_function(&target.name);
+        let put = DocumentChange::Put { document: Box::new(document), expect: Expect::Anything };
+        let mut changes = vec![Change::Document(put)];
+        let versions: Vec<Version> = match &named {
+            Named::Version(version) => vec![*version],
+            Named::Alias(alias) => leads_to(alias).collect(),
+        };
+        for version in versions {
+            changes.extend(self.touched(&target.name, version).await?);
+        }
+        self.commit_all(changes, &target).await?;
         let functions = &self.shared.functions;
         let provisioned = functions.provision(&target.name, &qualifier, wanted).await;
         provisioned.map_err(|error| self.internal(error))?;
@@ -248,6 +264,20 @@ impl Control {
                 state.name()
             ))),
         }
+    }
+
+    /// A version that is provisioned has another revision, and is otherwise as it was, as the service has it.
+    async fn touched(&self, name: &str, version: Version) -> Result<Option<Change>, ApiError> {
+        let Version::Number(number) = version else { return Ok(None) };
+        let target = Target { name: name.to_owned(), qualifier: Some(version.to_string()) };
+        let record = self.record(&target).await?;
+        Ok(Some(Change::Version(VersionChange::Settle {
+            function: name.to_owned(),
+            number,
+            revision_id: random::uuid(),
+            state: record.state,
+            last_update: record.last_update,
+        })))
     }
 
     /// Whether so many may be promised: out of the function's reservation if it has one, else out of what the account

@@ -122,7 +122,9 @@ impl Control {
             let found = self.shared.functions.serving(&target.name, target.qualifier.as_deref(), draw).await;
             found.map_err(unavailable)?
         };
-        if let Some(refusal) = refused_at_the_door(&self.shared, &serving) {
+        if let Some(refusal) =
+            refused_at_the_door(&self.shared, &serving, id, &target.arn(&self.shared.functions))
+        {
             body.discard(PAYLOAD_MAX);
             return Err(Failure::Api(invoke::refused(refusal)));
         }
