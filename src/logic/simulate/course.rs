@@ -340,6 +340,21 @@ mod tests {
     }
 
     #[test]
+    fn provisioned_concurrency_is_ready_before_the_load_comes_and_the_rest_spills_over() {
+        let function = Function { provisioned: 30, ..constant(100.0, 500 * MS, 2_000 * MS) };
+        let figures = run(wide(), &workload(vec![function]), vec![]);
+        assert_eq!((figures.invocations, figures.completed), (1_000, 1_000));
+        assert!(figures.provisioned_starts >= 500, "{}", figures.provisioned_starts);
+        assert!(figures.spilled_over > 0 && figures.cold_starts > 0);
+        // Those that came first found an environment that was up.
+        assert_eq!(figures.responses.permille(500).as_millis(), 500);
+        let enough = Function { provisioned: 60, ..constant(100.0, 500 * MS, 2_000 * MS) };
+        let figures = run(wide(), &workload(vec![enough]), vec![]);
+        assert_eq!((figures.provisioned_starts, figures.cold_starts, figures.spilled_over), (1_000, 0, 0));
+        assert_eq!((figures.responses.max(), figures.environments_started), (500 * MS, 60));
+    }
+
+    #[test]
     fn who_waits_for_an_initialisation_takes_what_comes_first() {
         let figures = run(wide(), &workload(vec![constant(100.0, 500 * MS, 200 * MS)]), vec![]);
         assert_eq!(figures.responses.max(), 700 * MS);
