@@ -1,11 +1,11 @@
 //! The Prometheus series of this daemon. One registry, made once; everything else gets a handle.
 
+use super::concurrency::Concurrency;
 use super::reasons::Reasons;
 use hearth_api::operations::{Row, TABLE};
 use http::StatusCode;
 use prometheus::{
-    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -13,10 +13,7 @@ use std::time::Duration;
 /// Functions with series of their own; the invocations of further ones are counted under `function="other"`, so that
 /// no client can make the registry grow without bound.
 const FUNCTIONS_MAX: usize = 2000;
-const PROVISIONED_LABELS: [&str; 2] = ["function", "qualifier"];
 const OTHER: &str = "other";
-/// Coarse, for each function has them.
-const FUNCTION_DURATION_BUCKETS: [f64; 6] = [0.005, 0.025, 0.1, 0.5, 2.5, 15.0];
 const DURATION_BUCKETS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 60.0, 900.0];
 
@@ -30,15 +27,6 @@ pub(crate) struct Metrics {
     throttles: IntCounterVec,
     cold_starts: IntCounterVec,
     signature_failures: IntCounterVec,
-    function_duration: HistogramVec,
-    function_concurrent: IntGaugeVec,
-    provisioned_invocations: IntCounterVec,
-    spilled_over: IntCounterVec,
-    provisioned_running: IntGaugeVec,
-    provisioned_allocated: IntGaugeVec,
-    provisioned_utilization: GaugeVec,
-    /// Invocations in flight of functions without reserved concurrency.
-    unreserved: IntGauge,
     /// Handler time of finished invocations, seconds.
     pub(crate) duration: Histogram,
     /// Init time of cold starts, seconds.
@@ -64,6 +52,8 @@ pub(crate) struct Metrics {
     pub(crate) launch_failures: IntCounter,
     /// Decisions by their reasons.
     pub(super) reasons: Reasons,
+    /// By function, and what is provisioned.
+    pub(crate) concurrency: Concurrency,
 }
 
 /// What is counted for each invocation of one function.
@@ -72,18 +62,6 @@ pub(crate) struct Series {
     errors: IntCounter,
     duration: Histogram,
     concurrent: IntGauge,
-}
-
-/// Figures of one provisioned-concurrency configuration, read from the scheduler.
-pub(crate) struct Provisioned {
-    /// The function.
-    pub(crate) function: String,
-    /// Version or alias.
-    pub(crate) qualifier: String,
-    /// Environments that are ready.
-    pub(crate) allocated: u32,
-    /// Of them, those that run an invocation.
-    pub(crate) running: u32,
 }
 
 impl Series {
@@ -134,28 +112,6 @@ impl Metrics {
             registry.register(Box::new(counter.clone()))?;
             Ok(counter)
         };
-        let labelled = |name: &str, help: &str, labels: &[&str]| -> prometheus::Result<IntGaugeVec> {
-            let gauge = IntGaugeVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(gauge.clone()))?;
-            Ok(gauge)
-        };
-        let function_duration = HistogramVec::new(
-            HistogramOpts::new(
-                "hearth_function_duration_seconds",
-                "CloudWatch's Duration: handler time of a function's invocations.",
-            )
-            .buckets(FUNCTION_DURATION_BUCKETS.to_vec()),
-            &["function"],
-        )?;
-        registry.register(Box::new(function_duration.clone()))?;
-        let provisioned_utilization = GaugeVec::new(
-            Opts::new(
-                "hearth_provisioned_concurrency_utilization",
-                "CloudWatch's ProvisionedConcurrencyUtilization: share of the allocated environments that runs an invocation.",
-            ),
-            &PROVISIONED_LABELS,
-        )?;
-        registry.register(Box::new(provisioned_utilization.clone()))?;
         Ok(Self {
             named: std::sync::RwLock::default(),
             answered: TABLE.iter().map(|_| OnceLock::new()).collect(),
@@ -179,37 +135,6 @@ impl Metrics {
                 "hearth_signature_validation_errors_total",
                 "Unsigned packages and layers deployed under a code signing configuration that only warns.",
                 &["function"],
-            )?,
-            function_duration,
-            function_concurrent: labelled(
-                "hearth_function_concurrent_executions",
-                "CloudWatch's ConcurrentExecutions of a function: its invocations in flight.",
-                &["function"],
-            )?,
-            provisioned_invocations: counters(
-                "hearth_provisioned_concurrency_invocations_total",
-                "CloudWatch's ProvisionedConcurrencyInvocations: invocations that ran in provisioned environments.",
-                &["function"],
-            )?,
-            spilled_over: counters(
-                "hearth_provisioned_concurrency_spillover_invocations_total",
-                "CloudWatch's ProvisionedConcurrencySpilloverInvocations: invocations that ran on demand because all provisioned environments were in use.",
-                &["function"],
-            )?,
-            provisioned_running: labelled(
-                "hearth_provisioned_concurrent_executions",
-                "CloudWatch's ProvisionedConcurrentExecutions: provisioned environments that run an invocation.",
-                &PROVISIONED_LABELS,
-            )?,
-            provisioned_allocated: labelled(
-                "hearth_provisioned_concurrency_allocated",
-                "Provisioned environments that are ready: AllocatedProvisionedConcurrentExecutions.",
-                &PROVISIONED_LABELS,
-            )?,
-            provisioned_utilization,
-            unreserved: gauge(
-                "hearth_unreserved_concurrent_executions",
-                "CloudWatch's UnreservedConcurrentExecutions: invocations in flight of functions without reserved concurrency, beyond what is provisioned.",
             )?,
             duration: histogram("hearth_duration_seconds", "Handler time of invocations.")?,
             init_duration: histogram("hearth_init_duration_seconds", "Init time of environments.")?,
@@ -238,6 +163,7 @@ impl Metrics {
             )?,
             launch_failures: counter("hearth_launch_failures_total", "Sandboxes that could not be made.")?,
             reasons: Reasons::register(&registry)?,
+            concurrency: Concurrency::register(&registry)?,
             registry,
         })
     }
@@ -258,37 +184,23 @@ impl Metrics {
     /// The series of a function's invocations, looked up once per environment.
     pub(crate) fn series(&self, function: &str) -> Series {
         let label = self.label(function);
+        let (duration, concurrent) = self.concurrency.of_function(label);
         Series {
             invocations: self.invocations.with_label_values(&[label]),
             errors: self.errors.with_label_values(&[label]),
-            duration: self.function_duration.with_label_values(&[label]),
-            concurrent: self.function_concurrent.with_label_values(&[label]),
+            duration,
+            concurrent,
         }
     }
 
     /// Counts an invocation that was given a provisioned environment.
     pub(crate) fn provisioned(&self, function: &str) {
-        self.provisioned_invocations.with_label_values(&[self.label(function)]).inc();
+        self.concurrency.provisioned(self.label(function));
     }
 
     /// Counts an invocation that found none of them free.
     pub(crate) fn spilled_over(&self, function: &str) {
-        self.spilled_over.with_label_values(&[self.label(function)]).inc();
-    }
-
-    /// What the scheduler knows about concurrency; series of configurations that are gone go with them.
-    pub(crate) fn concurrency(&self, unreserved: u32, provisioned: &[Provisioned]) {
-        self.unreserved.set(i64::from(unreserved));
-        self.provisioned_running.reset();
-        self.provisioned_allocated.reset();
-        self.provisioned_utilization.reset();
-        for one in provisioned.iter().take(FUNCTIONS_MAX) {
-            let labels = [one.function.as_str(), one.qualifier.as_str()];
-            self.provisioned_running.with_label_values(&labels).set(i64::from(one.running));
-            self.provisioned_allocated.with_label_values(&labels).set(i64::from(one.allocated));
-            let share = f64::from(one.running) / f64::from(one.allocated.max(1));
-            self.provisioned_utilization.with_label_values(&labels).set(share);
-        }
+        self.concurrency.spilled_over(self.label(function));
     }
 
     /// Counts an invocation that was refused.

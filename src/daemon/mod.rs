@@ -7,6 +7,7 @@ mod application_log;
 mod cached;
 pub(crate) mod clock;
 pub(crate) mod code;
+pub(crate) mod concurrency;
 pub(crate) mod credentials;
 pub(crate) mod decisions;
 mod dns;

@@ -8,9 +8,9 @@ use super::control::Control;
 use super::insight;
 use super::roots;
 use super::server::{Body, Peer, arriving, full};
+use crate::daemon::concurrency::Provisioned;
 use crate::daemon::invoke::Shared;
 use crate::daemon::logs::LogEvent;
-use crate::daemon::metrics::Provisioned;
 use bytes::Bytes;
 use hearth_logic::{ProvisionedId, Scheduler, WallTime};
 use http::{Method, Request, Response, StatusCode};
@@ -94,7 +94,7 @@ async fn read_concurrency(shared: &Shared) {
         (machine.admission().running_unreserved(), provisioned)
     };
     if let Some((unreserved, provisioned)) = shared.scheduler.look(read).await {
-        shared.metrics.concurrency(unreserved, &provisioned);
+        shared.metrics.concurrency.read(unreserved, &provisioned);
     }
 }
 

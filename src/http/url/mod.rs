@@ -117,11 +117,9 @@ impl Control {
             let text = "InvokeMode RESPONSE_STREAM is not implemented in this release of Hearth.";
             return Err(Failure::Api(ApiError::new(ErrorCode::NotImplementedException, text)));
         }
-        let serving = {
-            let draw = || u64::from_ne_bytes(random::id());
-            let found = self.shared.functions.serving(&target.name, target.qualifier.as_deref(), draw).await;
-            found.map_err(unavailable)?
-        };
+        let draw = || u64::from_ne_bytes(random::id());
+        let found = self.shared.functions.serving(&target.name, target.qualifier.as_deref(), draw).await;
+        let serving = found.map_err(unavailable)?;
         if let Some(refusal) =
             refused_at_the_door(&self.shared, &serving, id, &target.arn(&self.shared.functions))
         {
