@@ -3,12 +3,15 @@
 //! Performs what the lifecycle decides: starts and kills the runtime, answers its calls, answers callers, writes the
 //! platform's log lines. It decides nothing about reuse or limits: it tells the scheduler what happened.
 //! Long because a driver's actions are one thing: apart, nobody could see that each is performed.
+//!
+//! Long because each action of the lifecycle is performed here, one beside the other.
 
 use super::clock;
 use super::credentials::Minted;
 use super::decisions::{Ended, Place};
 use super::drive::{Driver, drive};
 use super::invoke::{Answer, Invocation, Shared};
+use super::meters::Meters;
 use super::metrics::Series;
 use super::output::{LogPipe, Output};
 use super::random;
@@ -30,10 +33,8 @@ use hearth_runtime_api::{
     Settings, Status,
 };
 use hearth_sandbox::spec::{InitReport, InitRequest, LaunchSpec, ProcessSpec};
-use hearth_sandbox::{SandboxId, Tree, cgroup};
+use hearth_sandbox::{SandboxId, Tree};
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
@@ -45,8 +46,6 @@ use tokio::task::JoinSet;
 pub(crate) const INBOX_MAX: usize = 256;
 /// Nothing of a sandbox takes this long to disappear; the log says so if it does.
 const BURIAL_MAX: Duration = Duration::from_secs(30);
-/// MiB of memory per core (lambda-behaviour §3.3).
-const MEMORY_MB_PER_CORE: u64 = 1769;
 
 /// What arrives at an environment.
 pub(crate) enum Message {
@@ -120,7 +119,7 @@ pub(crate) async fn run(
             let door_key =
                 crate::http::door::Key { environment: sandbox, metadata_token: metadata_token.clone() };
             tasks.spawn(crate::http::door::serve(door, door_key, Arc::clone(&shared), Arc::clone(&revision)));
-            let meters = Meters { memory_peak, oom_events, cpu, freezer, oom_seen: 0 };
+            let meters = Meters::new([memory_peak, oom_events, cpu, freezer], &shared);
             let made_for = (revision, initialization);
             let mut environment =
                 Environment::new(id, made_for, &shared, control, (pipe, meters), (sender, scheduler.clone()));
@@ -182,36 +181,6 @@ async fn watch_output(pipe: Arc<LogPipe>, sender: mpsc::Sender<Message>) {
 async fn serve_runtime(listener: tokio::net::TcpListener, sender: mpsc::Sender<Message>) {
     if let Err(error) = server::serve(Listener::Tcp(listener), sender, server::Limits::default()).await {
         tracing::warn!(%error, "a Runtime API listener failed");
-    }
-}
-
-/// The kept descriptors of the sandbox's control group.
-struct Meters {
-    memory_peak: File,
-    oom_events: File,
-    cpu: File,
-    freezer: File,
-    oom_seen: u64,
-}
-
-impl Meters {
-    fn peak_mb(&self) -> u64 {
-        cgroup::read_peak(&self.memory_peak).map_or(0, |bytes| bytes.div_ceil(1 << 20))
-    }
-
-    /// Whether the kernel killed for want of memory since the last call.
-    fn ran_out_of_memory(&mut self) -> bool {
-        let kills = cgroup::read_oom_kills(&self.oom_events).unwrap_or(self.oom_seen);
-        std::mem::replace(&mut self.oom_seen, kills) < kills
-    }
-
-    /// Grants a share of the cores in proportion to memory; `None` lifts the limit, as initialisation runs unthrottled.
-    fn limit_cpu(&mut self, pure_v2: bool, memory_mb: Option<u32>) {
-        let millicores = memory_mb.map(|memory_mb| u64::from(memory_mb) * 1000 / MEMORY_MB_PER_CORE);
-        let text = cgroup::cpu_limit_text(pure_v2, millicores);
-        if let Err(error) = self.cpu.write_all(text.as_bytes()) {
-            tracing::warn!(%error, "the CPU limit could not be set");
-        }
     }
 }
 
@@ -294,7 +263,7 @@ impl Environment {
 
     fn throttle(&mut self) {
         self.unthrottled = false;
-        self.meters.limit_cpu(self.shared.pure_v2, Some(self.revision.memory_mb));
+        self.meters.limit_cpu(Some(self.revision.memory_mb));
     }
 
     /// Stops all that runs inside until it is needed: nothing computes between two invocations, as with Lambda.
@@ -303,7 +272,7 @@ impl Environment {
         if self.frozen || self.dead || !self.flights.is_empty() {
             return;
         }
-        match self.shared.freezer.set(&self.meters.freezer, true) {
+        match self.meters.freeze(true) {
             Ok(()) => {
                 self.frozen = true;
                 self.shared.metrics.frozen.inc();
@@ -318,7 +287,7 @@ impl Environment {
             return;
         }
         self.shared.metrics.frozen.dec();
-        if let Err(error) = self.shared.freezer.set(&self.meters.freezer, false) {
+        if let Err(error) = self.meters.freeze(false) {
             // The group is gone, and pid 1 with it: its reader says `Lost`.
             tracing::debug!(%error, environment = self.id.0, "cannot thaw");
         }
@@ -602,7 +571,7 @@ impl Driver for Environment {
             Action::Spawn { run, .. } => {
                 self.run = run;
                 self.unthrottled = true;
-                self.meters.limit_cpu(self.shared.pure_v2, None);
+                self.meters.limit_cpu(None);
                 self.spawn();
             }
             Action::KillAll => {

@@ -19,6 +19,7 @@ pub(crate) mod functions;
 pub(crate) mod invoke;
 pub(crate) mod keyring;
 pub(crate) mod logs;
+mod meters;
 pub(crate) mod metrics;
 pub(crate) mod offers;
 mod output;
