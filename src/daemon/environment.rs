@@ -3,8 +3,6 @@
 //! Performs what the lifecycle decides: starts and kills the runtime, answers its calls, answers callers, writes the
 //! platform's log lines. It decides nothing about reuse or limits: it tells the scheduler what happened.
 //! Long because a driver's actions are one thing: apart, nobody could see that each is performed.
-//!
-//! Long because each action of the lifecycle is performed here, one beside the other.
 
 use super::clock;
 use super::credentials::Minted;

@@ -140,23 +140,14 @@ impl Metrics {
             init_duration: histogram("hearth_init_duration_seconds", "Init time of environments.")?,
             requests: counters("hearth_requests_total", "Control API requests.", &["operation", "status"])?,
             environments: gauge("hearth_environments", "Environments that exist.")?,
-            memory: gauge(
-                "hearth_environments_memory_bytes",
-                "Memory that all sandboxes use, without files that the kernel can drop.",
-            )?,
-            memory_stalled: gauge(
-                "hearth_memory_stalled",
-                "1 while tasks of this machine stall for want of memory, and no environment is started.",
-            )?,
+            memory: gauge("hearth_environments_memory_bytes", "Memory that all sandboxes use.")?,
+            memory_stalled: gauge("hearth_memory_stalled", "1 while tasks stall for want of memory.")?,
             frozen: gauge("hearth_environments_frozen", "Idle environments that are frozen.")?,
             concurrent: gauge(
                 "hearth_concurrent_executions",
                 "CloudWatch's ConcurrentExecutions of the account: invocations in flight.",
             )?,
-            log_events_dropped: counter(
-                "hearth_log_events_dropped_total",
-                "Log events that were not stored.",
-            )?,
+            log_events_dropped: counter("hearth_log_events_dropped_total", "Log events not stored.")?,
             firewall_changes: counter(
                 "hearth_firewall_changes_total",
                 "Times another program changed the firewall rules of network class nat.",
