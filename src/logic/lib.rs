@@ -23,6 +23,7 @@ pub mod routing;
 mod scaling;
 pub mod scheduler;
 pub mod sim;
+mod table;
 pub mod time;
 mod timers;
 
