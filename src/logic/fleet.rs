@@ -17,6 +17,7 @@ use crate::limits::SLOTS;
 use crate::line::Line;
 use crate::pool::{Pool, Turn};
 use crate::provisioned::Configurations;
+use crate::table::Table;
 use crate::{EnvironmentId, FunctionId, InvocationId, ProvisionedId, RevisionId, Time};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -30,9 +31,9 @@ pub(crate) struct Beginning {
 
 #[derive(Debug, Default)]
 pub(crate) struct Fleet {
-    pools: BTreeMap<RevisionId, Pool>,
+    pools: Table<RevisionId, Pool>,
     of_function: BTreeSet<(FunctionId, RevisionId)>,
-    environments: BTreeMap<EnvironmentId, Environment>,
+    environments: Table<EnvironmentId, Environment>,
     pub(crate) line: Line,
     waiting: usize,
     /// Those that may be evicted.
@@ -82,7 +83,7 @@ impl Fleet {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (EnvironmentId, &Environment)> {
-        self.environments.iter().map(|(id, environment)| (*id, environment))
+        self.environments.iter()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -140,11 +141,10 @@ impl Fleet {
 
     /// The pool of the revision, made if there is none.
     pub(crate) fn enter(&mut self, revision: RevisionId, function: FunctionId, memory_mb: u32) -> &mut Pool {
-        let of_function = &mut self.of_function;
-        self.pools.entry(revision).or_insert_with(|| {
-            of_function.insert((function, revision));
-            Pool::new(revision, function, memory_mb)
-        })
+        if !self.pools.contains_key(&revision) {
+            self.of_function.insert((function, revision));
+        }
+        self.pools.get_or_insert_with(revision, || Pool::new(revision, function, memory_mb))
     }
 
     pub(crate) fn forget_if_empty(&mut self, revision: RevisionId) {

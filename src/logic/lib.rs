@@ -25,6 +25,7 @@ mod scaling;
 pub mod scheduler;
 pub mod sim;
 pub mod simulate;
+mod table;
 pub mod time;
 mod timers;
 
