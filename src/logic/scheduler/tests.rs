@@ -5,6 +5,7 @@ use crate::Profile;
 use crate::limits::RETRY_PAUSE;
 
 mod arrivals;
+mod model;
 mod pools;
 mod provisioned;
 mod rates;

@@ -4,7 +4,7 @@
 //! drawn, not modelled.
 
 mod ledger;
-mod random;
+pub(crate) mod random;
 mod world;
 
 pub use world::{Plan, Tally, Violation, World};
