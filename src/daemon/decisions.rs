@@ -156,6 +156,7 @@ impl Decisions {
             record.waited_us = micros(away.waited);
             record.total_us = record.waited_us;
             (record.used, record.limit) = away.usage.unwrap_or_default();
+            record.has_usage = away.usage.is_some();
             if let Some(pause) = away.retry_after {
                 record.extra().retry_after = Some(pause);
             }

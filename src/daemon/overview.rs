@@ -48,7 +48,7 @@ impl Overview {
             "environments_max": limits.environments_max,
             "concurrent_starts": limits.starts_max,
             "idle_timeout_s": limits.idle_timeout.as_secs_f64(),
-            "waiters_max": limits.waiters_max,
+            "waiting_max": limits.waiters_max,
             "wait_max_s": limits.wait_max.as_secs_f64(),
         })
     }
@@ -136,14 +136,15 @@ impl Overview {
 }
 
 fn add(sum: &mut States, more: States) {
-    let States { starting, idle, busy, leaving } = more;
+    let States { starting, idle, frozen, busy, leaving } = more;
     sum.starting += starting;
     sum.idle += idle;
+    sum.frozen += frozen;
     sum.busy += busy;
     sum.leaving += leaving;
 }
 
 fn states(states: States) -> Value {
-    let States { starting, idle, busy, leaving } = states;
-    json!({ "starting": starting, "idle": idle, "busy": busy, "leaving": leaving })
+    let States { starting, idle, frozen, busy, leaving } = states;
+    json!({ "starting": starting, "idle": idle, "frozen": frozen, "busy": busy, "leaving": leaving })
 }

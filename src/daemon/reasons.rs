@@ -22,7 +22,6 @@ const ENDS: [Why; 7] =
 /// See the module.
 pub(crate) struct Reasons {
     starts: [IntCounter; STARTS.len()],
-    spilled_over: IntCounter,
     waits: [Histogram; WAITS.len()],
     ends: IntCounterVec,
 }
@@ -38,10 +37,6 @@ impl Reasons {
             ),
             &["start"],
         )?;
-        let spilled_over = IntCounter::new(
-            "hearth_spilled_over_total",
-            "Of them, those that came for provisioned concurrency of which nothing was free.",
-        )?;
         let waits = HistogramVec::new(
             HistogramOpts::new(
                 "hearth_wait_seconds",
@@ -55,7 +50,6 @@ impl Reasons {
             &["why"],
         )?;
         registry.register(Box::new(starts.clone()))?;
-        registry.register(Box::new(spilled_over.clone()))?;
         registry.register(Box::new(waits.clone()))?;
         registry.register(Box::new(ends.clone()))?;
         for why in ENDS {
@@ -63,7 +57,6 @@ impl Reasons {
         }
         Ok(Self {
             starts: STARTS.map(|start| starts.with_label_values(&[start_word(start)])),
-            spilled_over,
             waits: WAITS.map(|wait| waits.with_label_values(&[waited_word(wait)])),
             ends,
         })
@@ -73,9 +66,6 @@ impl Reasons {
     pub(super) fn assigned(&self, decision: &Decision) {
         if let Some(at) = STARTS.iter().position(|start| *start == decision.start) {
             self.starts[at].inc();
-        }
-        if decision.spilled_over {
-            self.spilled_over.inc();
         }
         if let Some(at) = WAITS.iter().position(|wait| decision.waited_for == Some(*wait)) {
             self.waits[at].observe(decision.waited.as_secs_f64());
@@ -111,7 +101,6 @@ mod tests {
         for line in [
             "hearth_starts_total{start=\"cold\"} 1",
             "hearth_starts_total{start=\"warm\"} 0",
-            "hearth_spilled_over_total 1",
             "hearth_wait_seconds_count{waited_for=\"capacity\"} 1",
             "hearth_wait_seconds_count{waited_for=\"initialization\"} 0",
             "hearth_environments_ended_total{why=\"evicted\"} 1",

@@ -113,7 +113,8 @@ def test_programs_read_what_there_is_and_what_ended_lately(daemon, make):
         function.invoke({}).ok()
     ended = lambda: (row(daemon, function.name, "--window", "600") or {"recent": {"invocations": 0}})  # noqa: E731
     waiting.until(lambda: ended()["recent"]["invocations"] == 4, "four have ended")
-    told = waiting.until(lambda: ended()["environments"]["idle"] == 1 and ended(), "the environment is idle")
+    unused = lambda one: one["environments"]["idle"] + one["environments"]["frozen"] == 1  # noqa: E731
+    told = waiting.until(lambda: unused(ended()) and ended(), "the environment is idle")
     assert (told["running"], told["waiting"], told["reserved"]) == (0, 0, 7)
     recent = told["recent"]
     assert (recent["cold"], recent["warm"], recent["cold_share"]) == (1, 3, 0.25)

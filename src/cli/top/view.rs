@@ -275,7 +275,7 @@ fn table(functions: &[&Function]) -> Table<13> {
     for function in functions {
         let recent = &function.recent;
         let state = |name: &str| function.environments.get(name).copied().unwrap_or(0);
-        let (idle, busy) = (state("idle"), state("busy"));
+        let (idle, busy) = (state("idle") + state("frozen"), state("busy"));
         let figure = |ms: Option<f64>| Cell::number(ms.map_or("-".to_owned(), milliseconds));
         table.push([
             Cell::text(shortened(&function.function)),

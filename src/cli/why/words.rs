@@ -134,6 +134,12 @@ pub(super) fn throttle(record: &Value, limits: &Value) -> Option<String> {
         "ReservedFunctionConcurrentInvocationLimitExceeded" if record["reserved"] == 0 || *limit == 0 => {
             "the function's reserved concurrency is 0, which disables it".to_owned()
         }
+        _ if limit.is_null() && reason.ends_with("ConcurrentInvocationLimitExceeded") => {
+            let shared = &limits["unreserved"];
+            format!(
+                "all of the concurrency that it could use was in use (functions without a reservation share {shared})"
+            )
+        }
         "ReservedFunctionConcurrentInvocationLimitExceeded" => {
             format!("{used} of the {limit} invocations that the function has reserved were in flight")
         }
@@ -147,7 +153,7 @@ pub(super) fn throttle(record: &Value, limits: &Value) -> Option<String> {
              environments may exist",
             limits["environments_max"]
         ),
-        "QueueFull" => format!("as many invocations waited as may ({})", limits["waiters_max"]),
+        "QueueFull" => format!("as many invocations waited as may ({})", limits["waiting_max"]),
         "ShuttingDown" => "the daemon was about to stop".to_owned(),
         "FunctionInvocationRateLimitExceeded" => {
             "more requests came in a second than the function's share of concurrency, or its growth, allows"
@@ -287,9 +293,10 @@ fn against(reason: &str, function: &str, limits: &Value) -> Option<String> {
             limits["account_concurrency"], limits["unreserved"]
         ),
         "CapacityExceeded" => room(limits),
-        "QueueFull" => {
-            "More came than this machine can take up: send less at once, and try again later.".to_owned()
-        }
+        "QueueFull" => format!(
+            "More came than this machine can take up: send less at once, or let more wait: limits.waiting_max (now {}).",
+            limits["waiting_max"]
+        ),
         "ShuttingDown" => "Try again when the daemon is back.".to_owned(),
         "FunctionInvocationRateLimitExceeded"
         | "ReservedFunctionInvocationRateLimitExceeded"
@@ -309,7 +316,7 @@ mod tests {
     fn limits() -> Value {
         json!({
             "account_concurrency": 10, "unreserved": 8, "memory_capacity_mb": 1000, "overcommit": 8,
-            "environments_max": 1024, "concurrent_starts": 8, "idle_timeout_s": 300.0, "waiters_max": 10000,
+            "environments_max": 1024, "concurrent_starts": 8, "idle_timeout_s": 300.0, "waiting_max": 10000,
         })
     }
 

@@ -143,6 +143,8 @@ pub(crate) struct Record {
     pub(super) reason: Option<Reason>,
     pub(super) cause: Option<ColdCause>,
     pub(super) spilled_over: bool,
+    /// `used` and `limit` are of the refusal.
+    pub(super) has_usage: bool,
     pub(super) deliveries: u8,
 }
 
@@ -168,6 +170,7 @@ impl Record {
         reason: None,
         cause: None,
         spilled_over: false,
+        has_usage: false,
         deliveries: 0,
     };
 
@@ -220,8 +223,8 @@ impl Record {
             "waited_ms": ms(self.waited_us),
             "waited_for": self.waited_for.map(waited_word),
             "throttled_by": self.reason.map(Reason::as_str),
-            "limit_used": self.reason.filter(|_| (self.used, self.limit) != (0, 0)).map(|_| self.used),
-            "limit": self.reason.filter(|_| (self.used, self.limit) != (0, 0)).map(|_| self.limit),
+            "limit_used": self.reason.filter(|_| self.has_usage).map(|_| self.used),
+            "limit": self.reason.filter(|_| self.has_usage).map(|_| self.limit),
             "retry_after_ms": extra.and_then(|extra| extra.retry_after).map(|pause| pause.as_secs_f64() * 1e3),
             "evicted": extra.map_or_else(Vec::new, |extra| extra.evicted.iter().map(evicted).collect()),
             "evicted_count": extra.map_or(0, |extra| extra.evicted_all),

@@ -57,6 +57,8 @@ pub struct States {
     pub starting: usize,
     /// Without work.
     pub idle: usize,
+    /// Without work, and stopped.
+    pub frozen: usize,
     /// With work.
     pub busy: usize,
     /// On their way out.
@@ -67,6 +69,7 @@ impl States {
     fn count(&mut self, environment: &Environment) {
         match environment.state {
             State::Starting { .. } => self.starting += 1,
+            State::Serving if environment.is_idle() && environment.frozen => self.frozen += 1,
             State::Serving if environment.is_idle() => self.idle += 1,
             State::Serving => self.busy += 1,
             State::Leaving { .. } => self.leaving += 1,
@@ -151,8 +154,8 @@ mod tests {
         assert_eq!((view.running, view.unreserved, view.running_unreserved), (3, 995, 0));
         assert_eq!(view.functions, [FunctionView { function, running: 3, reserved: Some(5) }]);
         let [pool] = view.pools[..] else { panic!("one pool: {:?}", view.pools) };
-        let States { starting, idle, busy, leaving } = pool.environments;
+        let States { starting, idle, frozen, busy, leaving } = pool.environments;
         assert_eq!((starting, idle, busy, leaving, pool.waiting), (2, 0, 1, 0, 2), "{pool:?}");
-        assert_eq!(view.census.environments, starting + idle + busy + leaving);
+        assert_eq!(view.census.environments, starting + idle + frozen + busy + leaving);
     }
 }
