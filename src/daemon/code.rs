@@ -65,11 +65,6 @@ impl Code {
         self.used.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
     }
 
-    /// Trees may be gone.
-    pub(crate) fn forget_all(&self) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
-
     /// Unpacks a root that has just come, and says why it cannot be.
     pub(crate) async fn try_root(
         &self,
@@ -119,7 +114,8 @@ impl Code {
         made
     }
 
-    fn forget(&self, code: Tree) {
+    /// A tree is gone, or was never made.
+    pub(crate) fn forget(&self, code: Tree) {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&code);
     }
 

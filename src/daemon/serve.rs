@@ -313,10 +313,9 @@ impl Keeper {
     fn collect(self) -> Result<u64, crate::store::GarbageError> {
         self.shared.code.offers.expire(clock::now());
         let in_use = self.shared.code.in_use();
-        let collected = collect_garbage(&self.store, &self.blobs, &self.unpacker, &in_use)?;
-        if collected.trees > 0 {
-            self.shared.code.forget_all();
-        }
+        let collected = collect_garbage(&self.store, &self.blobs, &self.unpacker, &in_use, |tree| {
+            self.shared.code.forget(tree);
+        })?;
         tracing::debug!(?collected, "unused code removed");
         Ok(collected.kept)
     }

@@ -38,12 +38,14 @@ pub(crate) enum GarbageError {
     Io(#[from] io::Error),
 }
 
-/// Removes blobs that nothing refers to, and trees of missing or unused blobs unless `in_use` names them. Blocks.
+/// Removes blobs that nothing refers to, and trees of missing or unused blobs unless `in_use` names them. `gone` is told of each
+/// tree before anybody can want it again: whoever remembers it as present must not. Blocks.
 pub(crate) fn collect_garbage(
     store: &Store,
     blobs: &Blobs,
     unpacker: &Unpacker,
     in_use: &BTreeSet<Tree>,
+    gone: impl Fn(Tree),
 ) -> Result<Collected, GarbageError> {
     let mut collected = Collected::default();
     for (digest, size) in blobs.list()? {
@@ -69,6 +71,7 @@ pub(crate) fn collect_garbage(
         let mut aside = None;
         let take = || {
             aside = unpacker.set_aside(tree)?;
+            gone(tree);
             Ok(aside.is_some())
         };
         blobs.unless_wanted(&digest, || store.refers_to(&digest), take)??;
@@ -101,9 +104,14 @@ mod tests {
         function.code = used;
         fixture.store.commit(vec![Change::Create(Box::new(function))]).await.expect("commits");
         let in_use = BTreeSet::from([Tree::Task(running.digest)]);
-        let collect =
-            || collect_garbage(&fixture.store, &fixture.blobs, &fixture.unpacker, &in_use).expect("collects");
+        let gone = std::cell::RefCell::new(Vec::new());
+        let collect = || {
+            let note = |tree| gone.borrow_mut().push(tree);
+            collect_garbage(&fixture.store, &fixture.blobs, &fixture.unpacker, &in_use, note)
+                .expect("collects")
+        };
         let collected = collect();
+        assert_eq!(*gone.borrow(), [Tree::Task(unused.digest)]);
         assert_eq!((collected.blobs, collected.bytes, collected.trees), (2, unused.size + running.size, 1));
         assert!(fixture.blobs.read(&used.digest).is_ok());
         assert!(fixture.blobs.read(&arriving.code().digest).is_ok());

@@ -4,6 +4,7 @@ Each is installed once below `target/official` (a marker says that it is whole) 
 same client. The interpreters are those of the host below `/usr`, which a sandbox sees; a client in C is built for them.
 """
 
+import fcntl
 import functools
 import json
 import os
@@ -35,13 +36,16 @@ def run(command, **settings):
 
 
 def installed(name, install):
-    """The folder of a client; `install(folder)` fills it if that was not done before."""
+    """The folder of a client; `install(folder)` fills it if that was not done before, by whichever process comes first."""
     folder = CACHE / name
-    if not (folder / "whole").is_file():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        install(folder)
-        (folder / "whole").touch()
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "whole").is_file():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            install(folder)
+            (folder / "whole").touch()
     return folder
 
 

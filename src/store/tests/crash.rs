@@ -99,7 +99,7 @@ async fn acknowledged_functions_survive_kill_9_whole() {
         }
         assert_eq!(std::fs::read_dir(layout.blobs().join("tmp")).expect("there").count(), 0);
         let unpacker = Unpacker::new(blobs.clone(), &layout.unpacked());
-        collect_garbage(&store, &blobs, &unpacker, &BTreeSet::new()).expect("collects");
+        collect_garbage(&store, &blobs, &unpacker, &BTreeSet::new(), |_| ()).expect("collects");
         let left = std::fs::read_dir(layout.blobs().join("sha256")).expect("there").count();
         assert_eq!(left, all.len(), "no package is left that no function has");
         store.close().await;
