@@ -51,3 +51,12 @@ def test_every_entry_of_the_tables_is_used():
         for entry in replay.table(table).get(entries, []):
             assert any(replay.re.search(entry[key], name) for name in names), f"{table}: {entry[key]}"
             assert entry["reason"]
+
+
+@pytest.mark.skipif(not CASES, reason=f"the recordings are not at {replay.SHARED}")
+def test_a_case_that_is_made_again_has_names_of_its_own(recorded_daemon):
+    name = next(name for name in CASES if name.endswith("TestLambdaVersions::test_publish_with_update"))
+    first, again = replay.Replay(recorded_daemon, name), replay.Replay(recorded_daemon, name, 1)
+    used = first.values["<function-name:1>"]
+    assert again.values["<function-name:1>"] != used and len(again.values["<function-name:1>"]) == len(used)
+    assert used in str(first.calls) and used not in str(again.calls)
