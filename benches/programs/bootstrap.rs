@@ -2,7 +2,7 @@
 //!
 //! The same file runs inside Hearth and as a bare process beside the comparators, so that both sides of a pair run
 //! the same instructions. It answers each event with the event's own bytes, or, with `BENCH_ANSWER=count`, with the
-//! number of events this process has seen, which proves a cold start. It knows one protocol and one happy path: what
+//! number of events this process has seen, which proves a cold start; with `BENCH_SLEEP_MS` it sleeps before. It knows one protocol and one happy path: what
 //! it does not expect ends it with a sentence on standard error.
 
 use std::env;
@@ -10,6 +10,7 @@ use std::error::Error;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Heads above this are not from a Runtime API.
 const HEAD_MAX: usize = 64 * 1024;
@@ -98,6 +99,10 @@ fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
 fn run() -> Result<(), Fault> {
     let address = env::var("AWS_LAMBDA_RUNTIME_API")?;
     let counts = env::var("BENCH_ANSWER").is_ok_and(|answer| answer == "count");
+    let sleep = match env::var("BENCH_SLEEP_MS") {
+        Ok(text) => Duration::from_millis(text.parse()?),
+        Err(_) => Duration::ZERO,
+    };
     let socket: SocketAddr = address.parse()?;
     let stream = TcpStream::connect(socket)?;
     stream.set_nodelay(true)?;
@@ -110,6 +115,9 @@ fn run() -> Result<(), Fault> {
         let id =
             header(&event.head, "lambda-runtime-aws-request-id").ok_or("an event without a request id")?;
         seen += 1;
+        if !sleep.is_zero() {
+            std::thread::sleep(sleep);
+        }
         let counted = format!("{{\"invocation\":{seen}}}");
         let body = if counts { counted.as_bytes() } else { &event.body };
         wire.answer(&address, id, body)?;

@@ -26,6 +26,7 @@ pub(crate) struct Daemon {
     program: Program,
     address: SocketAddr,
     hearth: PathBuf,
+    arguments: Vec<String>,
     out: PathBuf,
     // Dropped after the program that uses it.
     state: Scratch,
@@ -60,8 +61,24 @@ impl Daemon {
         let state = Scratch(scratch.clone());
         let config_path = scratch.join("hearth.toml");
         fs::write(&config_path, config).map_err(file(&config_path))?;
-        let (program, address) = launch(hearth, &state, out)?;
-        Ok(Self { program, address, hearth: hearth.to_owned(), out: out.to_owned(), state })
+        Self::over(state, hearth.to_owned(), Vec::new(), out.to_owned())
+    }
+
+    /// Starts another one beside it, of the same binary, with a state directory of its own; `{scratch}` in its arguments
+    /// is a directory that goes away with it.
+    ///
+    /// # Errors
+    /// When it does not say that it listens.
+    pub(crate) fn another(&self, config: &str, arguments: &[&str]) -> Result<Self, Fault> {
+        let plain = Self::start(&self.hearth, config, &self.out)?;
+        if arguments.is_empty() {
+            return Ok(plain);
+        }
+        let Self { program, hearth, out, state, .. } = plain;
+        drop(program);
+        let scratch = state.0.display().to_string();
+        let arguments = arguments.iter().map(|argument| argument.replace("{scratch}", &scratch)).collect();
+        Self::over(state, hearth, arguments, out)
     }
 
     /// Ends it and starts it again over the same state, at another address.
@@ -69,10 +86,31 @@ impl Daemon {
     /// # Errors
     /// When it does not say that it listens.
     pub(crate) fn restart(self) -> Result<Self, Fault> {
-        let Self { program, hearth, out, state, .. } = self;
+        let Self { program, hearth, arguments, out, state, .. } = self;
         drop(program);
-        let (program, address) = launch(&hearth, &state, &out)?;
-        Ok(Self { program, address, hearth, out, state })
+        Self::over(state, hearth, arguments, out)
+    }
+
+    fn over(state: Scratch, hearth: PathBuf, arguments: Vec<String>, out: PathBuf) -> Result<Self, Fault> {
+        let (program, address) = launch(&hearth, &arguments, &state, &out)?;
+        Ok(Self { program, address, hearth, arguments, out, state })
+    }
+
+    /// One value of its metrics, by the whole name of the series.
+    ///
+    /// # Errors
+    /// When there is no such series.
+    pub(crate) fn metric(&self, series: &str) -> Result<f64, Fault> {
+        let path = self.state.0.join("state/run.json");
+        let text = fs::read_to_string(&path).map_err(|source| Fault::File { path, source })?;
+        let run: Value = serde_json::from_str(&text).map_err(|error| Fault::Protocol(error.to_string()))?;
+        let admin = run["admin"].as_str().and_then(|admin| admin.parse().ok());
+        let admin = admin.ok_or_else(|| Fault::Protocol("run.json names no admin address".into()))?;
+        let mut connection = Connection::open(admin)?;
+        let answer = connection.call(&Request::new("GET", admin, "/metrics", b""))?;
+        let text = String::from_utf8_lossy(answer.body);
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok());
+        value.ok_or_else(|| Fault::Protocol(format!("no series {series}")))
     }
 
     /// Where it listens.
@@ -124,12 +162,18 @@ impl Daemon {
     }
 }
 
-fn launch(hearth: &Path, state: &Scratch, out: &Path) -> Result<(Program, SocketAddr), Fault> {
+fn launch(
+    hearth: &Path,
+    arguments: &[String],
+    state: &Scratch,
+    out: &Path,
+) -> Result<(Program, SocketAddr), Fault> {
     let scratch = &state.0;
     let mut command = Command::new(hearth);
     command.arg("serve").arg("--config").arg(scratch.join("hearth.toml"));
     command.arg("--state-dir").arg(scratch.join("state"));
     command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+    command.args(arguments);
     // Settings from the caller's environment would measure something else than the configuration says.
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"HEARTH_")) {
         command.env_remove(name);
@@ -204,6 +248,15 @@ impl Function {
         let path = format!("{FUNCTIONS}/{}/configuration", self.name);
         self.control("PUT", &path, &json!({"Environment": {"Variables": variables}}))?;
         self.settled()
+    }
+
+    /// Reserves concurrency, which is also the most that it gets.
+    ///
+    /// # Errors
+    /// What the daemon answered.
+    pub(crate) fn reserve(&mut self, concurrency: usize) -> Result<(), Fault> {
+        let path = format!("/2017-10-31/functions/{}/concurrency", self.name);
+        self.control("PUT", &path, &json!({"ReservedConcurrentExecutions": concurrency})).map(drop)
     }
 
     fn settled(&mut self) -> Result<(), Fault> {

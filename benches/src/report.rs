@@ -2,7 +2,7 @@
 //! which of the row's two bounds its median meets; nothing fails for being slow.
 
 use crate::control::Verdict;
-use crate::gauges::{Figure, Gauge, Unit};
+use crate::gauges::{Bounds, Figure, Gauge, Unit};
 use crate::pairs::{DISCARDED, Pair, Sample, Statistic, cpu_us_per_operation, ratio};
 use crate::rows::Row;
 use crate::stats::{Spread, median, percentile, sorted};
@@ -98,14 +98,15 @@ pub(crate) fn readings_table(readings: &[Reading]) -> String {
         match figures {
             Err(reason) => note(&mut notes, &format!("{}: FAILED: {reason}", gauge.id)),
             Ok(figures) => lines.extend(figures.iter().map(|figure| {
-                let bound = |bound: Option<f64>| {
-                    bound.map_or_else(String::new, |bound| format!("≤ {}", amount(bound, figure.unit)))
+                let bound = |of: fn(Bounds) -> f64| {
+                    let told = |it: Bounds| format!("{} {}", it.sign(), amount(of(it), figure.unit));
+                    figure.bounds.map_or_else(String::new, told)
                 };
                 vec![
                     gauge.id.into(),
                     amount(figure.value, figure.unit),
-                    bound(figure.bounds.map(|bounds| bounds.must)),
-                    bound(figure.bounds.map(|bounds| bounds.aim)),
+                    bound(|bounds| bounds.must),
+                    bound(|bounds| bounds.aim),
                     figure.meets().unwrap_or_default().into(),
                     figure.what.clone(),
                 ]
@@ -119,8 +120,10 @@ pub(crate) fn readings_table(readings: &[Reading]) -> String {
 fn amount(value: f64, unit: Unit) -> String {
     match unit {
         Unit::Bytes => size(value),
+        Unit::Microseconds if value.abs() >= 1e4 => time(value),
         Unit::Microseconds => format!("{value:.0} µs"),
         Unit::Ratio => format!("{value:.2}×"),
+        Unit::Percent => format!("{value:.2} %"),
     }
 }
 
@@ -384,7 +387,7 @@ mod tests {
 
     #[test]
     fn gauges_are_told_with_their_bounds() {
-        let bounds = Some(crate::gauges::Bounds { must: 2048.0, aim: 512.0 });
+        let bounds = Some(Bounds::at_most(2048.0, 512.0));
         let figures =
             Ok(vec![Figure { what: "per function".into(), value: 1024.0, unit: Unit::Bytes, bounds }]);
         let readings = [Reading { gauge: crate::gauges::ALL[0], figures }];

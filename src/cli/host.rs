@@ -2,6 +2,7 @@
 //!
 //! Only looks: makes no namespaces, mounts or groups, installs nothing. Remedies name Debian's packages.
 
+use crate::config::environments_fit;
 use crate::runtimes::discover;
 use crate::runtimes::{Interpreter, Missing, Runtimes};
 use hearth_sandbox::{cgroup, firewall, nat, privileges};
@@ -13,8 +14,8 @@ use std::process::Command;
 
 /// Oldest kernel that has every call that sandboxes are made with (`mount_setattr`).
 const KERNEL_MIN: (u32, u32) = (5, 12);
-/// Below this many open files, hundreds of environments do not fit.
-const FILES_ENOUGH: u64 = 8192;
+/// As many environments as invocations are allowed at once by default (`limits.account_concurrency`).
+const ENVIRONMENTS_ENOUGH: u64 = 1000;
 
 /// How well something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -262,11 +263,14 @@ fn open_files(limits: &str) -> Finding {
     let hard = line.and_then(|line| line.split_whitespace().nth(1));
     match hard.map(|text| (text, text.parse::<u64>())) {
         Some(("unlimited", _)) => Finding::fine(NAME, "no limit"),
-        Some((_, Ok(number))) if number >= FILES_ENOUGH => Finding::fine(NAME, format!("up to {number}")),
-        Some((text, _)) => Finding::wrong(
+        Some((_, Ok(number))) if environments_fit(number) >= ENVIRONMENTS_ENOUGH => Finding::fine(
+            NAME,
+            format!("up to {number}, enough for {} environments", environments_fit(number)),
+        ),
+        Some((text, number)) => Finding::wrong(
             NAME,
             Verdict::Limited,
-            format!("up to {text}; an environment takes 12"),
+            format!("up to {text}, enough for {} environments", environments_fit(number.unwrap_or_default())),
             "raise the hard limit: ulimit -Hn 65536, or LimitNOFILE=65536 in the systemd unit",
         ),
         None => Finding::wrong(NAME, Verdict::Limited, "unknown", "mount /proc"),

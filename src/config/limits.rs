@@ -10,6 +10,9 @@ use std::time::Duration;
 
 /// Sandboxes being made at once, for each processor.
 const STARTS_PER_PROCESSOR: u32 = 4;
+/// Descriptors that the daemon keeps for itself, and for each environment, together with the forker (DESIGN §5).
+const FILES_OWN: u64 = 512;
+const FILES_PER_ENVIRONMENT: u64 = 12;
 
 /// `[limits]`. What is not set follows from the profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,6 +156,11 @@ pub(super) fn problems(limits: &Limits, origins: &Origins) -> Vec<Problem> {
         ),
     })
     .collect()
+}
+
+/// How many environments may exist at once where a process may open so many files.
+pub(crate) fn environments_fit(open_files: u64) -> u64 {
+    open_files.saturating_sub(FILES_OWN) / FILES_PER_ENVIRONMENT
 }
 
 fn starts_max() -> u32 {

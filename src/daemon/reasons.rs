@@ -16,8 +16,16 @@ const WAITS: [WaitedFor; 5] = [
     WaitedFor::ScalingRate,
     WaitedFor::RequestRate,
 ];
-const ENDS: [Why; 7] =
-    [Why::IdleTimeout, Why::Evicted, Why::Retired, Why::Spent, Why::Died, Why::Unreachable, Why::Draining];
+const ENDS: [Why; 8] = [
+    Why::IdleTimeout,
+    Why::Evicted,
+    Why::Retired,
+    Why::Recycled,
+    Why::Spent,
+    Why::Died,
+    Why::Unreachable,
+    Why::Draining,
+];
 
 /// See the module.
 pub(crate) struct Reasons {

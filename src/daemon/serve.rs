@@ -19,7 +19,7 @@ use super::sandboxes::Sandboxes;
 use super::scheduler::{self, Order, SchedulerHandle};
 use super::{clock, farewell, pressure, random};
 use crate::aws::surroundings::Surroundings;
-use crate::config::Config;
+use crate::config::{Config, environments_fit};
 use crate::http::{self, admin::Health, control::Control, server};
 use crate::runtimes::{Interpreter, Language, Missing, Runtimes, discover};
 use crate::store::{Blobs, Layout, RunInfo, Sealer, Store, Unpacker, collect_garbage};
@@ -44,9 +44,6 @@ const COLLECT_EVERY: Duration = Duration::from_secs(300);
 const COLLECT_SOON: Duration = Duration::from_secs(1);
 /// After released code was found in use.
 const COLLECT_AGAIN: Duration = Duration::from_secs(10);
-/// Descriptors that the daemon keeps for itself, and per environment (DESIGN §5).
-const FDS_OWN: u64 = 512;
-const FDS_PER_ENVIRONMENT: u64 = 12;
 
 type Problem = Box<dyn std::error::Error>;
 
@@ -175,7 +172,7 @@ fn find_runtimes(config: &Config) -> Result<Runtimes, Problem> {
 
 fn forker_config(config: &Config, layout: &Layout, runtimes: &Runtimes, open_files: u64) -> ForkerConfig {
     let sandbox = &config.sandbox;
-    let fit = open_files.saturating_sub(FDS_OWN) / FDS_PER_ENVIRONMENT;
+    let fit = environments_fit(open_files);
     ForkerConfig {
         instance: layout.instance().to_owned(),
         state_dir: layout.root().display().to_string(),
@@ -252,7 +249,7 @@ async fn run(started: Started) -> Result<(), Problem> {
         invocations: AtomicU64::new(0),
         reserve,
     });
-    let limits = config.scheduler_limits(started.open_files.saturating_sub(FDS_OWN) / FDS_PER_ENVIRONMENT);
+    let limits = config.scheduler_limits(environments_fit(started.open_files));
     let recording = started.recording.map(|file| file.begin(&limits)).transpose()?;
     let (recorder, recording) = recording.unzip();
     tokio::spawn(scheduler::start((limits, recorder), Arc::clone(&shared), scheduler.clone(), inbox));

@@ -18,7 +18,7 @@ pub(super) const GAUGE: Gauge =
 /// Calls of each kind at each size.
 const CALLS: usize = 200;
 /// That all answers are compared with what an empty daemon takes (issue: flat within 1.5×).
-const FLAT: Bounds = Bounds { must: 1.5, aim: 1.2 };
+const FLAT: Bounds = Bounds::at_most(1.5, 1.2);
 /// So that each size lists a full page, the smallest as well.
 const PAGE: usize = 50;
 

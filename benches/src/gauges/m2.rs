@@ -53,7 +53,7 @@ fn read(world: &mut World, functions: usize) -> Result<Vec<Figure>, Fault> {
         what: what.into(),
         value,
         unit: Unit::Bytes,
-        bounds: Some(Bounds { must, aim }),
+        bounds: Some(Bounds::at_most(must, aim)),
     };
     let each = per(full.rss.saturating_sub(empty.rss), functions);
     let environment = per(grown, ENVIRONMENTS - FIRST);
