@@ -5,7 +5,7 @@
 
 use super::admin::{JSON, PLAIN, text};
 use super::control::Control;
-use super::server::{BODY_PAUSE_MAX, Body};
+use super::server::{BODY_PAUSE_MAX, Body, Intake};
 use crate::runtimes::image::RootUri;
 use crate::store::{BlobError, Blobs, Incoming, Pin, ROOT_BYTES_MAX, UnpackError};
 use bytes::Bytes;
@@ -20,6 +20,8 @@ use tokio::sync::mpsc;
 pub(crate) const PREFIX: &str = "/rootfs/";
 /// Trees that arrive at the same time.
 pub(crate) const UPLOADS_MAX: usize = 2;
+/// Of a tree that is not taken, so much is read all the same.
+const DISCARDED_MAX: usize = 16 << 20;
 /// Pieces between the socket and the disk.
 const PIECES: usize = 8;
 
@@ -76,6 +78,8 @@ async fn find(control: &Control, digest: Digest) -> Result<(), Refusal> {
 
 async fn take(control: &Control, digest: Digest, body: body::Incoming) -> Result<(), Refusal> {
     let Ok(_turn) = control.uploads.try_acquire() else {
+        // So that whoever sends a small one reads why instead of a broken connection.
+        Intake::Arriving(body).discard(DISCARDED_MAX);
         let text = format!("{UPLOADS_MAX} root trees are arriving already; try again when they are in");
         return Err(Refusal::Client(StatusCode::SERVICE_UNAVAILABLE, text));
     };

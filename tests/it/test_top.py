@@ -16,6 +16,8 @@ import pytest
 from lib import daemon as daemons
 from lib import functions, waiting
 
+# Rows for the functions of all tests that share the daemon.
+TALL = 2000
 ENTER, LEAVE = "\x1b[?1049h", "\x1b[?1049l"
 SHOW_CURSOR = "\x1b[?25h"
 
@@ -152,7 +154,7 @@ def test_one_snapshot_is_printed_where_nobody_watches(daemon, make):
 
 def test_the_view_renews_itself_and_gives_the_terminal_back(terminal, daemon, make):
     function = make(functions.ECHO)
-    view = terminal("--window", "600")
+    view = terminal("--window", "600", rows=TALL)
     first = view.shows("Concurrency")
     assert function.name not in first
     function.invoke({}).ok()
@@ -168,7 +170,7 @@ def test_keys_sort_and_turn_around(terminal, daemon, make):
     for name in names:
         daemon.client().invoke(FunctionName=name)
     waiting.until(lambda: row(daemon, names[1]), "both are known")
-    view = terminal("--sort", "p99", "--window", "600", rows=60)
+    view = terminal("--sort", "p99", "--window", "600", rows=TALL)
     view.shows("sorted by p99")
     view.type("s")
     frame = view.shows("sorted by function")

@@ -45,6 +45,8 @@ def binary():
 def clean_environment(extra=None):
     """The caller's environment without anything that would change what a daemon or a client does."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("HEARTH_", "AWS_"))}
+    # The runner of parallel tests sets it, and help would be wrapped to it.
+    kept.pop("COLUMNS", None)
     kept.update(
         AWS_ACCESS_KEY_ID="test",
         AWS_SECRET_ACCESS_KEY="test",
