@@ -39,6 +39,8 @@ pub(crate) struct Config {
     pub(crate) url_domain: String,
     /// Name or uid that the daemon runs as; none for the first of the sandboxes' range.
     pub(crate) user: Option<String>,
+    /// Threads that serve requests, if somebody chose.
+    pub(crate) threads: Option<usize>,
     /// Time for running invocations to finish at the end, seconds.
     pub(crate) drain_grace_s: u64,
     /// The daemon's own log.
@@ -284,6 +286,7 @@ fn build(it: &Reader<'_>) -> Config {
         allowed_hosts: it.list("allowed_hosts"),
         url_domain: it.text("url_domain"),
         user: it.optional_text("user"),
+        threads: it.optional_number("threads").and_then(|threads| usize::try_from(threads).ok()),
         drain_grace_s: it.number("drain_grace_s"),
         log: Log {
             format: if it.text("log.format") == "json" { LogFormat::Json } else { LogFormat::Text },

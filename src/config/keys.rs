@@ -60,7 +60,7 @@ use Fallback::{Empty, Integer as Number, Text as Words, Unset};
 use Kind::{Address, Choice, Endpoint, Integer, List, Path, Text};
 
 /// Keys without a table first, then table by table: the order of the sample file.
-pub(super) const KEYS: [Key; 56] = [
+pub(super) const KEYS: [Key; 57] = [
     key("listen", Address, Words("127.0.0.1:3001"), "", "Where the API listens. Port 0 picks a free one."),
     key(
         "admin_listen",
@@ -125,6 +125,13 @@ pub(super) const KEYS: [Key; 56] = [
         Unset("the first uid of the sandboxes' range"),
         "",
         "User name or uid that the daemon runs as once it has started. Never root or nobody.",
+    ),
+    key(
+        "threads",
+        Integer(1, 1_024),
+        Unset("as many as processors"),
+        "threads",
+        "Threads that serve requests. Few leave more of the processors to functions.",
     ),
     key(
         "drain_grace_s",

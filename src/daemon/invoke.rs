@@ -11,7 +11,6 @@ use super::functions::Serving;
 use super::logs::Logs;
 use super::metrics::Metrics;
 use super::random;
-use super::reserve::{JUDGED, Reserve};
 use super::revision::Revision;
 use super::sandboxes::Sandboxes;
 use super::scheduler::SchedulerHandle;
@@ -55,18 +54,12 @@ pub(crate) struct Shared {
     pub(crate) freezer: Freezer,
     /// The last invocation number handed out.
     pub(crate) invocations: AtomicU64,
-    /// Threads for when there are many.
-    pub(crate) reserve: Reserve,
 }
 
 impl Shared {
     /// A number for an invocation.
     pub(crate) fn next_invocation(&self) -> InvocationId {
-        let number = self.invocations.fetch_add(1, Ordering::Relaxed) + 1;
-        if number.is_multiple_of(JUDGED) {
-            self.reserve.judge();
-        }
-        InvocationId(number)
+        InvocationId(self.invocations.fetch_add(1, Ordering::Relaxed) + 1)
     }
 }
 

@@ -28,7 +28,6 @@ mod pressure;
 pub(crate) mod random;
 mod reasons;
 mod record;
-pub(crate) mod reserve;
 mod residents;
 pub(crate) mod revision;
 pub(crate) mod sandboxes;

@@ -14,7 +14,6 @@ use super::invoke::Shared;
 use super::logs::{Logs, Retention};
 use super::metrics::Metrics;
 use super::record::RecordingFile;
-use super::reserve::Reserve;
 use super::sandboxes::Sandboxes;
 use super::scheduler::{self, Order, SchedulerHandle};
 use super::{clock, farewell, pressure, random};
@@ -72,7 +71,7 @@ pub(crate) fn serve(config: Config, record: Option<&Path>) -> Result<(), Problem
     privileges::give_up(uid, gid)?;
     // From here on this process is nobody special, and may have threads.
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(workers().0 + workers().1)
+        .worker_threads(threads(&config))
         .enable_all()
         .thread_name("hearth")
         .build()?;
@@ -112,14 +111,10 @@ struct Started {
     recording: Option<RecordingFile>,
 }
 
-/// Threads that always work and threads in reserve. Half the cores: the functions need the others, and an invocation that
-/// stays on one thread saves its wake-ups (one warm call on two cores: 83 µs with one worker, 123 µs with two).
-///
-/// No reserve for now: with one, a daemon in a guest with a processor in software once did not answer any more. Until
-/// that is understood, what it brings to many callers at once is not worth it.
-fn workers() -> (usize, usize) {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    ((cores / 2).max(1), 0)
+/// Threads that serve requests. As many as cores: with half of them one warm call takes 5 % less (it never wakes another
+/// thread), but many callers at once get 10 % fewer answers (two cores; rows W1 and W4 of `benches/`).
+fn threads(config: &Config) -> usize {
+    config.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
 /// What can be refused before anything is touched.
@@ -221,7 +216,6 @@ fn service_user(config: &Config) -> Result<(u32, u32), Problem> {
 async fn run(started: Started) -> Result<(), Problem> {
     let Started { sealer, config, layout, listen, admin, access, runtimes, forker, surroundings, .. } =
         started;
-    let (reserve, _term) = Reserve::hold(workers().1);
     let pure_v2 = forker.cgroups == "v2";
     let freezer = forker.freezer;
     let metrics = Metrics::new()?;
@@ -247,7 +241,6 @@ async fn run(started: Started) -> Result<(), Problem> {
         network: config.network.clone(),
         decisions: Decisions::default(),
         invocations: AtomicU64::new(0),
-        reserve,
     });
     let limits = config.scheduler_limits(environments_fit(started.open_files));
     let recording = started.recording.map(|file| file.begin(&limits)).transpose()?;
