@@ -5,9 +5,10 @@
 //! snapshots and never wait for the writer. Only `versions` below also names engine types: the same for versions, aliases and documents.
 
 mod documents;
+mod totals;
 mod versions;
 
-use super::catalog::{Change, CommitError, Effect, StoreError, Usage, decide};
+use super::catalog::{Change, CommitError, Effect, StoreError, decide};
 use super::record::{Code, FunctionRecord};
 use super::seal::Sealer;
 use hearth_sandbox::Digest;
@@ -28,7 +29,7 @@ const CACHE_KIB: i64 = 1_024;
 const BUSY_MS: u64 = 5_000;
 
 /// Schema changes in order; the index of the last one is the schema's version. Never edited, only appended to.
-const MIGRATIONS: [&str; 3] = [FUNCTIONS, versions::SCHEMA, documents::SCHEMA];
+const MIGRATIONS: [&str; 4] = [FUNCTIONS, versions::SCHEMA, documents::SCHEMA, totals::SCHEMA];
 
 const FUNCTIONS: &str = "CREATE TABLE functions (
         name TEXT PRIMARY KEY NOT NULL,
@@ -106,22 +107,6 @@ impl SqliteStore {
         record
     }
 
-    pub(super) async fn usage(&self) -> Result<Usage, StoreError> {
-        self.read("sum up functions", |connection| {
-            let sql = "SELECT count(*), coalesce(sum(code_size), 0) + \
-                       (SELECT coalesce(sum(code_size), 0) FROM versions) + \
-                       (SELECT coalesce(sum(code_size), 0) FROM documents WHERE code_sha256 IS NOT NULL), coalesce(sum(reserved), 0) FROM functions";
-            connection.prepare_cached(sql)?.query_row([], |row| {
-                Ok(Usage {
-                    functions: unsigned(row.get(0)?),
-                    code_bytes: unsigned(row.get(1)?),
-                    reserved: unsigned(row.get(2)?),
-                })
-            })
-        })
-        .await
-    }
-
     pub(super) fn refers_to(&self, code: &Digest) -> Result<bool, StoreError> {
         self.readers.with("look for a code package", |connection| {
             let sql = "SELECT EXISTS (SELECT 1 FROM functions WHERE code_sha256 = ?1) \
@@ -171,6 +156,7 @@ impl Readers {
             let connection = Connection::open_with_flags(path, flags)?;
             connection.busy_timeout(std::time::Duration::from_millis(BUSY_MS))?;
             connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+            connection.pragma_update(None, "recursive_triggers", "ON")?;
             Ok(connection)
         };
         let idle = (0..READERS).map(|_| open()).collect::<Result<_, _>>()?;
@@ -216,6 +202,7 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    connection.pragma_update(None, "recursive_triggers", "ON")?;
     connection.pragma_update(None, "trusted_schema", "OFF")
 }
 

@@ -52,25 +52,34 @@ fn watch(daemon: &Daemon) -> Result<f64, Fault> {
 
 /// One call of each of as many functions.
 fn start(daemon: &Daemon, zip: &[u8]) -> Result<(), Fault> {
-    std::thread::scope(|scope| {
-        let client = |client: usize| {
-            let mut connection = daemon.connect()?;
-            for number in (client..ENVIRONMENTS).step_by(CLIENTS) {
-                let name = format!("bench-m3-{number}");
-                let settings = Settings {
-                    name: &name,
-                    runtime: "provided.al2023",
-                    handler: "bootstrap",
-                    zip,
-                    memory_mb: 128,
-                    environment: json!({}),
-                };
-                daemon.register(&mut connection, &settings)?;
-                let call = Request::new("POST", daemon.address(), &invoke_path(&name), b"{}");
-                connection.call(&call)?.expect(b"{}")?;
-            }
-            Ok(())
+    in_parallel(|number| {
+        let name = name(number);
+        let settings = Settings {
+            name: &name,
+            runtime: "provided.al2023",
+            handler: "bootstrap",
+            zip,
+            memory_mb: 128,
+            environment: json!({}),
         };
+        daemon.register(&mut daemon.connect()?, &settings)
+    })?;
+    // Active, all of them.
+    cpu::rest(&[daemon.pid()])?;
+    in_parallel(|number| {
+        let call = Request::new("POST", daemon.address(), &invoke_path(&name(number)), b"{}");
+        daemon.connect()?.call(&call)?.expect(b"{}")
+    })
+}
+
+fn name(number: usize) -> String {
+    format!("bench-m3-{number}")
+}
+
+/// Does it for each number, with several clients.
+fn in_parallel(work: impl Fn(usize) -> Result<(), Fault> + Sync) -> Result<(), Fault> {
+    let client = |client: usize| (client..ENVIRONMENTS).step_by(CLIENTS).try_for_each(&work);
+    std::thread::scope(|scope| {
         let clients: Vec<_> = (0..CLIENTS).map(|number| scope.spawn(move || client(number))).collect();
         let broken = |_| Fault::Protocol("a client panicked".into());
         clients.into_iter().try_for_each(|client| client.join().map_err(broken)?)

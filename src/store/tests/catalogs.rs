@@ -241,8 +241,8 @@ async fn a_catalog_of_a_later_release_is_refused_naming_both_schemas() {
     later.pragma_update(None, "user_version", 9).expect("sets");
     drop(later);
     let Err(error) = Store::open(&path, sealer()) else { panic!("opened") };
-    assert_eq!(error, StoreError::Newer { found: 9, known: 3 });
-    assert!(error.to_string().contains("schema 9") && error.to_string().contains("up to 3"));
+    assert_eq!(error, StoreError::Newer { found: 9, known: 4 });
+    assert!(error.to_string().contains("schema 9") && error.to_string().contains("up to 4"));
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use super::{Fixture, Scratch, record, sealer};
 use crate::store::blobs::digest_of;
-use crate::store::catalog::SCAN_MAX;
+use crate::store::catalog::{SCAN_MAX, Usage};
 use crate::store::memory::MemoryStore;
 use crate::store::{
     Alias, Change, CommitError, FunctionRecord, Published, State, StateKind, Store, UpdateKind, UpdateStatus,
@@ -282,6 +282,9 @@ async fn a_catalog_of_the_first_release_opens_with_its_functions_and_can_publish
         let found = latest(&store).await;
         assert_eq!((found.configuration.timeout_s, found.configuration.memory_mb), (9, 256));
         assert_eq!((found.reserved_concurrency, found.tags.len()), (Some(3), 1));
+        let number_of_versions = store.last_number("f").await.expect("reads");
+        let usage = Usage { functions: 1, code_bytes: 1 + number_of_versions, reserved: 3 };
+        assert_eq!(store.usage().await.expect("reads"), usage);
         let number = store.last_number("f").await.expect("reads") + 1;
         store.commit(vec![publish(&found, number, &format!("next-{number}"))]).await.expect("publishes");
         assert_eq!(store.versions("f", 0, 9).await.expect("reads").len() as u64, number);
@@ -299,6 +302,7 @@ enum Step {
     Remove { number: u64 },
     PutAlias { name: u8, version: u64, additional: Option<u64>, replaces: bool },
     RemoveAlias { name: u8 },
+    Reserve { reserved: Option<u32> },
     Tag,
     Delete,
 }
@@ -315,6 +319,7 @@ fn step() -> impl Strategy<Value = (u8, Step)> {
             |(name, version, additional, replaces)| Step::PutAlias { name, version, additional, replaces }
         ),
         2 => (0..3_u8).prop_map(|name| Step::RemoveAlias { name }),
+        1 => proptest::option::of(0..600_u32).prop_map(|reserved| Step::Reserve { reserved }),
         1 => Just(Step::Tag),
         1 => Just(Step::Delete),
     ];
@@ -333,6 +338,7 @@ async fn change(store: &Store, function: u8, step: &Step, at: usize) -> Change {
             let mut next = stored.clone();
             next.revision_id = revision_id;
             next.configuration.timeout_s = timeout;
+            next.code.size = u64::from(timeout) * 1000;
             Change::Replace { expected: stored.revision_id, record: Box::new(next) }
         }
         Step::Publish { off } => {
@@ -369,6 +375,7 @@ async fn change(store: &Store, function: u8, step: &Step, at: usize) -> Change {
         Step::RemoveAlias { name } => {
             version(VersionChange::RemoveAlias { function, alias: format!("a{name}") })
         }
+        Step::Reserve { reserved } => Change::Reserve { name: function, reserved, reservable: 900 },
         Step::Tag => Change::Tag {
             name: function,
             set: [(format!("k{}", at % 3), String::new())].into(),
@@ -438,6 +445,8 @@ proptest! {
                 check_laws(&state);
                 assert!(state.2.iter().zip(&numbers_before).all(|(now, before)| now >= before));
                 assert_eq!(everything(&fixture.store).await, state, "{changes:?}");
+                let usage = reference.usage().await.expect("adds up");
+                assert_eq!(fixture.store.usage().await.expect("reads"), usage, "{changes:?}");
                 let (one, other) = (fixture.store.usage().await, reference.usage().await);
                 assert_eq!(one.expect("reads"), other.expect("reads"));
             }
