@@ -18,7 +18,12 @@ from lib import functions, interpreters  # noqa: E402
 LONG = os.environ.get("HEARTH_LONG") == "1"
 
 
+# One test takes minutes, mostly of waiting: where tests run side by side, it is not to be the last one.
+SLOW_FIRST = ("test_terraform.py", "test_provisioned_terraform.py", "test_outcomes.py")
+
+
 def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.name not in SLOW_FIRST)
     if os.geteuid() == 0:
         return
     for item in items:

@@ -255,7 +255,8 @@ alone=(tests/it/test_network.py tests/it/test_simulate.py)
 counting=(tests/it/test_crash.py tests/it/test_leaks.py)
 left_out=()
 for file in "${alone[@]}" "${counting[@]}"; do left_out+=(--ignore "$file"); done
-suite "black-box tests" it tests/it -n 2 --dist loadfile "${left_out[@]}"
+suite "black-box tests" it tests/it -n 2 --dist loadfile --no-loadscope-reorder \
+    "${left_out[@]}"
 suite "black-box tests that want the machine to themselves" alone "${alone[@]}"
 suite "recorded answers of the service" conformance tests/conformance
 suite "the jail" jail tests/jail
