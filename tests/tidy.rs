@@ -379,6 +379,7 @@ fn the_readme_lists_the_operations_as_the_program_does() {
 }
 
 /// Runs the program that was built with these tests.
+#[expect(clippy::disallowed_methods, reason = "the program says what the documents have to say")]
 fn hearth(arguments: &[&str]) -> String {
     let output =
         Command::new(env!("CARGO_BIN_EXE_hearth")).args(arguments).output().expect("the program starts");

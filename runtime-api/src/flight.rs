@@ -3,9 +3,10 @@
 //! Kept apart from the machine because it is plain bookkeeping: nothing here decides.
 
 use crate::exchange::{Phase, Status, Why};
-use crate::lifecycle::{Lifecycle, SLOTS};
+use crate::lifecycle::Lifecycle;
 use crate::{CallId, Delivery, RequestId};
 use hearth_logic::Time;
+use hearth_logic::limits::SLOTS;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;

@@ -43,4 +43,4 @@ pub use lifecycle::{Lifecycle, Settings};
 pub use reply::{Complaint, Reply};
 
 /// The largest answer or error document a runtime may post, in bytes: 6 MiB and 100 (AWS Lambda quota, as enforced).
-pub const RESPONSE_LIMIT: usize = 6 * 1_048_576 + 100;
+pub const RESPONSE_LIMIT: usize = hearth_logic::limits::RESPONSE_MAX_BYTES;

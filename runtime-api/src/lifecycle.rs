@@ -11,13 +11,12 @@ use crate::failure::Failure;
 use crate::flight::{Flight, Late, Ledger, Progress, State, Then, Timer};
 use crate::reply::Reply;
 use crate::{CallId, Delivery, RequestId, Run};
+use hearth_logic::limits::{INIT_TIMEOUT, SLOTS};
 use hearth_logic::{Machine, Time};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Invocations at a time in one environment.
-pub const SLOTS: usize = 1;
 /// How long a runtime that reported an init error may take to leave by itself before it is killed.
 pub const INIT_ERROR_GRACE: Duration = Duration::from_millis(500);
 /// How long killed processes may take to end before the environment is given up.
@@ -34,7 +33,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { init_limit: Duration::from_secs(10) }
+        Self { init_limit: INIT_TIMEOUT }
     }
 }
 

@@ -53,8 +53,8 @@ and links inside kept; .git and __pycache__ are left out. A single file named bo
 s3://BUCKET/KEY is fetched by the daemon, from the store and with the credentials that it is configured with.
 
 With --rootfs the function's whole file system is the given tree, read-only, with /tmp, /proc and a few devices of its \
-own; its program speaks the Runtime API. The tree goes to a daemon on this machine through its admin socket (root, or \
-the daemon's group), at most 10 GiB; owners, devices and set-uid bits are not kept, and what a link leads to is looked up \
+own; its program speaks the Runtime API. The tree goes to a daemon on this machine through its admin socket (for root \
+and the daemon's own user), at most 10 GiB; owners, devices and set-uid bits are not kept, and what a link leads to is looked up \
 in the tree. Entry point, command and working directory are laid over those that the function has.
 
 Examples:

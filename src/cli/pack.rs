@@ -12,7 +12,7 @@ use zip::CompressionMethod;
 use zip::DateTime;
 use zip::write::{SimpleFileOptions, ZipWriter};
 
-/// Bytes of a package (lambda-behaviour: direct upload).
+/// Bytes of a package in a request (AWS documentation, "Lambda quotas").
 pub(super) const ZIPPED_MAX: u64 = 52_428_800;
 /// Bytes of a package's content.
 const UNZIPPED_MAX: u64 = 262_144_000;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// Sandboxes being made at once, for each processor.
 const STARTS_PER_PROCESSOR: u32 = 4;
-/// Descriptors that the daemon keeps for itself, and for each environment, together with the forker (DESIGN §5).
+/// Descriptors that the daemon keeps for itself, and for each environment, together with the forker.
 const FILES_OWN: u64 = 512;
 const FILES_PER_ENVIRONMENT: u64 = 12;
 

@@ -1,7 +1,8 @@
 //! `ApplicationLogLevel` for programs that write their own JSON: which of their lines are kept, and at what time.
 //!
 //! Our runtime clients filter what goes through their languages' logging; a `provided` runtime prints, and Lambda looks at
-//! the members `level` and `timestamp` of each line that is a JSON object (lambda-behaviour §3.7). Other lines pass.
+//! the members `level` and `timestamp` of each line that is a JSON object (AWS documentation, "Log-level filtering").
+//! Other lines pass.
 
 use hearth_api::primitives::EpochTime;
 use serde::Deserialize;

@@ -1,7 +1,7 @@
 //! Why each invocation went as it did: one small record per invocation, the last so many of them, in memory.
 //!
-//! A ring of slots by invocation number: no list to maintain, and a record that was overwritten is simply not found.
-//! Each slot has a lock of its own, held for the few stores of one step; a reader holds one slot at a time, so nobody waits
+//! A ring of cells by invocation number: no list to maintain, and a record that was overwritten is simply not found.
+//! Each cell has a lock of its own, held for the few stores of one step; a reader holds one cell at a time, so nobody waits
 //! for a reader who looks through all of them. Memory comes with the first invocations, a chunk at a time, and never
 //! more than [`RECORDS_MAX`] records. Nothing is decided, nothing survives the daemon, and payloads are not here.
 
@@ -120,7 +120,7 @@ impl Decisions {
             ..Record::EMPTY
         };
         // What was there is dropped after the lock.
-        let before = std::mem::replace(&mut *self.slot(arrival.id.0), record);
+        let before = std::mem::replace(&mut *self.cell(arrival.id.0), record);
         self.newest.fetch_max(arrival.id.0, Ordering::Relaxed);
         drop(before);
     }
@@ -244,14 +244,14 @@ impl Decisions {
     }
 
     fn change(&self, id: InvocationId, change: impl FnOnce(&mut Record)) {
-        let mut record = self.slot(id.0);
+        let mut record = self.cell(id.0);
         // Another one may have its place by now.
         if record.id == id.0 {
             change(&mut record);
         }
     }
 
-    fn slot(&self, id: u64) -> MutexGuard<'_, Record> {
+    fn cell(&self, id: u64) -> MutexGuard<'_, Record> {
         let (chunk, at) = place_of(id);
         let chunk =
             self.chunks[chunk].get_or_init(|| (0..CHUNK).map(|_| Mutex::new(Record::EMPTY)).collect());
@@ -259,10 +259,10 @@ impl Decisions {
     }
 }
 
-/// Which slot a number has: chunk, and place in it.
+/// Which cell a number has: chunk, and place in it.
 fn place_of(id: u64) -> (usize, usize) {
-    let slot = usize::try_from(id % RECORDS_MAX as u64).unwrap_or(0);
-    (slot / CHUNK, slot % CHUNK)
+    let cell = usize::try_from(id % RECORDS_MAX as u64).unwrap_or(0);
+    (cell / CHUNK, cell % CHUNK)
 }
 
 /// Microseconds, at most 71 minutes.

@@ -491,7 +491,8 @@ impl Environment {
     }
 }
 
-/// How long an initialisation may take: nobody waits for that of a provisioned environment (lambda-behaviour §3.4).
+/// How long an initialisation may take: nobody waits for that of a provisioned environment (AWS
+/// documentation, "Understanding the Lambda execution environment lifecycle").
 fn settings(revision: &Revision, initialization: Initialization) -> Settings {
     let init_limit = match initialization {
         Initialization::OnDemand => INIT_TIMEOUT,

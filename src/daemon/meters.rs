@@ -3,12 +3,10 @@
 //! Nothing here decides when.
 
 use super::invoke::Shared;
+use hearth_logic::limits::MEMORY_PER_CORE_MB;
 use hearth_sandbox::cgroup::{self, Freezer};
 use std::fs::File;
 use std::io::{self, Write};
-
-/// MiB of memory per core (lambda-behaviour §3.3).
-const MEMORY_MB_PER_CORE: u64 = 1769;
 
 /// The kept descriptors of one group.
 pub(super) struct Meters {
@@ -41,7 +39,7 @@ impl Meters {
 
     /// Grants a share of the cores in proportion to memory; `None` lifts the limit, as initialisation runs unthrottled.
     pub(super) fn limit_cpu(&mut self, memory_mb: Option<u32>) {
-        let millicores = memory_mb.map(|memory_mb| u64::from(memory_mb) * 1000 / MEMORY_MB_PER_CORE);
+        let millicores = memory_mb.map(|memory_mb| u64::from(memory_mb) * 1000 / u64::from(MEMORY_PER_CORE_MB));
         let text = cgroup::cpu_limit_text(self.pure_v2, millicores);
         if let Err(error) = self.cpu.write_all(text.as_bytes()) {
             tracing::warn!(%error, "the CPU limit could not be set");

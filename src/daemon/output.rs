@@ -9,14 +9,13 @@ use super::logs::{LogEvent, Logs, MESSAGE_MAX};
 use super::revision::Revision;
 use super::system_log::Lines;
 use hearth_logic::WallTime;
+use hearth_logic::limits::LOG_TAIL_BYTES;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use tokio::io::unix::AsyncFd;
 
-/// Bytes of log text that `X-Amz-Log-Result` carries.
-pub(crate) const TAIL_BYTES: usize = 4096;
 /// Read at once from a pipe at most: more than a pipe holds, so what was there is read, and a function that never stops
 /// writing cannot hold the reader.
 const DRAIN_MAX: usize = 256 * 1024;
@@ -29,7 +28,7 @@ thread_local! {
 /// Events collected at most before the writer gets them.
 const UNSENT_MAX: usize = 256;
 
-/// Bytes of a frame's head: type, length, time (lambda-behaviour §3.1, `_LAMBDA_TELEMETRY_LOG_FD`).
+/// Bytes of a frame's head: type, length, time (AWS's runtime clients, such as `awslambdaric`: `_LAMBDA_TELEMETRY_LOG_FD`).
 const FRAME_HEAD: usize = 16;
 /// How every frame type begins. The first byte never begins a character of UTF-8 text.
 const FRAME_MARK: [u8; 3] = [0xA5, 0x5A, 0x00];
@@ -206,7 +205,7 @@ impl Output {
     fn event(&mut self, message: String, now: WallTime) -> LogEvent {
         if let Some(tail) = &mut self.tail {
             tail.extend(message.as_bytes());
-            let surplus = tail.len().saturating_sub(TAIL_BYTES);
+            let surplus = tail.len().saturating_sub(LOG_TAIL_BYTES);
             tail.drain(..surplus);
         }
         LogEvent { timestamp: now.as_millis(), stream: Arc::clone(&self.stream), message, ingested: None }

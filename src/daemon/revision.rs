@@ -91,7 +91,7 @@ impl Revision {
     }
 
     /// A name for the log stream of a new environment: `YYYY/MM/DD/[<version>]<32 hex>`, with the function's name
-    /// before it in a log group of the user's own choice (lambda-behaviour §3.6).
+    /// before it in a log group of the user's own choice (AWS documentation, "Configuring CloudWatch log groups").
     pub(crate) fn new_log_stream(&self) -> String {
         let (year, month, day) = date(clock::wall().as_millis() / 86_400_000);
         let own_group = *self.log_group == *format!("/aws/lambda/{}", self.name);

@@ -80,7 +80,7 @@ async fn answer(
     invoke::handle(shared, &found.labels, request.map(Intake::Arriving), id).await
 }
 
-/// Where this environment runs (lambda-behaviour §1.8).
+/// Where this environment runs (AWS documentation, "Using the Lambda metadata endpoint").
 fn metadata(key: &Key, request: &Request<Incoming>) -> Response<Body> {
     let mut response = Response::new(full(METADATA_BODY));
     let expected = format!("Bearer {}", key.metadata_token);

@@ -20,6 +20,7 @@ use hearth_api::router::Labels;
 use hearth_api::shapes::InvocationRequest;
 use hearth_logic::RequestId;
 use hearth_logic::admission::Reason;
+use hearth_logic::limits::REQUEST_MAX_BYTES;
 use hearth_logic::scheduler::Source;
 use http::header::{CONTENT_TYPE, InvalidHeaderValue};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
@@ -27,7 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Bytes of a synchronous payload.
-pub(super) const PAYLOAD_MAX: usize = 6_291_456;
+pub(super) const PAYLOAD_MAX: usize = REQUEST_MAX_BYTES;
 /// Bytes of a client context in base64.
 const CLIENT_CONTEXT_MAX: usize = 3583;
 /// What `Retry-After` says where nothing better is known.

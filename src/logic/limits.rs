@@ -1,6 +1,7 @@
-//! Every number that bounds something, with its name, unit and source.
+//! The numbers that the machines keep to, and those of Lambda's that more than one room knows, with unit and source.
 //!
-//! What an operator may change is a field of [`SchedulerLimits`]; what AWS fixes is a constant. It decides nothing.
+//! What an operator may change is a field of [`SchedulerLimits`]; what AWS fixes is a constant. A bound that one file alone
+//! needs stands in that file. It decides nothing.
 
 use crate::scaling::Scaling;
 use serde::{Deserialize, Serialize};
@@ -52,8 +53,6 @@ pub const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Initialisation of an environment that is kept ready, where the function's timeout is shorter (AWS: 130 s, or the
 /// timeout).
 pub const PROVISIONED_INIT_MIN: Duration = Duration::from_secs(130);
-/// Function timeout, lowest (AWS: 1 s).
-pub const TIMEOUT_MIN: Duration = Duration::from_secs(1);
 /// Function timeout unless given (AWS: 3 s).
 pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(3);
 /// Function timeout, highest (AWS: 900 s).
@@ -65,11 +64,9 @@ pub const MEMORY_MAX_MB: u32 = 10_240;
 /// Memory that buys one core, in MB (AWS).
 pub const MEMORY_PER_CORE_MB: u32 = 1_769;
 /// Payload of a synchronous invocation, in bytes (AWS: 6 MB).
-pub const REQUEST_MAX_BYTES: u64 = 6_291_456;
-/// Payload of an asynchronous invocation, in bytes (AWS: 1 MB).
-pub const EVENT_MAX_BYTES: u64 = 1_048_576;
+pub const REQUEST_MAX_BYTES: usize = 6_291_456;
 /// Buffered answer of a function, in bytes (AWS: 6 MB and 100 bytes).
-pub const RESPONSE_MAX_BYTES: u64 = 6_291_556;
+pub const RESPONSE_MAX_BYTES: usize = 6_291_556;
 /// Log text that `LogType: Tail` returns, in bytes (AWS: 4 KB).
 pub const LOG_TAIL_BYTES: usize = 4_096;
 

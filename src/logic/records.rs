@@ -1,5 +1,5 @@
 //! The platform's log lines of functions that log in JSON: which records there are, how important each is, and their
-//! exact text (lambda-behaviour §2.3, §3.7).
+//! exact text (AWS documentation, "Lambda Telemetry API Event schema reference" and "Log-level filtering").
 //!
 //! The counterpart of the lines in `outcome`, which functions that log as text get. Optional members that say nothing
 //! here (`spans`, `tracing`) are left out.

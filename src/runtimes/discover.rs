@@ -105,6 +105,7 @@ fn is_trusted(real: &Path) -> bool {
 }
 
 /// Runs an interpreter once and asks for its version and place.
+#[expect(clippy::disallowed_methods, reason = "an interpreter says best what it is")]
 pub(crate) fn ask(program: &Path, language: Language) -> Result<Interpreter, String> {
     let (flags, probe): (&[&str], &str) = match language {
         Language::Python => (&["-I", "-S", "-c"], PYTHON_PROBE),

@@ -2,7 +2,8 @@
 //!
 //! A local root has no settings of its own beside a user, which stands in its address
 //! (`hearth-rootfs:sha256:<hash>[?user=<uid>:<gid>]`); entry point, command and working directory are the function's.
-//! Source of the rules and texts: lambda-behaviour §10.
+//! Source of the rules: AWS documentation, "Create a Lambda function using a container image"; of the texts: AWS's runtime
+//! interface emulator.
 
 use super::Served;
 use super::process::{self, Context};

@@ -1,6 +1,6 @@
 //! How an environment's runtime process is started: program, arguments, and every variable of Lambda's contract.
 //!
-//! Sources of names and defaults: lambda-behaviour §3.1, §3.2. Values that functions may override come first, then
+//! Source of names and defaults: AWS documentation, "Working with Lambda environment variables". Values that functions may override come first, then
 //! the function's own, then the reserved ones, so that a reserved name always wins.
 
 use super::{Kind, Language, Served};

@@ -12,7 +12,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// The kernel's scheduler period for CPU quotas, microseconds; what Lambda uses (lambda-behaviour §3.3).
+/// The kernel's scheduler period for CPU quotas, microseconds; Lambda's, by measurements that others published.
 pub const CPU_PERIOD_US: u64 = 20_000;
 /// More than any kernel writes into `memory.stat`.
 const STAT_BYTES_MAX: usize = 8192;

@@ -298,6 +298,7 @@ fn ignore_overrun(error: nix::Error) -> nix::Result<()> {
     if error == nix::Error::ENOBUFS { Ok(()) } else { Err(error) }
 }
 
+#[expect(clippy::disallowed_methods, reason = "nft writes the rules, in one transaction")]
 fn run(program: &str, script: &str) -> Result<(), FirewallError> {
     let mut child = Command::new(program)
         .args(["-f", "-"])

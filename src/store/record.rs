@@ -6,6 +6,7 @@
 use super::seal::Sealer;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use hearth_logic::limits::{MEMORY_MIN_MB, TIMEOUT_DEFAULT};
 use hearth_sandbox::{Digest, Tree};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -290,8 +291,8 @@ impl Default for Configuration {
             handler: None,
             role: String::new(),
             description: String::new(),
-            timeout_s: 3,
-            memory_mb: 128,
+            timeout_s: TIMEOUT_DEFAULT.as_secs() as u32,
+            memory_mb: MEMORY_MIN_MB,
             environment: None,
             sealed_environment: None,
             ephemeral_mb: 512,

@@ -2,7 +2,7 @@
 
 The recordings lie beside the checkout (`../shared`), or where `HEARTH_SHARED` points. A case is a list of calls; those
 of Lambda are made again with boto3, those of other services are left out, as are answers that only they could give.
-Which cases are replayed is decided by what they call (see `BUILT`); which of these cannot apply, by
+Which cases are replayed is decided by what they call (see `built`); which of these cannot apply, by
 `not_applicable.toml`; where the service has changed since the recording, by `drift.toml`. Everything not named there
 has to match.
 """
@@ -13,6 +13,7 @@ import functools
 import json
 import os
 import re
+import subprocess
 import tomllib
 import urllib.request
 from pathlib import Path
@@ -22,74 +23,12 @@ import botocore.validate
 from compare import Bindings, Difference, compare
 
 from lib import functions, interpreters, waiting
-from lib.daemon import REPOSITORY
+from lib.daemon import REPOSITORY, binary
 
 HERE = Path(__file__).parent
 SHARED = Path(os.environ.get("HEARTH_SHARED", REPOSITORY.parent / "shared"))
 ACCOUNT = "111111111111"
 REGION = "us-east-1"
-BUILT = {
-    "AddLayerVersionPermission",
-    "AddPermission",
-    "CreateAlias",
-    "CreateEventSourceMapping",
-    "CreateFunction",
-    "CreateFunctionUrlConfig",
-    "DeleteAlias",
-    "DeleteEventSourceMapping",
-    "DeleteFunction",
-    "DeleteFunctionConcurrency",
-    "DeleteFunctionEventInvokeConfig",
-    "DeleteFunctionUrlConfig",
-    "DeleteLayerVersion",
-    "DeleteProvisionedConcurrencyConfig",
-    "DeleteResourcePolicy",
-    "GetAccountSettings",
-    "GetAlias",
-    "GetEventSourceMapping",
-    "GetFunction",
-    "GetFunctionConcurrency",
-    "GetFunctionConfiguration",
-    "GetFunctionEventInvokeConfig",
-    "GetFunctionRecursionConfig",
-    "GetFunctionUrlConfig",
-    "GetLayerVersion",
-    "GetLayerVersionByArn",
-    "GetLayerVersionPolicy",
-    "GetPolicy",
-    "GetProvisionedConcurrencyConfig",
-    "GetResourcePolicy",
-    "GetRuntimeManagementConfig",
-    "Invoke",
-    "ListAliases",
-    "ListEventSourceMappings",
-    "ListFunctionEventInvokeConfigs",
-    "ListFunctionUrlConfigs",
-    "ListFunctions",
-    "ListLayerVersions",
-    "ListLayers",
-    "ListProvisionedConcurrencyConfigs",
-    "ListTags",
-    "ListVersionsByFunction",
-    "PublishLayerVersion",
-    "PublishVersion",
-    "PutFunctionConcurrency",
-    "PutFunctionEventInvokeConfig",
-    "PutFunctionRecursionConfig",
-    "PutProvisionedConcurrencyConfig",
-    "PutResourcePolicy",
-    "PutRuntimeManagementConfig",
-    "RemoveLayerVersionPermission",
-    "RemovePermission",
-    "TagResource",
-    "UntagResource",
-    "UpdateAlias",
-    "UpdateEventSourceMapping",
-    "UpdateFunctionCode",
-    "UpdateFunctionConfiguration",
-    "UpdateFunctionEventInvokeConfig",
-    "UpdateFunctionUrlConfig",
-}
 # Members that answers got after some recordings were made, with the date since when they are there (year, month, day).
 INTRODUCED = {
     "Architectures": (2021, 9, 29),
@@ -157,9 +96,16 @@ def calls_of(case):
     return case["calls"] if isinstance(case, dict) else case
 
 
+@functools.cache
+def built():
+    """Names of the operations that the program says it has; `tests/it/test_operations.py` holds it to that."""
+    told = subprocess.run([binary(), "api", "dump"], capture_output=True, check=True, timeout=60).stdout
+    return {row["operation"] for row in json.loads(told) if row["state"] == "built"}
+
+
 def is_built(calls):
     made = {call["call"].removeprefix("lambda.") for call in calls if call["call"].startswith("lambda.")}
-    return bool(made) and made <= BUILT
+    return bool(made) and made <= built()
 
 
 @functools.cache

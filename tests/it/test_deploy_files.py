@@ -10,9 +10,11 @@ import urllib.request
 import pytest
 import yaml
 
-from lib.daemon import REPOSITORY
+from lib.daemon import ACCOUNT, REGION, REPOSITORY
 
 DEPLOY = REPOSITORY / "deploy"
+SOURCES = REPOSITORY / "src/daemon"
+PUBLISHER = f"arn:aws:signer:{REGION}:{ACCOUNT}:/signing-profiles/test/abc"
 # What Prometheus itself adds to a scrape.
 OF_PROMETHEUS = {"up"}
 SUFFIXES = re.compile(r"_(bucket|sum|count)$")
@@ -37,6 +39,12 @@ def expressions():
     return asked
 
 
+def registered():
+    """Names of all series that the sources register."""
+    texts = (file.read_text() for file in SOURCES.rglob("*.rs"))
+    return {name for text in texts for name in re.findall(r'"(hearth_[a-z_]+)"', text)}
+
+
 def read(daemon):
     with urllib.request.urlopen(f"{daemon.admin}/metrics", timeout=20) as answer:
         return answer.read().decode()
@@ -59,6 +67,21 @@ def provision(function):
             call.result()
 
 
+def deploy_unsigned(function):
+    """Code that nobody signed comes under a configuration that only warns of it."""
+    from lib import functions
+
+    client = function.client
+    config = client.create_code_signing_config(AllowedPublishers={"SigningProfileVersionArns": [PUBLISHER]})
+    config = config["CodeSigningConfig"]["CodeSigningConfigArn"]
+    client.put_function_code_signing_config(FunctionName=function.name, CodeSigningConfigArn=config)
+    package = functions.package("def handler(event, context):\n    return 'unsigned'\n")
+    client.update_function_code(FunctionName=function.name, ZipFile=package)
+    function.wait()
+    client.delete_function_code_signing_config(FunctionName=function.name)
+    client.delete_code_signing_config(CodeSigningConfigArn=config)
+
+
 @pytest.fixture(scope="module")
 def series(daemon, python):
     """name → labels of every series, after something of each kind has happened."""
@@ -69,6 +92,7 @@ def series(daemon, python):
     function = maker("def handler(event, context):\n    __import__('time').sleep(1)\n    raise Exception('x')\n")
     function.invoke({})
     provision(function)
+    deploy_unsigned(function)
     text = read(daemon)
     function.client.delete_provisioned_concurrency_config(FunctionName=function.name, Qualifier="1")
     function.client.put_function_concurrency(FunctionName=function.name, ReservedConcurrentExecutions=0)
@@ -106,7 +130,10 @@ def test_every_alert_says_what_it_is_and_how_bad():
 
 def test_every_series_is_on_the_dashboard(series):
     shown = {SUFFIXES.sub("", name) for panel in dashboard()["panels"] for t in panel["targets"] for name in NAME.findall(t["expr"])}
-    assert {name for name in series if name.startswith("hearth_")} <= shown
+    had = {name for name in series if name.startswith("hearth_")}
+    names = registered()
+    assert had <= names, f"not found in the sources: {had - names}"
+    assert names <= shown, f"on no panel: {names - shown}"
 
 
 def test_panels_do_not_overlap_and_use_variables_that_exist():

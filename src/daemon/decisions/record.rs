@@ -120,7 +120,7 @@ pub(super) struct Extra {
 /// See the module.
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
-    /// The invocation's number; 0 in a slot that was never used.
+    /// The invocation's number; 0 in a cell that was never used.
     pub(super) id: u64,
     pub(super) request_id: RequestId,
     pub(super) at: WallTime,

@@ -1,7 +1,8 @@
 //! Functions of `PackageType` `Image`: what their requests may say, where their code is, and what is answered of it.
 //!
 //! The only images that this release has are root trees of its own store (`hearth-rootfs:sha256:…`, uploaded over the
-//! admin socket); a registry's are refused as not built. Texts from lambda-behaviour §8 and §10.
+//! admin socket); a registry's are refused as not built. Rules: AWS documentation, "Create a Lambda function
+//! using a container image".
 
 use super::Control;
 use super::functions::unbuilt;

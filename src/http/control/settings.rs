@@ -13,12 +13,13 @@ use hearth_api::shapes::{
     DeadLetterConfig, Environment, EphemeralStorage, FileSystemConfig, ImageConfig, LoggingConfig, SnapStart,
     VpcConfig,
 };
+use hearth_logic::limits::{MEMORY_MAX_MB, TIMEOUT_MAX};
 use std::collections::BTreeMap;
 
 /// Bytes of the JSON of all environment variables.
 const ENVIRONMENT_BYTES_MAX: usize = 4096;
-const MEMORY_MB_MAX: i32 = 10_240;
-const TIMEOUT_S_MAX: i32 = 900;
+const MEMORY_MB_MAX: i32 = MEMORY_MAX_MB.cast_signed();
+const TIMEOUT_S_MAX: i32 = TIMEOUT_MAX.as_secs() as i32;
 const EPHEMERAL_MB_MAX: i32 = 10_240;
 /// Runtimes that the service once had and refuses now.
 const RETIRED: [&str; 24] = [

@@ -33,6 +33,7 @@ impl Forker {
     ///
     /// # Errors
     /// When it cannot be started or its set-up fails; it has printed the reason to standard error.
+    #[expect(clippy::disallowed_methods, reason = "the helper is this program, started again")]
     pub fn start(config: &ForkerConfig, state_lock: Option<BorrowedFd<'_>>) -> io::Result<Self> {
         let (ours, theirs) = channel::pair()?;
         let child =

@@ -44,6 +44,7 @@ async fn write_until_killed(root: &Path, round: &str) {
 }
 
 /// Runs this same test in a process of its own, as the writer, and kills it after some acknowledgements.
+#[expect(clippy::disallowed_methods, reason = "a process that can be killed")]
 fn kill_a_writer(root: &Path, round: usize) -> Vec<String> {
     // Without the crate's name, as the test runner knows it.
     let (_, module) = module_path!().split_once("::").expect("a path below the crate");
