@@ -164,7 +164,7 @@ Exit codes: 0 nothing essential is missing, 1 something is, 2 for a wrong comman
 /// `hearth simulate --help`.
 pub(super) const SIMULATE: &str = "\
 Runs the daemon's own scheduler in virtual time: no daemon, no sandboxes, hours within seconds. The same seed gives the \
-same result, to the byte. The README describes workload files, traces and the figures.
+same result, to the byte. sample-workloads/README.md describes workload files, traces and the figures.
 
 --vary and --set know: profile, scaling, scaling-burst, scaling-per-minute, requests-per-concurrency, \
 requests-per-environment, account-limit, memory-capacity-mb, overcommit, environments-max, concurrent-starts, \
