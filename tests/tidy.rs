@@ -86,8 +86,10 @@ fn sources(ending: &str) -> Vec<Source> {
 /// Files at the top of the repository whose name ends so.
 fn at_the_top(ending: &str) -> Vec<Source> {
     let root = repository();
-    let entries = fs::read_dir(&root).expect("the repository can be read").flatten().map(|entry| entry.path());
-    let files = entries.filter(|path| path.is_file() && path.to_str().is_some_and(|name| name.ends_with(ending)));
+    let entries =
+        fs::read_dir(&root).expect("the repository can be read").flatten().map(|entry| entry.path());
+    let files =
+        entries.filter(|path| path.is_file() && path.to_str().is_some_and(|name| name.ends_with(ending)));
     files.filter_map(|path| read(&root, &path)).collect()
 }
 
@@ -330,13 +332,10 @@ fn the_clock_is_read_in_one_place() {
 /// Folders that a machine of ours may have and a reader's does not, and papers that are not in the repository. Written in
 /// pieces: this file is checked as well.
 fn foreign_words() -> Vec<String> {
-    let folders = [("/wo", "rk/"), ("/fa", "rm/"), ("/ro", "ot/."), (".library", "/env"), ("/tmp/", "target-")];
+    let folders =
+        [("/wo", "rk/"), ("/fa", "rm/"), ("/ro", "ot/."), (".library", "/env"), ("/tmp/", "target-")];
     let papers = [("lambda-", "behaviour"), ("DES", "IGN"), ("BENCH", "MARKS")];
-    folders
-        .iter()
-        .chain(&papers)
-        .map(|(one, other)| format!("{one}{other}"))
-        .collect()
+    folders.iter().chain(&papers).map(|(one, other)| format!("{one}{other}")).collect()
 }
 
 #[test]

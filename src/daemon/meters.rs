@@ -39,7 +39,8 @@ impl Meters {
 
     /// Grants a share of the cores in proportion to memory; `None` lifts the limit, as initialisation runs unthrottled.
     pub(super) fn limit_cpu(&mut self, memory_mb: Option<u32>) {
-        let millicores = memory_mb.map(|memory_mb| u64::from(memory_mb) * 1000 / u64::from(MEMORY_PER_CORE_MB));
+        let millicores =
+            memory_mb.map(|memory_mb| u64::from(memory_mb) * 1000 / u64::from(MEMORY_PER_CORE_MB));
         let text = cgroup::cpu_limit_text(self.pure_v2, millicores);
         if let Err(error) = self.cpu.write_all(text.as_bytes()) {
             tracing::warn!(%error, "the CPU limit could not be set");

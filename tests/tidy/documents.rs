@@ -88,12 +88,19 @@ fn every_link_leads_somewhere() {
         for (line, text) in prose(&source.text) {
             for target in links(text).iter().filter(|target| !target.contains("://")) {
                 followed += 1;
-                let (file, place) = target.split_once('#').map_or((target.as_str(), None), |(file, place)| (file, Some(place)));
-                let file = if file.is_empty() { PathBuf::from(&source.place) } else { tidied(&folder.join(file)) };
+                let (file, place) = target
+                    .split_once('#')
+                    .map_or((target.as_str(), None), |(file, place)| (file, Some(place)));
+                let file =
+                    if file.is_empty() { PathBuf::from(&source.place) } else { tidied(&folder.join(file)) };
                 if !repository().join(&file).exists() {
                     complaints.add(source, line, &format!("`{target}`: {} is not there", file.display()));
                 } else if place.is_some_and(|place| known.get(&file).is_none_or(|has| !has.contains(place))) {
-                    complaints.add(source, line, &format!("`{target}`: {} has no such heading", file.display()));
+                    complaints.add(
+                        source,
+                        line,
+                        &format!("`{target}`: {} has no such heading", file.display()),
+                    );
                 }
             }
         }
@@ -109,7 +116,8 @@ fn the_contents_of_the_readme_are_complete() {
     let listed: Vec<String> = contents.lines().flat_map(links).collect();
     let mut complaints = Complaints::default();
     for (line, heading) in prose(&readme.text) {
-        let Some(heading) = heading.strip_prefix("## ").filter(|heading| !NOT_IN_CONTENTS.contains(heading)) else {
+        let Some(heading) = heading.strip_prefix("## ").filter(|heading| !NOT_IN_CONTENTS.contains(heading))
+        else {
             continue;
         };
         if !listed.contains(&format!("#{}", anchor(heading))) {
@@ -135,8 +143,7 @@ fn the_readme_explains_the_keys_as_the_program_does() {
 fn printed_in_the_readme(name: &str, arguments: &[&str]) -> usize {
     let printed = hearth(arguments);
     let readme = document("README.md");
-    let listed =
-        between(&readme.text, &format!("<!-- {name}:begin -->"), &format!("<!-- {name}:end -->"));
+    let listed = between(&readme.text, &format!("<!-- {name}:begin -->"), &format!("<!-- {name}:end -->"));
     assert_eq!(
         listed.trim(),
         printed.trim(),
@@ -194,12 +201,15 @@ fn the_code_map_names_every_file() {
     let map = document("src/README.md");
     let named: Vec<String> = rows(&map.text)
         .iter()
-        .flat_map(|row| code_words(row.names).filter(is_file_or_folder).map(|word| format!("{}{word}", row.room)))
+        .flat_map(|row| {
+            code_words(row.names).filter(is_file_or_folder).map(|word| format!("{}{word}", row.room))
+        })
         .collect();
     let mut complaints = Complaints::default();
     let rooms: BTreeSet<String> = rows(&map.text).into_iter().map(|row| row.room).collect();
     assert!(rooms.len() >= 11, "only {rooms:?}");
-    for source in sources(".rs").iter().filter(|source| source.is_in("src/") || source.is_in("runtime-api/")) {
+    for source in sources(".rs").iter().filter(|source| source.is_in("src/") || source.is_in("runtime-api/"))
+    {
         let name = source.place.rsplit('/').next().unwrap_or_default();
         let is_test = source.place.contains("/tests/") || name.ends_with("_tests.rs");
         let is_named = named.iter().any(|word| {
@@ -243,7 +253,10 @@ mod the_checks_themselves {
         assert_eq!(links("[a](x.md#y) and `[b](c)` and [d](#e-f)"), ["x.md#y", "#e-f"]);
         assert_eq!(anchor("Differences from AWS, on purpose"), "differences-from-aws-on-purpose");
         assert_eq!(anchor("`logic/` (crate): decisions"), "logic-crate-decisions");
-        assert_eq!(anchors("# A b\n```\n# no heading\n```\n## C\n").into_iter().collect::<Vec<_>>(), ["a-b", "c"]);
+        assert_eq!(
+            anchors("# A b\n```\n# no heading\n```\n## C\n").into_iter().collect::<Vec<_>>(),
+            ["a-b", "c"]
+        );
         assert_eq!(tidied(Path::new("tests/../deploy/./README.md")), Path::new("deploy/README.md"));
     }
 
