@@ -54,7 +54,8 @@ NEXT_PAGE = "<next page>"
 CLIENT_COMPLAINT = "Parameter validation failed:"
 # A run of one character in a recorded text: `<a:len(65)>`.
 RUN = re.compile(r"<(.):len\((\d+)\)>")
-UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+# Names that the service gives, and no client: UUIDs, ids of code signing configurations.
+GIVEN = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|csc-[0-9a-z]{17}")
 VIOLATIONS = re.compile(r"(\d+) validation errors? detected: (.*)", re.DOTALL)
 
 
@@ -186,13 +187,13 @@ class Replay:
         return json.loads(text)
 
     def known(self):
-        """Variables whose value this replay chooses: names that were sent. A UUID was given by the service."""
+        """Variables whose value this replay chooses: names that were sent."""
         return {
             key.strip("<>"): value
             for key, value in self.values.items()
             if not re.match(r"<<?(uuid|code-sha|location|request)", key)
             and ":" not in str(value).removesuffix(":")
-            and not UUID.fullmatch(str(value))
+            and not GIVEN.fullmatch(str(value))
         }
 
     def runtime_swaps(self):
@@ -261,6 +262,9 @@ class Replay:
             self.made.append(("DeleteFunction", {"FunctionName": answer["FunctionName"]}))
         if operation == "CreateEventSourceMapping" and "Error" not in answer:
             self.made.append(("DeleteEventSourceMapping", {"UUID": answer["UUID"]}))
+        if operation == "CreateCodeSigningConfig" and "Error" not in answer:
+            config = answer["CodeSigningConfig"]["CodeSigningConfigArn"]
+            self.made.append(("DeleteCodeSigningConfig", {"CodeSigningConfigArn": config}))
         if call.get("fails") and "Error" not in answer:
             self.differences.append(Difference(f"call {len(self.given)} {operation}", "an error", answer))
         # What was asked again and again may have waited for an error: that something is gone.
@@ -552,7 +556,7 @@ def summary_of(error):
 
 
 def forms(answer):
-    """What a recorded answer may have been made from: the answer, its error, its payload, the lines of its log tail."""
+    """What a recorded answer may have been made from: the answer, its error, an item of its, its payload, its log's tail."""
     if "Error" in answer:
         yield summary_of(answer["Error"])
     whole = {key: value for key, value in answer.items() if key != "ResponseMetadata"}
@@ -560,6 +564,8 @@ def forms(answer):
         status = answer["ResponseMetadata"].get("HTTPStatusCode")
         whole["ResponseMetadata"] = {"HTTPHeaders": {}, "HTTPStatusCode": status}
     yield whole
+    for listed in whole.values():
+        yield from (item for item in listed if isinstance(item, dict)) if isinstance(listed, list) else ()
     if isinstance(answer.get("Payload"), bytes):
         payload = json_or_text(answer["Payload"])
         yield payload
