@@ -26,6 +26,7 @@ mod pattern;
 pub mod permission;
 pub mod primitives;
 pub mod reply;
+pub mod resource;
 pub mod router;
 pub mod shape;
 pub mod shapes;

@@ -112,7 +112,9 @@ struct Asker<'a> {
 /// Bytes of a control request's body.
 fn body_limit(row: &Row) -> usize {
     match row.operation {
-        Operation::CreateFunction | Operation::UpdateFunctionCode => PACKAGE_REQUEST_MAX,
+        Operation::CreateFunction | Operation::UpdateFunctionCode | Operation::PublishLayerVersion => {
+            PACKAGE_REQUEST_MAX
+        }
         _ => REQUEST_MAX,
     }
 }
