@@ -56,6 +56,7 @@ use hearth_logic::RequestId;
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use policies::Standing;
 use std::borrow::Cow;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -295,15 +296,13 @@ impl Control {
         let circumstances =
             Circumstances { region: &home.region, connection: asker.connection, agent, url: None };
         let permission = Permission::of(row.operation, home, input)?;
-        let policy = match Target::parse(&self.shared.functions, &permission.resource, None) {
-            Ok(target) if permission.resource.contains(":function:") => {
-                self.resource_policy(&target.without_latest()).await?
-            }
-            Ok(_) | Err(_) => None,
-        };
-        authorise(&asker.caller, &permission, policy.as_ref(), &circumstances)?;
+        let standing = Standing::of_resource(&self.shared.functions, &permission.resource).await?;
+        let policy = standing.decided_by_for(row.operation);
+        for permission in self.of_mapping(permission, row.operation, input).await? {
+            authorise(&asker.caller, &permission, policy.as_ref(), &circumstances)?;
+        }
         // Policies of layers let other accounts in; for this one they say nothing.
-        let mut beside = Permission::beside(row.operation, input).into_iter();
+        let mut beside = Permission::beside(row.operation, home, input).into_iter();
         beside.try_for_each(|permission| authorise(&asker.caller, &permission, None, &circumstances))
     }
 

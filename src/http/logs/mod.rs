@@ -196,7 +196,7 @@ async fn answer(
     let mut input = read(body).await?;
     let desk = Desk { logs: shared.logs.clone(), home: shared.functions.home().clone() };
     for resource in resources(input.groups(&desk.home)) {
-        may(&Permission { action: action.to_owned(), resource }).map_err(|error| Fault::from(&error))?;
+        may(&Permission::new(action, resource)).map_err(|error| Fault::from(&error))?;
     }
     let perform = match perform {
         Document(perform) => perform,
