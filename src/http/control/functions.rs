@@ -1,7 +1,8 @@
 //! Creating, reading, updating and deleting functions.
 //!
 //! Every write is one commit; what takes time (unpacking) happens after the answer, and a second commit says how it
-//! went. A daemon that died in between finishes the work at its next start (`resume`).
+//! went. Until it went well, what was before serves (`store/serving.rs`). A daemon that died in between finishes the work at
+//! its next start (`resume`).
 
 use super::super::names::Target;
 use super::Control;
@@ -13,7 +14,7 @@ use crate::daemon::functions::{Unavailable, runtime_version_arn};
 use crate::daemon::{clock, random};
 use crate::store::{
     Change, CommitError, Configuration, DocumentError, FunctionRecord, Layer, State, StateKind, UpdateKind,
-    UpdateStatus,
+    UpdateStatus, serving,
 };
 use hearth_api::error::{ApiError, ErrorCode};
 use hearth_api::page;
@@ -213,8 +214,6 @@ impl Control {
         manner: Manner,
         change: impl FnOnce(&mut FunctionRecord) -> Result<(), ApiError>,
     ) -> Result<FunctionConfiguration, ApiError> {
-        // What serves now must be known before it is replaced on disk.
-        self.shared.functions.serving(&target.name, None, || 0).await.ok();
         let _turn = self.shared.functions.gate(&target.name).await;
         let mut record = self.record(target).await?;
         if expected.is_some_and(|expected| expected != record.revision_id) {
@@ -222,6 +221,9 @@ impl Control {
         }
         self.refuse_busy(&record, target)?;
         let old = record.revision_id.clone();
+        // After an update that failed that is not what is stored, but what was before.
+        let standing = self.shared.functions.store.standing(record.clone()).await;
+        let kept = standing.and_then(|standing| serving::keep(&standing)).map_err(|e| self.internal(e))?;
         change(&mut record)?;
         if manner.dry_run {
             self.check_unzipped(&record).await?;
@@ -231,7 +233,7 @@ impl Control {
         record.last_modified_ms = clock::wall().as_millis().max(record.last_modified_ms);
         record.last_update = UpdateStatus::because(UpdateKind::InProgress, CREATING, BEING_CREATED);
         let change = Change::Replace { expected: old, record: Box::new(record.clone()) };
-        let answer = self.write(vec![change], record, manner.publish).await?;
+        let answer = self.write(vec![change, kept], record, manner.publish).await?;
         Ok(self.describe(&answer, &target.of_version(&answer), Detail::Full))
     }
 
@@ -357,6 +359,10 @@ impl Control {
             }
             conclude(&mut record, creating, unpacked, &shared.functions);
             let mut changes = vec![Change::Replace { expected: revision, record: Box::new(record.clone()) }];
+            // What could not be made ready does not serve: what was before goes on.
+            if record.last_update.kind != Some(UpdateKind::Failed) {
+                changes.push(serving::forget(&name));
+            }
             match super::versions::settled(&shared.functions, &record).await {
                 Ok(settled) => changes.extend(settled),
                 Err(error) => {
@@ -367,7 +373,7 @@ impl Control {
                 return tracing::error!(function = %name, %error, "an update could not be finished");
             }
             shared.code.released.notify_one();
-            if let Err(Unavailable::Store(error)) = shared.functions.settled(&record) {
+            if let Err(Unavailable::Store(error)) = shared.functions.settled(&record).await {
                 tracing::error!(function = %name, %error, "an update could not be taken up");
             }
         });
@@ -386,7 +392,7 @@ impl Control {
                     self.settle_later(record);
                 } else if record.reserved_concurrency.is_some() {
                     // Without its runtime it cannot run, and reserves nothing that it could use.
-                    self.shared.functions.admit(record).ok();
+                    self.shared.functions.take_up(record.clone()).await.ok();
                 }
             }
             match records.last() {
