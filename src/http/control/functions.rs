@@ -79,7 +79,10 @@ impl Control {
         let publish = input.publish == Some(true);
         let mut configuration = Configuration { package_type, ..Configuration::default() };
         configuration.architectures = architectures.unwrap_or_else(|| vec![ARCHITECTURE.to_owned()]);
-        let (_layers, layers) = self.attach(input.layers.as_deref()).await?;
+        let wanted = input.layers.clone();
+        let (turn, layers) = self.attach(wanted.as_deref()).await?;
+        // Whoever waits for a download keeps nobody else from layers.
+        drop(turn);
         self.judge().apply(given_on_create(input, layers), &mut configuration)?;
         if self.shared.functions.store.function(&target.name).await.map_err(|e| self.internal(e))?.is_some() {
             return Err(exists(&target.name));
@@ -102,7 +105,10 @@ impl Control {
             last_modified_ms: now,
             configuration,
         };
-        let (_signing, attachment) = self.new_signing(signing.as_deref(), &target).await?;
+        // The same layers, or a refusal: a version that is gone does not come back with something else in it.
+        let (_layers, _) = self.attach(wanted.as_deref()).await?;
+        let unsigned = std::iter::once(target.name.as_str()).chain(wanted.iter().flatten().map(String::as_str));
+        let (_signing, attachment) = self.new_signing(signing.as_deref(), &target, unsigned).await?;
         let _turn = self.shared.functions.gate(&target.name).await;
         let mut changes = vec![Change::Create(Box::new(record.clone()))];
         changes.extend(attachment);
@@ -172,7 +178,8 @@ impl Control {
             return Err(unbuilt("PublishTo"));
         }
         let architectures = check_architectures(input.architectures.take())?;
-        self.check_unsigned(&target.name, std::iter::once(target.name.as_str())).await?;
+        let unsigned = vec![target.name.clone()];
+        self.refuse_unsigned(&target.name, &unsigned).await?;
         let mut image = Configuration::default();
         let pin = match input.image_uri.take() {
             Some(uri) => self.image(&uri, &mut image).await?,
@@ -188,7 +195,7 @@ impl Control {
             Ok(())
         };
         let manner = Manner { dry_run: input.dry_run == Some(true), publish: input.publish == Some(true) };
-        self.update(&target, input.revision_id, manner, change).await
+        self.update(&target, input.revision_id, (manner, unsigned), change).await
     }
 
     pub(super) async fn update_configuration(
@@ -199,22 +206,24 @@ impl Control {
         settings::check_environment_size(environment)?;
         let target = self.unqualified(input.function_name.as_deref())?;
         let revision = input.revision_id.clone();
-        self.check_unsigned(&target.name, input.layers.iter().flatten().map(String::as_str)).await?;
+        let unsigned = input.layers.clone().unwrap_or_default();
+        self.refuse_unsigned(&target.name, &unsigned).await?;
         let (_layers, layers) = self.attach(input.layers.as_deref()).await?;
         let given = given_on_update(input, layers);
         let change = |record: &mut FunctionRecord| self.judge().apply(given, &mut record.configuration);
-        self.update(&target, revision, Manner::default(), change).await
+        self.update(&target, revision, (Manner::default(), unsigned), change).await
     }
 
-    /// One update: old code serves until the new one is ready, and nobody else updates meanwhile.
+    /// One update: old code serves until the new one is ready, and nobody else updates meanwhile. `unsigned` is new in it
+    /// and has no signature.
     async fn update(
         &self,
         target: &Target,
         expected: Option<String>,
-        manner: Manner,
+        (manner, unsigned): (Manner, Vec<String>),
         change: impl FnOnce(&mut FunctionRecord) -> Result<(), ApiError>,
     ) -> Result<FunctionConfiguration, ApiError> {
-        let _turn = self.shared.functions.gate(&target.name).await;
+        let _turns = self.deployment_turns(&target.name).await?;
         let mut record = self.record(target).await?;
         if expected.is_some_and(|expected| expected != record.revision_id) {
             return Err(ApiError::new(ErrorCode::PreconditionFailedException, STALE));
@@ -229,6 +238,7 @@ impl Control {
             self.check_unzipped(&record).await?;
             return Ok(self.describe(&record, target, Detail::Full));
         }
+        self.judge_unsigned(&target.name, &unsigned).await?;
         record.revision_id = random::uuid();
         record.last_modified_ms = clock::wall().as_millis().max(record.last_modified_ms);
         record.last_update = UpdateStatus::because(UpdateKind::InProgress, CREATING, BEING_CREATED);
