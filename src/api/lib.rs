@@ -15,6 +15,7 @@
 //! Deliberately absent: behaviour, storage, HTTP libraries, async runtimes, clocks.
 
 pub mod arn;
+pub mod bounded;
 pub mod chunked;
 pub mod claim;
 pub mod codec;

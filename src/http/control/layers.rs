@@ -352,15 +352,24 @@ impl Control {
 
     fn describe_layer(&self, layer: &str, stored: Stored, code: Code) -> GetLayerVersionResponse {
         let location = format!("{}{}", self.base, self.signer.sign(&code.digest));
+        let LayerVersionsListItem {
+            layer_version_arn,
+            version,
+            description,
+            created_date,
+            compatible_runtimes,
+            compatible_architectures,
+            license_info,
+        } = self.list_layer(layer, stored);
         GetLayerVersionResponse {
             layer_arn: Some(self.layer_arn(layer)),
-            layer_version_arn: Some(self.layer_version_arn(layer, stored.version)),
-            version: Some(stored.version),
-            description: Some(stored.description),
-            created_date: Some(date(stored.created_ms)),
-            compatible_runtimes: stored.runtimes,
-            compatible_architectures: stored.architectures,
-            license_info: stored.license,
+            layer_version_arn,
+            version,
+            description,
+            created_date,
+            compatible_runtimes,
+            compatible_architectures,
+            license_info,
             content: Some(LayerVersionContentOutput {
                 location: Some(location),
                 code_sha256: Some(code.sha256_base64()),
