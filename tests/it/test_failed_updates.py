@@ -1,0 +1,102 @@
+"""What was there goes on serving while an update is made and after one failed, whatever happens to the daemon meanwhile."""
+
+import contextlib
+import os
+
+import pytest
+
+from lib import daemon as daemons
+from lib import functions, waiting
+
+
+def saying(word):
+    return f"import os\ndef handler(event, context):\n    return [{word!r}, os.environ.get('STAGE')]\n"
+
+
+@pytest.fixture
+def own(start_daemon, python):
+    daemon = start_daemon()
+    return daemon, functions.Maker(daemon, python, daemons.ROLE)
+
+
+@contextlib.contextmanager
+def nothing_can_be_unpacked(daemon):
+    """The directory of unpacked code belongs to somebody else for a while."""
+    folder = daemon.state / "unpacked"
+    before = folder.stat()
+    os.chown(folder, 0, 0)
+    folder.chmod(0o755)
+    try:
+        yield
+    finally:
+        os.chown(folder, before.st_uid, before.st_gid)
+        folder.chmod(before.st_mode & 0o7777)
+
+
+def status_of(function):
+    now = function.configuration()
+    return now["LastUpdateStatus"] != "InProgress" and now
+
+
+def fail_to_update(daemon, function, word):
+    with nothing_can_be_unpacked(daemon):
+        answer = function.client.update_function_code(
+            FunctionName=function.name, ZipFile=functions.package(saying(word))
+        )
+        now = waiting.until(lambda: status_of(function), "the update is over")
+    assert (now["State"], now["LastUpdateStatus"]) == ("Active", "Failed")
+    assert now["CodeSha256"] == answer["CodeSha256"], "what was asked for is told"
+    return now
+
+
+def restart(daemon, how):
+    getattr(daemon, how)()
+    daemon.start()
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_the_old_code_serves_after_an_update_that_failed(own, how):
+    daemon, make = own
+    function = make(saying("old"), Environment={"Variables": {"STAGE": "one"}})
+    assert function.invoke({}).ok() == ["old", "one"]
+    # Nothing of it in memory any more: it comes from the disk.
+    restart(daemon, how)
+    function.client = daemon.client()
+    fail_to_update(daemon, function, "new")
+    assert function.invoke({}).ok() == ["old", "one"]
+    restart(daemon, how)
+    function.client = daemon.client()
+    assert function.configuration()["LastUpdateStatus"] == "Failed"
+    assert function.invoke({}).ok() == ["old", "one"], "what no function has was collected at the start; this was not"
+    # Another failure does not make the first one serve.
+    fail_to_update(daemon, function, "newer")
+    assert function.invoke({}).ok() == ["old", "one"]
+    function.update_code(saying("newest"))
+    assert function.invoke({}).ok() == ["newest", "one"]
+    restart(daemon, how)
+    function.client = daemon.client()
+    assert function.invoke({}).ok() == ["newest", "one"]
+
+
+def test_settings_that_came_with_a_failed_update_do_not_serve_alone(own):
+    daemon, make = own
+    function = make(saying("old"), Environment={"Variables": {"STAGE": "one"}})
+    fail_to_update(daemon, function, "new")
+    assert function.invoke({}).ok() == ["old", "one"]
+    # The next change tries everything again that is not in force yet.
+    function.update(Environment={"Variables": {"STAGE": "two"}})
+    assert function.invoke({}).ok() == ["new", "two"]
+
+
+def test_what_failed_goes_with_its_function(own):
+    daemon, make = own
+    function = make(saying("old"))
+    fail_to_update(daemon, function, "new")
+    function.client.delete_function(FunctionName=function.name)
+    again = make(saying("again"), name=function.name)
+    assert again.invoke({}).ok() == ["again", None]
+
+    def blobs():
+        return [path for path in (daemon.state / "blobs").rglob("*") if path.is_file()]
+
+    waiting.until(lambda: len(blobs()) == 1, "the packages that nobody has are gone")
