@@ -5,6 +5,7 @@
 //! hears of every change. All versions of a function are one function to the scheduler: they share its reservation.
 
 mod provisioned;
+mod taking_up;
 
 pub(crate) use super::cached::Provision;
 pub(crate) use provisioned::Promise;
@@ -162,27 +163,6 @@ impl Functions {
         Some(Serving { revision, provisioned, reserved: entry.reserved })
     }
 
-    /// Takes a version up from the disk, within the function's turn.
-    async fn admit_stored(&self, name: &str, version: Version) -> Result<Arc<Revision>, Unavailable> {
-        let record = match version {
-            Version::Latest => self.store.function(name).await,
-            Version::Number(number) => {
-                self.store.version(name, number).await.map(|found| found.map(|it| it.record))
-            }
-        };
-        let record = record.map_err(Unavailable::Store)?.ok_or(Unavailable::Missing)?;
-        match version {
-            Version::Latest => self.take_up(record).await,
-            Version::Number(_) => self.admit(&record),
-        }
-    }
-
-    /// Takes up what serves where this is stored of `$LATEST`: the state before it while an update is made, and after one
-    /// failed. Within the function's turn, or before anybody else can have it.
-    pub(crate) async fn take_up(&self, latest: FunctionRecord) -> Result<Arc<Revision>, Unavailable> {
-        self.admit(&self.store.standing(latest).await.map_err(Unavailable::Store)?)
-    }
-
     async fn route(&self, name: &str, alias: &str) -> Result<Route, Unavailable> {
         if let Some(route) = self.read().get(name).and_then(|entry| entry.aliases.get(alias)) {
             return Ok(*route);
@@ -210,13 +190,6 @@ impl Functions {
         let mut hasher = DefaultHasher::new();
         name.hash(&mut hasher);
         self.gates[usize::try_from(hasher.finish() % GATES as u64).unwrap_or(0)].lock().await
-    }
-
-    /// A function was created or updated. One that was never invoked stays on disk alone: there may be very many.
-    pub(crate) async fn settled(&self, record: &FunctionRecord) -> Result<(), Unavailable> {
-        let known =
-            self.cached(&record.name, Version::Latest).is_some() || record.reserved_concurrency.is_some();
-        if known { self.take_up(record.clone()).await.map(drop) } else { Ok(()) }
     }
 
     /// From now on this state of a version serves. Called after it is on disk, within the function's turn.
@@ -549,34 +522,6 @@ mod tests {
         }
         next.last_update = crate::store::UpdateStatus::of(UpdateKind::Successful);
         assert_ne!(functions.admit(&next).expect("admits").id, before);
-    }
-
-    #[tokio::test]
-    async fn who_was_in_memory_of_nobody_serves_as_before_the_update_too() {
-        let fixture = Fixture::new();
-        let (functions, _inbox) = functions(&fixture, 10);
-        let before = native("f", Some(3));
-        let mut next = before.clone();
-        next.revision_id = "f-2".to_owned();
-        next.code.digest = hearth_sandbox::Digest([9; 32]);
-        next.last_update = crate::store::UpdateStatus::of(UpdateKind::InProgress);
-        let kept = crate::store::serving::keep(&before).expect("encodes");
-        let replace = Change::Replace { expected: "f-1".to_owned(), record: Box::new(next.clone()) };
-        fixture
-            .store
-            .commit(vec![Change::Create(Box::new(before.clone())), replace, kept])
-            .await
-            .expect("commits");
-        let serving = functions.serving("f", None, || 0).await.expect("serves");
-        assert_eq!((serving.revision.code, serving.reserved), (before.code.digest, before.reserved_concurrency));
-        next.last_update = crate::store::UpdateStatus::of(UpdateKind::Failed);
-        functions.settled(&next).await.expect("is taken up");
-        let serving = functions.serving("f", None, || 0).await.expect("serves");
-        assert_eq!(serving.revision.code, before.code.digest);
-        next.last_update = crate::store::UpdateStatus::of(UpdateKind::Successful);
-        functions.settled(&next).await.expect("is taken up");
-        let serving = functions.serving("f", None, || 0).await.expect("serves");
-        assert_eq!(serving.revision.code, next.code.digest);
     }
 
     #[tokio::test]

@@ -5,11 +5,11 @@
 //! "sigv4"`), it invokes as its role: what the role's policy and the other function's say holds here as at the API.
 
 use super::authorise::{Caller, Circumstances, authorise};
-use super::control::policies::Standing;
 use super::control::{error_response, header};
 use super::identity::Connection;
 use super::invoke::{self, PAYLOAD_MAX};
 use super::server::{self, Body, Intake, full};
+use super::standing::Standing;
 use crate::daemon::credentials;
 use crate::daemon::invoke::Shared;
 use crate::daemon::random;

@@ -7,11 +7,9 @@
 use super::super::names::Target;
 use super::Control;
 use super::functions::STALE;
-use crate::daemon::functions::Functions;
 use crate::daemon::random;
 use crate::store::{Change, Document, DocumentChange, Expect, Family, Version};
 use hearth_api::error::{ApiError, ErrorCode};
-use hearth_api::operations::Operation;
 use hearth_api::shapes::*;
 use hearth_logic::policy;
 use serde_json::{Map, Value, json};
@@ -40,69 +38,6 @@ pub(crate) const CONTEXT_KEYS: [&str; 13] = [
     "lambda:functionurlauthtype",
     "lambda:invokedviafunctionurl",
 ];
-
-/// A policy as requests meet it.
-pub(crate) enum Standing {
-    /// There is none.
-    Absent,
-    /// It can be decided upon.
-    Understood(policy::Document),
-    /// It was kept by a release that knew other rules, or is damaged.
-    Unreadable,
-}
-
-impl Standing {
-    /// The policy of this function, version or alias, `$LATEST` and no qualifier being one.
-    pub(crate) async fn of(functions: &Functions, target: Target) -> Result<Self, ApiError> {
-        let target = target.without_latest();
-        let failed = |error: crate::store::StoreError| ApiError::internal(&random::uuid(), error.to_string());
-        let found = functions.store.document(Family::Policy, &target.document_key()).await;
-        let Some(document) = found.map_err(failed)? else { return Ok(Self::Absent) };
-        let text = document.read::<String>().map_err(|error| error.to_string());
-        Ok(text.and_then(|text| understood(&text)).map_or_else(
-            |why| {
-                let function = target.arn(functions);
-                tracing::warn!(function, why, "a resource policy cannot be decided upon: nobody is let in");
-                Self::Unreadable
-            },
-            Self::Understood,
-        ))
-    }
-
-    /// The same for whatever a policy may name.
-    pub(crate) async fn of_resource(functions: &Functions, resource: &str) -> Result<Self, ApiError> {
-        match Target::parse(functions, resource, None) {
-            Ok(target) if resource.contains(":function:") => Self::of(functions, target).await,
-            Ok(_) | Err(_) => Ok(Self::Absent),
-        }
-    }
-
-    /// What is decided by: one that nobody understands may be the one that forbids, so it lets nobody in.
-    pub(crate) fn decided_by(self) -> Option<policy::Document> {
-        match self {
-            Self::Absent => None,
-            Self::Understood(document) => Some(document),
-            Self::Unreadable => Some(policy::Document::closed()),
-        }
-    }
-
-    /// The same for an operation: what repairs an unreadable policy, or takes it away, is not stopped by it.
-    pub(super) fn decided_by_for(self, operation: Operation) -> Option<policy::Document> {
-        let repairs = matches!(
-            operation,
-            Operation::DeleteFunction
-                | Operation::DeleteResourcePolicy
-                | Operation::GetPolicy
-                | Operation::GetResourcePolicy
-                | Operation::PutResourcePolicy
-                | Operation::RemovePermission
-        );
-        match self {
-            Self::Unreadable if repairs => None,
-            standing => standing.decided_by(),
-        }
-    }
-}
 
 /// A stored policy: what was written, and under which revision.
 struct Kept {

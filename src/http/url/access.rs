@@ -5,12 +5,12 @@
 //! forbid their signer to call the function itself. The rule for one statement is `logic::policy`'s.
 
 use super::super::authorise::{Caller, Circumstances, Verdict, authorise, judge};
-use super::super::control::policies::Standing;
 use super::super::control::{Control, body_error};
 use super::super::identity::{Connection, Identity};
 use super::super::invoke::PAYLOAD_MAX;
 use super::super::names::Target;
 use super::super::server::Intake;
+use super::super::standing::Standing;
 use super::event::Iam;
 use super::{Url, source_of};
 use crate::daemon::credentials;
