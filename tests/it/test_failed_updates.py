@@ -1,9 +1,13 @@
 """What was there goes on serving while an update is made and after one failed, whatever happens to the daemon meanwhile."""
 
+import base64
 import contextlib
+import hashlib
 import os
+import shutil
 
 import pytest
+from test_kill_points import DROPPED, Killer
 
 from lib import daemon as daemons
 from lib import functions, waiting
@@ -100,3 +104,45 @@ def test_what_failed_goes_with_its_function(own):
         return [path for path in (daemon.state / "blobs").rglob("*") if path.is_file()]
 
     waiting.until(lambda: len(blobs()) == 1, "the packages that nobody has are gone")
+
+
+POINTS = [("pwrite64", 1), ("pwrite64", 4), ("pwrite64", 8), ("fsync", 1), ("fsync", 2), ("write", 1), ("write", 2)]
+
+
+@pytest.mark.own_daemon
+@pytest.mark.parametrize("can_be_unpacked", [True, False])
+def test_a_daemon_that_is_killed_during_an_update_serves_the_old_or_the_new_as_a_whole(own, can_be_unpacked):
+    if shutil.which("strace") is None:
+        pytest.skip("no strace on this machine")
+    daemon, make = own
+    function = make(saying("0"), Environment={"Variables": {"STAGE": "0"}})
+    serves, killed = "0", 0
+    for number, point in enumerate(POINTS, 1):
+        word = str(number)
+        code = functions.package(saying(word))
+        with contextlib.ExitStack() as stack:
+            if not can_be_unpacked:
+                stack.enter_context(nothing_can_be_unpacked(daemon))
+            killer = Killer(daemon, *point)
+            try:
+                client = daemon.client(timeout_s=20)
+                client.update_function_code(FunctionName=function.name, ZipFile=code)
+                waiting.until(lambda: status_of(function), "the update is over")
+            except DROPPED:
+                waiting.until(lambda: daemon.process.poll() is not None, "the daemon is dead", within_s=20)
+            finally:
+                killer.end()
+            if not daemon.is_running():
+                killed += 1
+                restart(daemon, "kill")
+                function.client = daemon.client()
+            if not can_be_unpacked:
+                # While the rest of it is tried, and after it failed.
+                assert function.invoke({}).ok() == ["0", "0"], point
+            now = waiting.until(lambda: status_of(function), "the update is over")
+            is_new = now["CodeSha256"] == base64.b64encode(hashlib.sha256(code).digest()).decode()
+            if can_be_unpacked:
+                serves = word if is_new else serves
+                assert now["LastUpdateStatus"] == "Successful"
+            assert function.invoke({}).ok() == [serves, "0"], point
+    assert killed > 0
