@@ -54,7 +54,9 @@ impl Spent {
         self.text += text.len();
         self.longest = self.longest.max(text.len());
         match self.text - self.longest > self.bounds.text {
-            true => Err(E::custom(format!("more than {} bytes of text beside the longest one", self.bounds.text))),
+            true => {
+                Err(E::custom(format!("more than {} bytes of text beside the longest one", self.bounds.text)))
+            }
             false => Ok(()),
         }
     }
@@ -149,10 +151,18 @@ mod tests {
     #[test]
     fn all_texts_but_the_longest_are_counted() {
         let long = "x".repeat(1000);
-        for text in [format!("{long:?}"), format!("[\"0123456789\",{long:?}]"), format!("{{\"0123456789\":{long:?}}}")] {
+        for text in [
+            format!("{long:?}"),
+            format!("[\"0123456789\",{long:?}]"),
+            format!("{{\"0123456789\":{long:?}}}"),
+        ] {
             assert!(parse(text.as_bytes(), SMALL).is_ok());
         }
-        for text in [format!("[\"0123456789a\",{long:?}]"), format!("[{long:?},{long:?}]"), format!("{{{long:?}:{long:?}}}")] {
+        for text in [
+            format!("[\"0123456789a\",{long:?}]"),
+            format!("[{long:?},{long:?}]"),
+            format!("{{{long:?}:{long:?}}}"),
+        ] {
             assert!(refused(&text).starts_with("more than 10 bytes"));
         }
     }

@@ -301,13 +301,18 @@ mod tests {
         }
         // What is elsewhere is no thing of this service's: the operation refuses it.
         let foreign = "arn:aws-cn:lambda:us-east-1:000000000000:code-signing-config:c";
-        assert_eq!(of(Operation::GetCodeSigningConfig, json!({ "CodeSigningConfigArn": foreign })).1, foreign);
+        assert_eq!(
+            of(Operation::GetCodeSigningConfig, json!({ "CodeSigningConfigArn": foreign })).1,
+            foreign
+        );
     }
 
     #[test]
     fn a_new_mapping_says_which_function_it_is_of() {
         let arn = "arn:aws:lambda:us-east-1:000000000000:function:f";
-        for (name, said) in [("f", arn.to_owned()), ("f:$LATEST", arn.to_owned()), ("f:live", format!("{arn}:live"))] {
+        for (name, said) in
+            [("f", arn.to_owned()), ("f:$LATEST", arn.to_owned()), ("f:live", format!("{arn}:live"))]
+        {
             let input = json!({ "FunctionName": name });
             let found = Permission::of(Operation::CreateEventSourceMapping, &home(), &input).expect("is one");
             assert_eq!(found.context, [(FUNCTION_ARN, said)]);

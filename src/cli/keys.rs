@@ -40,7 +40,8 @@ pub(super) fn new(args: &KeysNew) -> Result<(), Failure> {
         }
     };
     let (id, secret) = (format!("AKIA{}", letters(16)?), encode_base64(&random::<30>()?));
-    let holder = [("arn", args.arn.as_ref()), ("policy", policy.as_ref()), ("service", args.service.as_ref())];
+    let holder =
+        [("arn", args.arn.as_ref()), ("policy", policy.as_ref()), ("service", args.service.as_ref())];
     let mut entry = format!("\n[[key]]\nid = {id:?}\nsecret = {secret:?}\n");
     for (member, value) in holder {
         if let Some(value) = value {

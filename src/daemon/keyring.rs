@@ -464,7 +464,10 @@ mod tests {
             (entry(ID, SECRET, USER).repeat(2), "it is there twice"),
             (entry(ID, SECRET, USER).replace("allow", "absent"), "absent.json: No such file"),
             (format!("{}extra = 1\n", entry(ID, SECRET, USER)), "unknown field `extra`"),
-            (format!("{}service = \"s3.amazonaws.com\"\n", entry(ID, SECRET, USER)), "or a service and neither"),
+            (
+                format!("{}service = \"s3.amazonaws.com\"\n", entry(ID, SECRET, USER)),
+                "or a service and neither",
+            ),
             (format!("[[key]]\nid = {ID:?}\nsecret = {SECRET:?}\narn = {USER:?}\n"), "an arn and a policy"),
             (
                 format!("[[key]]\nid = {ID:?}\nsecret = {SECRET:?}\nservice = \"s3\"\n"),

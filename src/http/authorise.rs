@@ -77,7 +77,13 @@ impl Caller {
     /// Whom nobody asks for a signature: root of the account.
     pub(crate) fn owner(home: &Home) -> Self {
         let arn = format!("arn:{}:iam::{}:root", home.partition, home.account);
-        Self { kind: Kind::Owner, principal: arn.clone(), arn, own: Own::Everything, origin: Origin::default() }
+        Self {
+            kind: Kind::Owner,
+            principal: arn.clone(),
+            arn,
+            own: Own::Everything,
+            origin: Origin::default(),
+        }
     }
 
     /// The holder of a key.
@@ -214,9 +220,7 @@ fn context(
         "lambda:eventsourcetoken" => caller.origin.token.clone(),
         "lambda:functionurlauthtype" => circumstances.url.map(str::to_owned),
         "lambda:invokedviafunctionurl" => circumstances.url.map(|_| "true".to_owned()),
-        other => {
-            permission.context.iter().find(|(name, _)| *name == other).map(|(_, value)| value.clone())
-        }
+        other => permission.context.iter().find(|(name, _)| *name == other).map(|(_, value)| value.clone()),
     }
 }
 
@@ -351,9 +355,8 @@ mod tests {
         }
         let other = document(statement("Allow", "sns.amazonaws.com"));
         assert!(asked(&right, Some(&other)).await.is_err(), "another service");
-        let both = document(json!([
-            statement("Allow", "s3.amazonaws.com"), statement("Deny", "s3.amazonaws.com")
-        ]));
+        let both =
+            document(json!([statement("Allow", "s3.amazonaws.com"), statement("Deny", "s3.amazonaws.com")]));
         assert!(asked(&right, Some(&both)).await.is_err(), "a denial wins");
         assert!(asked(&right, Some(&of_resource("Allow", "000000000000"))).await.is_err(), "no identity");
         assert!(asked(&right, Some(&Document::closed())).await.is_err());
@@ -384,7 +387,10 @@ mod tests {
         assert_eq!(value("aws:sourceip").as_deref(), Some("10.1.2.3"));
         let function = Caller::function(SESSION.to_owned(), ROLE.to_owned(), silent());
         assert_eq!(context("aws:username", &function, &permission, &circumstances), None);
-        assert_eq!(context("aws:principalarn", &function, &permission, &circumstances).as_deref(), Some(ROLE));
+        assert_eq!(
+            context("aws:principalarn", &function, &permission, &circumstances).as_deref(),
+            Some(ROLE)
+        );
         let plain = Permission::new("lambda:InvokeFunction", F);
         assert_eq!(context("lambda:functionarn", &user, &plain, &circumstances), None);
         let origin = Origin {
@@ -398,6 +404,9 @@ mod tests {
             assert!(value(key).is_some(), "{key}");
             assert_eq!(context(key, &user, &plain, &circumstances), None, "{key} is a service's");
         }
-        assert_eq!([value("aws:principalarn"), value("aws:principalaccount"), value("aws:username")], [None, None, None]);
+        assert_eq!(
+            [value("aws:principalarn"), value("aws:principalaccount"), value("aws:username")],
+            [None, None, None]
+        );
     }
 }

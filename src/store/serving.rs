@@ -71,8 +71,16 @@ impl Store {
             return Ok(latest);
         }
         let Some(document) = self.document(FAMILY, &latest.name).await? else { return Ok(latest) };
-        let Body { version, revision_id, digest, size, state, last_update, last_modified_ms, mut configuration } =
-            document.read()?;
+        let Body {
+            version,
+            revision_id,
+            digest,
+            size,
+            state,
+            last_update,
+            last_modified_ms,
+            mut configuration,
+        } = document.read()?;
         if let Some(sealer) = self.sealer() {
             configuration.open(sealer, &latest.name);
         }
@@ -104,7 +112,8 @@ mod tests {
 
     #[tokio::test]
     async fn the_state_before_an_update_serves_until_that_is_settled() {
-        for store in [Fixture::new().store, Store::Memory(MemoryStore::default())] {
+        let fixture = Fixture::new();
+        for store in [fixture.store.clone(), Store::Memory(MemoryStore::default())] {
             let before = before();
             store.commit(vec![Change::Create(Box::new(before.clone()))]).await.expect("commits");
             assert_eq!(store.standing(before.clone()).await.expect("reads"), before);
@@ -113,7 +122,8 @@ mod tests {
             next.code.digest = Digest([9; 32]);
             next.configuration.environment = None;
             next.last_update = UpdateStatus::of(UpdateKind::InProgress);
-            let replace = Change::Replace { expected: before.revision_id.clone(), record: Box::new(next.clone()) };
+            let replace =
+                Change::Replace { expected: before.revision_id.clone(), record: Box::new(next.clone()) };
             store.commit(vec![replace, keep(&before).expect("encodes")]).await.expect("commits");
             assert!(store.refers_to(&before.code.digest).expect("asks"), "its package stays");
             for kind in [UpdateKind::InProgress, UpdateKind::Failed] {

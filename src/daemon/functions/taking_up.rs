@@ -10,7 +10,11 @@ use std::sync::Arc;
 
 impl Functions {
     /// Takes a version up from the disk, within the function's turn.
-    pub(super) async fn admit_stored(&self, name: &str, version: Version) -> Result<Arc<Revision>, Unavailable> {
+    pub(super) async fn admit_stored(
+        &self,
+        name: &str,
+        version: Version,
+    ) -> Result<Arc<Revision>, Unavailable> {
         let record = match version {
             Version::Latest => self.store.function(name).await,
             Version::Number(number) => {
@@ -62,7 +66,10 @@ mod tests {
             .await
             .expect("commits");
         let serving = functions.serving("f", None, || 0).await.expect("serves");
-        assert_eq!((serving.revision.code, serving.reserved), (before.code.digest, before.reserved_concurrency));
+        assert_eq!(
+            (serving.revision.code, serving.reserved),
+            (before.code.digest, before.reserved_concurrency)
+        );
         next.last_update = UpdateStatus::of(UpdateKind::Failed);
         functions.settled(&next).await.expect("is taken up");
         let serving = functions.serving("f", None, || 0).await.expect("serves");

@@ -277,7 +277,7 @@ impl Control {
         let Some(arn) = arn else { return Ok((None, Vec::new())) };
         let turn = self.signing_turn.lock().await;
         let found = self.find_signing(Some(arn.to_owned()), unattachable).await?;
-        self.judge(&found, &target.name, unsigned)?;
+        self.let_through(&found, &target.name, unsigned)?;
         let changes =
             attachment(&target.name, None, Some(&found.id)).map_err(|error| self.internal(error))?;
         Ok((Some(turn), changes.collect()))
@@ -315,12 +315,12 @@ impl Control {
     /// The same within [`Self::deployment_turns`], directly before they are deployed: also counts what is let through.
     pub(super) async fn judge_unsigned(&self, function: &str, unsigned: &[String]) -> Result<(), ApiError> {
         match self.signing_found(function).await? {
-            Some(found) => self.judge(&found, function, unsigned.iter().map(String::as_str)),
+            Some(found) => self.let_through(&found, function, unsigned.iter().map(String::as_str)),
             None => Ok(()),
         }
     }
 
-    fn judge<'a>(
+    fn let_through<'a>(
         &self,
         found: &Found,
         function: &str,

@@ -107,7 +107,8 @@ impl Control {
         };
         // The same layers, or a refusal: a version that is gone does not come back with something else in it.
         let (_layers, _) = self.attach(wanted.as_deref()).await?;
-        let unsigned = std::iter::once(target.name.as_str()).chain(wanted.iter().flatten().map(String::as_str));
+        let unsigned =
+            std::iter::once(target.name.as_str()).chain(wanted.iter().flatten().map(String::as_str));
         let (_signing, attachment) = self.new_signing(signing.as_deref(), &target, unsigned).await?;
         let _turn = self.shared.functions.gate(&target.name).await;
         let mut changes = vec![Change::Create(Box::new(record.clone()))];

@@ -140,10 +140,7 @@ impl Control {
         input: &Value,
     ) -> Result<Vec<Permission>, ApiError> {
         use Operation::{DeleteEventSourceMapping, GetEventSourceMapping, UpdateEventSourceMapping};
-        if !matches!(
-            operation,
-            DeleteEventSourceMapping | GetEventSourceMapping | UpdateEventSourceMapping
-        ) {
+        if !matches!(operation, DeleteEventSourceMapping | GetEventSourceMapping | UpdateEventSourceMapping) {
             return Ok(vec![permission]);
         }
         let member = |name: &str| input.get(name).and_then(Value::as_str);

@@ -86,7 +86,9 @@ pub(super) fn answer(payload: &[u8]) -> Option<Response<Body>> {
             }
         }
         Some(b'"') => return Some(plain(serde_json::from_str::<String>(text).ok()?.into_bytes())),
-        _ => drop(serde_json::from_str::<IgnoredAny>(text).ok()?),
+        _ => {
+            serde_json::from_str::<IgnoredAny>(text).ok()?;
+        }
     }
     Some(plain(payload.to_vec()))
 }

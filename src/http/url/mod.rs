@@ -35,9 +35,8 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// All that a page may do which does not need an origin.
-const SANDBOXED: HeaderValue = HeaderValue::from_static(
-    "sandbox allow-downloads allow-forms allow-modals allow-popups allow-scripts",
-);
+const SANDBOXED: HeaderValue =
+    HeaderValue::from_static("sandbox allow-downloads allow-forms allow-modals allow-popups allow-scripts");
 
 /// Why a request did not come to an answer of its function.
 enum Failure {
