@@ -442,14 +442,14 @@ mod tests {
     async fn a_function_that_was_never_invoked_is_not_kept_in_memory() {
         let fixture = Fixture::new();
         let (functions, mut inbox) = functions(&fixture, 10);
-        functions.settled(&native("a", None)).expect("settles");
+        functions.settled(&native("a", None)).await.expect("settles");
         assert!(functions.cached("a", Version::Latest).is_none() && told(&mut inbox).is_empty());
-        functions.settled(&native("b", Some(5))).expect("settles");
+        functions.settled(&native("b", Some(5))).await.expect("settles");
         assert_eq!(told(&mut inbox), ["function 1 Some(5)"], "a reservation holds before the first call");
         functions.admit(&native("c", None)).expect("admits");
         let mut changed = native("c", None);
         changed.revision_id = "c-2".to_owned();
-        functions.settled(&changed).expect("settles");
+        functions.settled(&changed).await.expect("settles");
         let stored = |name| functions.read().get(name)?.latest.as_ref().map(|latest| latest.stored.clone());
         assert_eq!(stored("c").as_deref(), Some("c-2"));
         // Publishing changes the stored revision, and nothing that runs.

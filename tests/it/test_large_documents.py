@@ -45,7 +45,7 @@ def zeros(size):
 
 @pytest.mark.parametrize("form", [b"%s", b'{"Layers":%s}', b'{"FunctionName":"f","x":{"y":%s}}'])
 def test_a_request_of_many_values_is_refused_before_they_are_a_tree(own, form):
-    body = form % zeros(68 * MB)
+    body = form % zeros(66 * MB)
     # The body itself, while it grows as it arrives: twice.
     with Peak(own.pid).within(3 * len(body)):
         answer = wire.request(own.address, "POST", LIST, body)
