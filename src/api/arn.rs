@@ -112,6 +112,8 @@ pub struct FunctionRef {
     pub account: Option<String>,
     /// The region, if one was given.
     pub region: Option<String>,
+    /// The partition, if one was given.
+    pub partition: Option<String>,
 }
 
 /// Why a text names no function.
@@ -146,7 +148,7 @@ impl FunctionRef {
     pub fn parse(text: &str) -> Result<Self, ArnError> {
         // Most calls give a bare name.
         if let Ok(name) = FunctionName::new(text) {
-            return Ok(Self { name, qualifier: None, account: None, region: None });
+            return Ok(Self { name, qualifier: None, account: None, region: None, partition: None });
         }
         let refusal = || ArnError::NotAFunction { given: text.to_owned() };
         let parts = GRAMMAR.as_ref().and_then(|grammar| grammar.captures(text)).ok_or_else(refusal)?;
@@ -156,6 +158,7 @@ impl FunctionRef {
             qualifier: part("qualifier").map(|text| Qualifier::parse(&text)),
             account: part("account"),
             region: part("region"),
+            partition: part("partition"),
         })
     }
 }
@@ -181,8 +184,8 @@ impl Home {
     /// Reads a `FunctionName` together with `?Qualifier=`.
     ///
     /// # Errors
-    /// 400 if both carry a qualifier and they differ, 404 for another region, 403 for another account, 400 for a text
-    /// that names no function (which the validator has refused before, if the operation is of the API).
+    /// 400 if both carry a qualifier and they differ, 404 for another partition or region, 403 for another account, 400 for
+    /// a text that names no function (which the validator has refused before, if the operation is of the API).
     pub fn resolve(&self, function: &str, qualifier: Option<&str>) -> Result<FunctionRef, ApiError> {
         let mut found = FunctionRef::parse(function)?;
         let given = qualifier.map(Qualifier::parse);
@@ -193,6 +196,13 @@ impl Home {
             return Err(ApiError::invalid_parameter(text));
         }
         found.qualifier = given.or(found.qualifier);
+        if let Some(other) = found.partition.as_ref().filter(|it| **it != self.partition) {
+            let text = format!(
+                "Functions from the partition '{other}' are not reachable in this partition ('{}')",
+                self.partition
+            );
+            return Err(ApiError::not_found(text));
+        }
         if let Some(region) = found.region.as_ref().filter(|region| **region != self.region) {
             let text =
                 format!("Functions from '{region}' are not reachable in this region ('{}')", self.region);
@@ -325,6 +335,14 @@ mod tests {
         let error = home().resolve("eu-west-1:000000000000:function:f", None).unwrap_err();
         let text = "Functions from 'eu-west-1' are not reachable in this region ('us-east-1')";
         assert_eq!((error.status(), error.message()), (404, Some(text)));
+        for partition in ["aws-cn", "aws-us-gov", "awsx"] {
+            let arn = ARN.replace("arn:aws:", &format!("arn:{partition}:"));
+            let error = home().resolve(&arn, None).unwrap_err();
+            let text = format!(
+                "Functions from the partition '{partition}' are not reachable in this partition ('aws')"
+            );
+            assert_eq!((error.status(), error.message()), (404, Some(text.as_str())));
+        }
         let error = home().resolve("111111111111:function:f", None).unwrap_err();
         assert_eq!((error.code(), error.message()), (ErrorCode::AccessDeniedException, None));
     }
@@ -360,7 +378,10 @@ mod tests {
         fn a_built_arn_is_read_back(name in "[a-zA-Z0-9_-]{1,64}", qualifier in proptest::option::of("[a-zA-Z0-9_-]{1,20}")) {
             let name = FunctionName::new(&name).unwrap();
             let qualifier = qualifier.as_deref().map(Qualifier::parse);
-            let found = FunctionRef::parse(&home().qualified_arn(&name, qualifier.as_ref())).unwrap();
+            let arn = home().qualified_arn(&name, qualifier.as_ref());
+            let found = FunctionRef::parse(&arn).unwrap();
+            prop_assert_eq!(found.partition.as_deref(), Some("aws"));
+            prop_assert!(home().resolve(&arn, None).is_ok());
             prop_assert_eq!((found.name, found.qualifier), (name, qualifier));
         }
 

@@ -5,6 +5,7 @@
 //! told from a wrong value. Raw payloads are neither parsed nor copied: they are not part of a value.
 //! Deliberately not here: sizes (the front door bounds them before reading), constraints (`validate`), routes.
 
+use crate::bounded::{self, Bounds};
 use crate::error::{ApiError, ErrorCode, ServiceError};
 use crate::operations::Row;
 use crate::primitives::EpochTime;
@@ -72,7 +73,7 @@ fn read(row: &Row, head: &Head<'_>, body: &[u8]) -> Result<Value, ApiError> {
     let mut input = object(read_head(row, head)?);
     match row.input.payload() {
         Some(payload) if !row.input.has_raw_payload() && !body.is_empty() => {
-            let mut value = parse(body)?;
+            let mut value = parse_request(body)?;
             conform(payload.shape, &mut value)?;
             if !value.is_null() {
                 input.insert(payload.name.into(), value);
@@ -80,7 +81,7 @@ fn read(row: &Row, head: &Head<'_>, body: &[u8]) -> Result<Value, ApiError> {
         }
         Some(_) => {}
         None if body.is_empty() || !has_body(row.input) => {}
-        None => read_body(row.input, body, &mut input)?,
+        None => read_body(row.input, parse_request(body)?, &mut input)?,
     }
     Ok(Value::Object(input))
 }
@@ -111,8 +112,11 @@ fn read_head(row: &Row, head: &Head<'_>) -> Result<HeadMembers, ApiError> {
     Ok(input)
 }
 
-fn read_body(shape: &'static Shape, body: &[u8], input: &mut Map<String, Value>) -> Result<(), ApiError> {
-    let mut value = parse(body)?;
+fn read_body(
+    shape: &'static Shape,
+    mut value: Value,
+    input: &mut Map<String, Value>,
+) -> Result<(), ApiError> {
     // Checked as a structure first, so that a body that is no object is refused in the same words as a member.
     conform(shape, &mut value)?;
     if let Value::Object(mut members) = value {
@@ -279,7 +283,8 @@ fn read_response(row: &Row, status: u16, headers: Headers<'_>, body: &[u8]) -> R
         }
     }
     if !row.output.has_raw_payload() && !body.is_empty() && has_body(row.output) {
-        read_body(row.output, body, &mut output)?;
+        let value = serde_json::from_slice(body).map_err(unparsed)?;
+        read_body(row.output, value, &mut output)?;
     }
     Ok(Value::Object(output))
 }
@@ -294,11 +299,14 @@ fn has_body(shape: &Shape) -> bool {
     shape.members().iter().any(|member| member.place == Place::Body)
 }
 
-fn parse(body: &[u8]) -> Result<Value, ApiError> {
-    serde_json::from_slice(body).map_err(|error| {
-        let text = format!("Could not parse request body into json: {error}");
-        ApiError::new(ErrorCode::InvalidRequestContentException, text)
-    })
+/// A request's document: from somebody of whom nothing may be known yet, so that it must not become large.
+fn parse_request(body: &[u8]) -> Result<Value, ApiError> {
+    bounded::parse(body, Bounds::REQUEST).map_err(unparsed)
+}
+
+fn unparsed(error: serde_json::Error) -> ApiError {
+    let text = format!("Could not parse request body into json: {error}");
+    ApiError::new(ErrorCode::InvalidRequestContentException, text)
 }
 
 fn serialization(message: impl Into<String>) -> ApiError {

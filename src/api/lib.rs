@@ -15,6 +15,7 @@
 //! Deliberately absent: behaviour, storage, HTTP libraries, async runtimes, clocks.
 
 pub mod arn;
+pub mod bounded;
 pub mod chunked;
 pub mod claim;
 pub mod codec;
@@ -26,6 +27,7 @@ mod pattern;
 pub mod permission;
 pub mod primitives;
 pub mod reply;
+pub mod resource;
 pub mod router;
 pub mod shape;
 pub mod shapes;

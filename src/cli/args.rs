@@ -358,8 +358,11 @@ pub(crate) enum Keys {
 #[derive(Args, Debug)]
 pub(crate) struct KeysNew {
     /// Who signs with it, such as arn:aws:iam::000000000000:user/ci
-    #[arg(long)]
-    pub(crate) arn: String,
+    #[arg(long, required_unless_present = "service")]
+    pub(crate) arn: Option<String>,
+    /// Service that signs with it, such as s3.amazonaws.com; resource policies say what it may do
+    #[arg(long, value_name = "PRINCIPAL", conflicts_with_all = ["arn", "policy"])]
+    pub(crate) service: Option<String>,
     /// Policy document, named as seen from the keys' folder [default: admin.json, which allows everything]
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,

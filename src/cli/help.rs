@@ -42,6 +42,7 @@ Adds an entry to the file and prints two lines for a shell; the secret is shown 
 Examples:
   hearth keys new --arn arn:aws:iam::000000000000:user/ci
   eval \"$(hearth keys new --arn arn:aws:iam::000000000000:user/ci --policy ci.json)\"
+  hearth keys new --service s3.amazonaws.com
 
 Exit codes: 0 added, 1 failed, 2 for a wrong command line.";
 

@@ -24,23 +24,30 @@ pub(super) fn new(args: &KeysNew) -> Result<(), Failure> {
         Failure::because(format!("cannot write {}: {error}", path.display()))
     };
     DirBuilder::new().recursive(true).mode(0o755).create(folder).map_err(|error| failed(folder, &error))?;
-    let policy = match &args.policy {
-        Some(policy) => {
+    let policy = match (&args.service, &args.policy) {
+        (Some(_), _) => None,
+        (None, Some(policy)) => {
             let path = folder.join(policy);
             fs::metadata(&path).map_err(|error| {
                 Failure::because(format!("cannot read the policy {}: {error}", path.display()))
             })?;
-            policy.display().to_string()
+            Some(policy.display().to_string())
         }
-        None => {
+        (None, None) => {
             let path = folder.join(USUAL_POLICY);
             write_policy(&path).map_err(|error| failed(&path, &error))?;
-            USUAL_POLICY.to_owned()
+            Some(USUAL_POLICY.to_owned())
         }
     };
     let (id, secret) = (format!("AKIA{}", letters(16)?), encode_base64(&random::<30>()?));
-    let entry =
-        format!("\n[[key]]\nid = {id:?}\nsecret = {secret:?}\narn = {:?}\npolicy = {policy:?}\n", args.arn);
+    let holder =
+        [("arn", args.arn.as_ref()), ("policy", policy.as_ref()), ("service", args.service.as_ref())];
+    let mut entry = format!("\n[[key]]\nid = {id:?}\nsecret = {secret:?}\n");
+    for (member, value) in holder {
+        if let Some(value) = value {
+            entry.push_str(&format!("{member} = {value:?}\n"));
+        }
+    }
     append(&args.file, &entry).map_err(|error| failed(&args.file, &error))?;
     terminal::say(&format!(
         "hearth: added to {}; a running daemon reads it when it starts, or at SIGHUP if its own user may",
@@ -88,7 +95,8 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("hearth-keys-{}", std::process::id()));
         let file = folder.join("deep/keys.toml");
         let args = |policy: Option<&str>| KeysNew {
-            arn: "arn:aws:iam::000000000000:user/ci".to_owned(),
+            arn: Some("arn:aws:iam::000000000000:user/ci".to_owned()),
+            service: None,
             policy: policy.map(Into::into),
             file: file.clone(),
         };
@@ -105,6 +113,12 @@ mod tests {
         assert_eq!((text(&keys[0], "id").len(), text(&keys[0], "secret").len()), (20, 40));
         assert_eq!(text(&keys[1], "policy"), "admin.json");
         assert!(folder.join("deep/admin.json").is_file());
+        let service = Some("s3.amazonaws.com".to_owned());
+        new(&KeysNew { arn: None, service, ..args(None) }).expect("is added");
+        let value: toml::Value = toml::from_str(&fs::read_to_string(&file).expect("reads")).expect("is TOML");
+        let added = value["key"][2].as_table().expect("is a table");
+        assert_eq!(added["service"].as_str(), Some("s3.amazonaws.com"));
+        assert!(!added.contains_key("arn") && !added.contains_key("policy"));
         fs::remove_dir_all(folder).expect("cleans up");
     }
 }

@@ -108,8 +108,8 @@ pub(super) const KEYS: [Key; 57] = [
         List,
         Empty,
         "",
-        "Names beside localhost that requests may carry in Host and Origin. Others are refused, so that web pages \
-         cannot reach the API through a browser.",
+        "Names beside localhost that requests may carry in Host, and the only ones in Origin. Others are refused, so that \
+         web pages cannot reach the API through a browser.",
     ),
     key(
         "url_domain",

@@ -5,7 +5,7 @@
 
 use super::clock;
 use super::credentials::Keys;
-use super::keyring::{Keyring, KeyringError};
+use super::keyring::{KeyringError, Ring};
 use crate::config::{Auth, Certificate, Config};
 use crate::http::identity::{Identity, Locals};
 use crate::http::peer::Peers;
@@ -15,7 +15,6 @@ use crate::http::tls::{Tls, TlsError};
 use crate::store::Layout;
 use hearth_api::arn::Home;
 use std::io;
-use std::path::PathBuf;
 
 /// Read with privileges.
 pub(crate) struct Access {
@@ -27,7 +26,7 @@ pub(crate) struct Access {
 enum Rule {
     Anyone,
     Local { service: u32, starter: Option<u32> },
-    Signed { path: PathBuf, home: Home, ring: Keyring },
+    Signed(Ring),
 }
 
 /// Why a daemon with this configuration cannot know who speaks to it.
@@ -68,8 +67,7 @@ impl Access {
             Auth::Local => Rule::Local { service, starter: sudo_uid.and_then(|uid| uid.parse().ok()) },
             Auth::Sigv4 => {
                 let home = Home::new(config.region.clone(), config.account_id.clone());
-                let ring = Keyring::load(&config.auth_keys, &home).map_err(AccessError::Keys)?;
-                Rule::Signed { path: config.auth_keys.clone(), home, ring }
+                Rule::Signed(Ring::open(&config.auth_keys, home).map_err(AccessError::Keys)?)
             }
         };
         let access = Self { tls, rule };
@@ -89,12 +87,20 @@ impl Access {
                 tracing::warn!(%listen, "auth = \"none\": whoever reaches this address controls every function");
             }
             Rule::Local { .. } => {}
-            Rule::Signed { path, ring, .. } => {
-                tracing::info!(keys = ring.len(), file = %path.display(), "auth = \"sigv4\"");
+            Rule::Signed(ring) => {
+                tracing::info!(keys = ring.now().len(), file = %config.auth_keys.display(), "auth = \"sigv4\"");
                 if self.tls.is_none() && !listen.ip().is_loopback() {
                     tracing::warn!(%listen, "requests are signed, but not encrypted: code and payloads can be read on the way (see `tls`)");
                 }
             }
+        }
+    }
+
+    /// The keys that requests may be signed with, where they must be signed.
+    pub(crate) fn ring(&self) -> Option<Ring> {
+        match &self.rule {
+            Rule::Anyone | Rule::Local { .. } => None,
+            Rule::Signed(ring) => Some(ring.clone()),
         }
     }
 
@@ -106,9 +112,7 @@ impl Access {
                 let peers = Peers::open().map_err(AccessError::Peers)?;
                 Identity::Local(Locals::new(peers, service, starter).into())
             }
-            Rule::Signed { path, home, ring } => {
-                Identity::Signed(Verifier::new(path, home, issued.clone(), ring))
-            }
+            Rule::Signed(ring) => Identity::Signed(Verifier::new(ring, issued.clone())),
         })
     }
 

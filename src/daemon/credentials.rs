@@ -39,11 +39,16 @@ pub(crate) struct Issued {
 impl Issued {
     /// `arn:aws:sts::ACCOUNT:assumed-role/ROLE/FUNCTION`.
     pub(crate) fn session_arn(&self) -> String {
-        let parts: Vec<&str> = self.role.splitn(6, ':').collect();
-        let (partition, account) = (parts.get(1).unwrap_or(&"aws"), parts.get(4).unwrap_or(&""));
-        let role = self.role.rsplit('/').next().unwrap_or_default();
-        format!("arn:{partition}:sts::{account}:assumed-role/{role}/{}", self.function)
+        session_arn(&self.role, &self.function)
     }
+}
+
+/// The name of a function that acts as its role: `arn:aws:sts::ACCOUNT:assumed-role/ROLE/FUNCTION`.
+pub(crate) fn session_arn(role: &str, function: &str) -> String {
+    let parts: Vec<&str> = role.splitn(6, ':').collect();
+    let (partition, account) = (parts.get(1).unwrap_or(&"aws"), parts.get(4).unwrap_or(&""));
+    let role = role.rsplit('/').next().unwrap_or_default();
+    format!("arn:{partition}:sts::{account}:assumed-role/{role}/{function}")
 }
 
 /// Credentials that end with this value.

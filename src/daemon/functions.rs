@@ -5,6 +5,7 @@
 //! hears of every change. All versions of a function are one function to the scheduler: they share its reservation.
 
 mod provisioned;
+mod taking_up;
 
 pub(crate) use super::cached::Provision;
 pub(crate) use provisioned::Promise;
@@ -162,17 +163,6 @@ impl Functions {
         Some(Serving { revision, provisioned, reserved: entry.reserved })
     }
 
-    /// Takes a version up from the disk, within the function's turn.
-    async fn admit_stored(&self, name: &str, version: Version) -> Result<Arc<Revision>, Unavailable> {
-        let record = match version {
-            Version::Latest => self.store.function(name).await,
-            Version::Number(number) => {
-                self.store.version(name, number).await.map(|found| found.map(|it| it.record))
-            }
-        };
-        self.admit(&record.map_err(Unavailable::Store)?.ok_or(Unavailable::Missing)?)
-    }
-
     async fn route(&self, name: &str, alias: &str) -> Result<Route, Unavailable> {
         if let Some(route) = self.read().get(name).and_then(|entry| entry.aliases.get(alias)) {
             return Ok(*route);
@@ -200,13 +190,6 @@ impl Functions {
         let mut hasher = DefaultHasher::new();
         name.hash(&mut hasher);
         self.gates[usize::try_from(hasher.finish() % GATES as u64).unwrap_or(0)].lock().await
-    }
-
-    /// A function was created or updated. One that was never invoked stays on disk alone: there may be very many.
-    pub(crate) fn settled(&self, record: &FunctionRecord) -> Result<(), Unavailable> {
-        let known =
-            self.cached(&record.name, Version::Latest).is_some() || record.reserved_concurrency.is_some();
-        if known { self.admit(record).map(drop) } else { Ok(()) }
     }
 
     /// From now on this state of a version serves. Called after it is on disk, within the function's turn.
@@ -459,14 +442,14 @@ mod tests {
     async fn a_function_that_was_never_invoked_is_not_kept_in_memory() {
         let fixture = Fixture::new();
         let (functions, mut inbox) = functions(&fixture, 10);
-        functions.settled(&native("a", None)).expect("settles");
+        functions.settled(&native("a", None)).await.expect("settles");
         assert!(functions.cached("a", Version::Latest).is_none() && told(&mut inbox).is_empty());
-        functions.settled(&native("b", Some(5))).expect("settles");
+        functions.settled(&native("b", Some(5))).await.expect("settles");
         assert_eq!(told(&mut inbox), ["function 1 Some(5)"], "a reservation holds before the first call");
         functions.admit(&native("c", None)).expect("admits");
         let mut changed = native("c", None);
         changed.revision_id = "c-2".to_owned();
-        functions.settled(&changed).expect("settles");
+        functions.settled(&changed).await.expect("settles");
         let stored = |name| functions.read().get(name)?.latest.as_ref().map(|latest| latest.stored.clone());
         assert_eq!(stored("c").as_deref(), Some("c-2"));
         // Publishing changes the stored revision, and nothing that runs.

@@ -8,6 +8,7 @@ use super::code::Code;
 use super::credentials::Keys;
 use super::decisions::{Arrival, Decisions, TurnedAway};
 use super::functions::Serving;
+use super::keyring::Ring;
 use super::logs::Logs;
 use super::metrics::Metrics;
 use super::random;
@@ -34,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) logs: Logs,
     /// Minted credentials.
     pub(crate) keys: Keys,
+    /// What roles may do, where callers are asked who they are.
+    pub(crate) ring: Option<Ring>,
     /// The forker.
     pub(crate) sandboxes: Sandboxes,
     /// Unpacked code.

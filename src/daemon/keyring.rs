@@ -12,7 +12,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// Bytes of `keys.toml`.
 const FILE_MAX: u64 = 4 << 20;
@@ -21,7 +21,7 @@ const POLICY_MAX: u64 = 64 << 10;
 /// Keys in one file.
 const KEYS_MAX: usize = 10_000;
 /// Condition keys that requests here have, in lower case.
-pub(crate) const CONTEXT_KEYS: [&str; 7] = [
+pub(crate) const CONTEXT_KEYS: [&str; 9] = [
     "aws:principalaccount",
     "aws:principalarn",
     "aws:requestedregion",
@@ -29,7 +29,49 @@ pub(crate) const CONTEXT_KEYS: [&str; 7] = [
     "aws:sourceip",
     "aws:useragent",
     "aws:username",
+    "iam:passedtoservice",
+    "lambda:functionarn",
 ];
+
+/// The keys in force. Clones are the same ring.
+#[derive(Clone, Debug)]
+pub(crate) struct Ring {
+    path: PathBuf,
+    home: Home,
+    now: Arc<RwLock<Arc<Keyring>>>,
+}
+
+impl Ring {
+    /// Reads the file.
+    pub(crate) fn open(path: &Path, home: Home) -> Result<Self, KeyringError> {
+        let now = Arc::new(RwLock::new(Arc::new(Keyring::load(path, &home)?)));
+        Ok(Self { path: path.to_owned(), home, now })
+    }
+
+    /// The file.
+    #[cfg(test)]
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the daemon stands.
+    pub(crate) const fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// The keys of this moment.
+    pub(crate) fn now(&self) -> Arc<Keyring> {
+        Arc::clone(&self.now.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads the file again; the old keys stay if it cannot be used. Gives the number of keys.
+    pub(crate) fn reload(&self) -> Result<usize, KeyringError> {
+        let ring = Arc::new(Keyring::load(&self.path, &self.home)?);
+        let count = ring.len();
+        *self.now.write().unwrap_or_else(PoisonError::into_inner) = ring;
+        Ok(count)
+    }
+}
 
 /// All keys and the policies of roles.
 #[derive(Debug)]
@@ -44,15 +86,29 @@ pub(crate) struct Key {
     /// Secret half.
     pub(crate) secret: String,
     /// Who signs with it.
-    pub(crate) arn: String,
-    /// What they may do.
-    pub(crate) policy: Arc<Document>,
+    pub(crate) holder: Holder,
+}
+
+/// Who signs with a key.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// An identity of this account.
+    Identity {
+        /// Its ARN.
+        arn: String,
+        /// What it may do.
+        policy: Arc<Document>,
+    },
+    /// A service, by its principal, such as `s3.amazonaws.com`. It may do what a resource's policy lets it do.
+    Service(String),
 }
 
 // A secret must not end up in a log.
 impl std::fmt::Debug for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Key({})", self.arn)
+        match &self.holder {
+            Holder::Identity { arn: name, .. } | Holder::Service(name) => write!(f, "Key({name})"),
+        }
     }
 }
 
@@ -130,8 +186,9 @@ struct Content {
 struct Entry {
     id: String,
     secret: String,
-    arn: String,
-    policy: PathBuf,
+    arn: Option<String>,
+    policy: Option<PathBuf>,
+    service: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -166,16 +223,26 @@ impl Keyring {
             Ok(read)
         };
         let mut keys = BTreeMap::new();
-        for Entry { id, secret, arn, policy } in content.key {
-            check_id(&id).and_then(|()| check_arn(&arn, home)).map_err(|detail| wrong(&id, &detail))?;
+        for Entry { id, secret, arn, policy, service } in content.key {
+            check_id(&id).map_err(|detail| wrong(&id, &detail))?;
+            let holder = match (arn, policy, service) {
+                (Some(arn), Some(policy), None) => {
+                    check_arn(&arn, home).map_err(|detail| wrong(&id, &detail))?;
+                    Holder::Identity { arn, policy: document(&policy)? }
+                }
+                (None, None, Some(service)) => {
+                    check_service(&service).map_err(|detail| wrong(&id, &detail))?;
+                    Holder::Service(service)
+                }
+                _ => return Err(wrong(&id, "a key has an arn and a policy, or a service and neither")),
+            };
             if secret.len() < 16 {
                 return Err(wrong(
                     &id,
                     "the secret has less than 16 characters; `hearth keys new` makes better ones",
                 ));
             }
-            let key = Key { secret, arn, policy: document(&policy)? };
-            if keys.insert(id.clone(), Arc::new(key)).is_some() {
+            if keys.insert(id.clone(), Arc::new(Key { secret, holder })).is_some() {
                 return Err(wrong(&id, "it is there twice"));
             }
         }
@@ -251,6 +318,16 @@ fn check_id(id: &str) -> Result<(), String> {
         (false, _) => Err("an id has 16 to 128 letters, digits and underscores".to_owned()),
         (true, true) => Err("ids that begin with ASIA are those of temporary keys".to_owned()),
         (true, false) => Ok(()),
+    }
+}
+
+/// The principal of a service as policies name it.
+fn check_service(service: &str) -> Result<(), String> {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let labels: Vec<&str> = service.split('.').collect();
+    match labels.len() > 1 && labels.iter().all(|label| !label.is_empty() && label.bytes().all(fits)) {
+        true => Ok(()),
+        false => Err(format!("{service:?} is not the principal of a service, like s3.amazonaws.com")),
     }
 }
 
@@ -330,10 +407,17 @@ mod tests {
         let text = format!("{}[roles.\"{ROLE}\"]\npolicy = \"allow.json\"\n", entry(ID, SECRET, USER));
         let ring = folder.load(&text).expect("is a keyring");
         let key = ring.key(ID).expect("is there");
-        assert_eq!((key.secret.as_str(), key.arn.as_str(), ring.len()), (SECRET, USER, 1));
+        assert_eq!((key.secret.as_str(), ring.len()), (SECRET, 1));
         assert!(ring.key("AKIAOTHEROTHEROTHER").is_none());
-        assert_eq!(ring.role(ROLE), key.policy);
+        assert!(key.holder == Holder::Identity { arn: USER.to_owned(), policy: ring.role(ROLE) });
         assert!(!format!("{ring:?}").contains(SECRET), "a secret is never printed");
+    }
+
+    #[test]
+    fn a_key_may_be_a_services() {
+        let text = format!("[[key]]\nid = {ID:?}\nsecret = {SECRET:?}\nservice = \"s3.amazonaws.com\"\n");
+        let ring = Folder::new("service").load(&text).expect("is a keyring");
+        assert!(ring.key(ID).expect("is there").holder == Holder::Service("s3.amazonaws.com".to_owned()));
     }
 
     #[test]
@@ -380,6 +464,15 @@ mod tests {
             (entry(ID, SECRET, USER).repeat(2), "it is there twice"),
             (entry(ID, SECRET, USER).replace("allow", "absent"), "absent.json: No such file"),
             (format!("{}extra = 1\n", entry(ID, SECRET, USER)), "unknown field `extra`"),
+            (
+                format!("{}service = \"s3.amazonaws.com\"\n", entry(ID, SECRET, USER)),
+                "or a service and neither",
+            ),
+            (format!("[[key]]\nid = {ID:?}\nsecret = {SECRET:?}\narn = {USER:?}\n"), "an arn and a policy"),
+            (
+                format!("[[key]]\nid = {ID:?}\nsecret = {SECRET:?}\nservice = \"s3\"\n"),
+                "not the principal of a service",
+            ),
             ("[roles.r]\npolicy = \"allow.json\"\n".to_owned(), "not the ARN of a role"),
         ];
         for (text, words) in cases {

@@ -231,6 +231,7 @@ async fn run(started: Started) -> Result<(), Problem> {
         metrics,
         logs: Logs::start(&layout.logs(), retention(&config))?,
         keys: Keys::default(),
+        ring: access.ring(),
         sandboxes,
         code: Code::new(Arc::clone(&unpacker)),
         scheduler: scheduler.clone(),

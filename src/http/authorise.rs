@@ -1,9 +1,11 @@
 //! Whether a caller may do something: the one place where what is known of a caller meets policies.
 //!
-//! The policy of an identity and that of a resource weigh the same, because every caller here is of the daemon's own
-//! account: one of them has to allow, none may deny. Whom the daemon does not ask for a signature is the account's owner,
-//! about whom no policy is asked. Deliberately not here: who a caller is (`identity.rs`, `signed.rs`), what an operation
-//! needs (`hearth_api::permission`), what a document says (`hearth_logic::policy`).
+//! The policy of an identity and that of a resource weigh the same, because every identity here is of the daemon's own
+//! account: one of them has to allow, none may deny. A service has no policy of its own, so that the resource's has to
+//! allow. Whom the daemon does not ask for a signature is the account's owner, about whom no policy is asked. A denial
+//! of a function is one of its `$LATEST`, too, which is the same thing under another name. Deliberately not here: who a
+//! caller is (`identity.rs`, `signed.rs`), what an operation needs (`hearth_api::permission`), what a document says
+//! (`hearth_logic::policy`).
 
 use super::identity::Connection;
 use hearth_api::arn::Home;
@@ -21,8 +23,28 @@ pub(crate) struct Caller {
     pub(crate) arn: String,
     /// The value of `aws:PrincipalArn`: the role's ARN where a session of it signs, else `arn`.
     pub(crate) principal: String,
-    /// What it may do; none if it may do everything.
-    policy: Option<Arc<Document>>,
+    own: Own,
+    origin: Origin,
+}
+
+/// What a caller may do by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Own {
+    Everything,
+    AsSaid(Arc<Document>),
+    /// Only what a resource lets it do.
+    Nothing,
+}
+
+/// For whom a service asks, as far as it says so.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// `aws:SourceArn`.
+    pub(crate) arn: Option<String>,
+    /// `aws:SourceAccount`.
+    pub(crate) account: Option<String>,
+    /// `lambda:EventSourceToken`.
+    pub(crate) token: Option<String>,
 }
 
 /// How a caller is known.
@@ -32,8 +54,10 @@ pub(crate) enum Kind {
     Owner,
     /// By a key of `keys.toml`.
     Key,
-    /// By the key of an environment.
+    /// By the key of an environment, or by its door.
     Function,
+    /// By a key of `keys.toml` that is a service's.
+    Service,
 }
 
 /// What conditions may ask about a request beside its caller.
@@ -53,17 +77,30 @@ impl Caller {
     /// Whom nobody asks for a signature: root of the account.
     pub(crate) fn owner(home: &Home) -> Self {
         let arn = format!("arn:{}:iam::{}:root", home.partition, home.account);
-        Self { kind: Kind::Owner, principal: arn.clone(), arn, policy: None }
+        Self {
+            kind: Kind::Owner,
+            principal: arn.clone(),
+            arn,
+            own: Own::Everything,
+            origin: Origin::default(),
+        }
     }
 
     /// The holder of a key.
     pub(crate) fn holder(arn: String, policy: Arc<Document>) -> Self {
-        Self { kind: Kind::Key, principal: arn.clone(), arn, policy: Some(policy) }
+        let (own, origin) = (Own::AsSaid(policy), Origin::default());
+        Self { kind: Kind::Key, principal: arn.clone(), arn, own, origin }
     }
 
     /// A function that acts as its role.
     pub(crate) fn function(session_arn: String, role: String, policy: Arc<Document>) -> Self {
-        Self { kind: Kind::Function, arn: session_arn, principal: role, policy: Some(policy) }
+        let (own, origin) = (Own::AsSaid(policy), Origin::default());
+        Self { kind: Kind::Function, arn: session_arn, principal: role, own, origin }
+    }
+
+    /// A service, such as `s3.amazonaws.com`, and for whom it asks.
+    pub(crate) fn service(name: String, origin: Origin) -> Self {
+        Self { kind: Kind::Service, principal: name.clone(), arn: name, own: Own::Nothing, origin }
     }
 
     /// The account in its ARN: twelve digits.
@@ -80,6 +117,9 @@ impl Caller {
     /// What the policy of a resource says about this caller. One that lets the whole account in leaves it to the account
     /// who of its people may; one that keeps the account out keeps everybody out.
     fn met_by(&self, policy: &Document, request: &Request<'_>) -> Decision {
+        if self.kind == Kind::Service {
+            return policy.decide(&Request { principal: Principal::Service(&self.arn), ..*request });
+        }
         let arns = [self.arn.as_str(), self.principal.as_str()];
         let as_account =
             |account| Request { principal: Principal::Identity { arns: &arns, account }, ..*request };
@@ -87,6 +127,48 @@ impl Caller {
             Decision::Denied => Decision::Denied,
             Decision::Allowed | Decision::Unmentioned => policy.decide(&as_account("")),
         }
+    }
+}
+
+/// What the policies that are about a request come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// One allows it and none denies it, or nobody is asked.
+    Allowed,
+    /// The policy of the caller denies it by name.
+    DeniedByIdentity,
+    /// That of the resource does.
+    DeniedByResource,
+    /// None is about it.
+    Unmentioned,
+}
+
+/// What policies say of a caller who wants to do something to a resource, which may have a policy of its own.
+pub(crate) fn judge(
+    caller: &Caller,
+    permission: &Permission,
+    resource_policy: Option<&Document>,
+    circumstances: &Circumstances<'_>,
+) -> Verdict {
+    let Permission { action, resource, .. } = permission;
+    let context = |key: &str| context(key, caller, permission, circumstances);
+    let request = Request { principal: Principal::Anonymous, action, resource, context: &context };
+    let bare = Request { resource: resource.strip_suffix(":$LATEST").unwrap_or(resource), ..request };
+    let own = match &caller.own {
+        Own::Everything => return Verdict::Allowed,
+        Own::Nothing => Decision::Unmentioned,
+        Own::AsSaid(policy) => match policy.decide(&bare) {
+            Decision::Denied => Decision::Denied,
+            Decision::Allowed | Decision::Unmentioned => policy.decide(&request),
+        },
+    };
+    // The policy of `$LATEST` is that of the function, which it names without a qualifier.
+    let of_resource = resource_policy.map_or(Decision::Unmentioned, |it| caller.met_by(it, &bare));
+    match (own, of_resource) {
+        (Decision::Denied, _) => Verdict::DeniedByIdentity,
+        (_, Decision::Denied) => Verdict::DeniedByResource,
+        (Decision::Allowed, _) | (_, Decision::Allowed) => Verdict::Allowed,
+        (Decision::Unmentioned, Decision::Unmentioned) => Verdict::Unmentioned,
     }
 }
 
@@ -100,21 +182,14 @@ pub(crate) fn authorise(
     resource_policy: Option<&Document>,
     circumstances: &Circumstances<'_>,
 ) -> Result<(), ApiError> {
-    let Some(policy) = &caller.policy else { return Ok(()) };
-    let Permission { action, resource } = permission;
-    let context = |key: &str| context(key, caller, circumstances);
-    let request = Request { principal: Principal::Anonymous, action, resource, context: &context };
-    let own = policy.decide(&request);
-    // The policy of `$LATEST` is that of the function, which it names without a qualifier.
-    let bare = resource.strip_suffix(":$LATEST").unwrap_or(resource);
-    let of_it = Request { resource: bare, ..request };
-    let of_resource = resource_policy.map_or(Decision::Unmentioned, |it| caller.met_by(it, &of_it));
-    let because = match (own, of_resource) {
-        (Decision::Denied, _) => "with an explicit deny in an identity-based policy".to_owned(),
-        (_, Decision::Denied) => "with an explicit deny in a resource-based policy".to_owned(),
-        (Decision::Allowed, _) | (_, Decision::Allowed) => return Ok(()),
-        (Decision::Unmentioned, Decision::Unmentioned) => {
-            format!("because no identity-based policy allows the {action} action")
+    let Permission { action, resource, .. } = permission;
+    let because = match judge(caller, permission, resource_policy, circumstances) {
+        Verdict::Allowed => return Ok(()),
+        Verdict::DeniedByIdentity => "with an explicit deny in an identity-based policy".to_owned(),
+        Verdict::DeniedByResource => "with an explicit deny in a resource-based policy".to_owned(),
+        Verdict::Unmentioned => {
+            let which = if caller.kind == Kind::Service { "resource" } else { "identity" };
+            format!("because no {which}-based policy allows the {action} action")
         }
     };
     let text = format!(
@@ -124,19 +199,28 @@ pub(crate) fn authorise(
     Err(ApiError::new(ErrorCode::AccessDeniedException, text))
 }
 
-/// The value of a condition key; those are `keyring::CONTEXT_KEYS`.
-fn context(key: &str, caller: &Caller, circumstances: &Circumstances<'_>) -> Option<String> {
+/// The value of a condition key; those are `keyring::CONTEXT_KEYS` and, for policies of resources, `policies::CONTEXT_KEYS`.
+fn context(
+    key: &str,
+    caller: &Caller,
+    permission: &Permission,
+    circumstances: &Circumstances<'_>,
+) -> Option<String> {
+    let is_identity = caller.kind != Kind::Service;
     match key {
-        "aws:principalarn" => Some(caller.principal.clone()),
-        "aws:principalaccount" => Some(caller.account().to_owned()),
+        "aws:principalarn" => is_identity.then(|| caller.principal.clone()),
+        "aws:principalaccount" => is_identity.then(|| caller.account().to_owned()),
         "aws:requestedregion" => Some(circumstances.region.to_owned()),
         "aws:securetransport" => Some(circumstances.connection.secure.to_string()),
+        "aws:sourceaccount" => caller.origin.account.clone(),
+        "aws:sourcearn" => caller.origin.arn.clone(),
         "aws:sourceip" => circumstances.connection.source.map(|address| address.to_string()),
         "aws:useragent" => circumstances.agent.map(str::to_owned),
         "aws:username" => caller.user_name().map(str::to_owned),
+        "lambda:eventsourcetoken" => caller.origin.token.clone(),
         "lambda:functionurlauthtype" => circumstances.url.map(str::to_owned),
         "lambda:invokedviafunctionurl" => circumstances.url.map(|_| "true".to_owned()),
-        _ => None,
+        other => permission.context.iter().find(|(name, _)| *name == other).map(|(_, value)| value.clone()),
     }
 }
 
@@ -178,7 +262,15 @@ mod tests {
     }
 
     async fn asked(caller: &Caller, resource_policy: Option<&Document>) -> Result<(), String> {
-        let permission = Permission { action: "lambda:InvokeFunction".to_owned(), resource: F.to_owned() };
+        asked_for(caller, F, resource_policy).await
+    }
+
+    async fn asked_for(
+        caller: &Caller,
+        resource: &str,
+        resource_policy: Option<&Document>,
+    ) -> Result<(), String> {
+        let permission = Permission::new("lambda:InvokeFunction", resource);
         let connection = connection("10.1.2.3").await;
         let circumstances =
             Circumstances { region: "us-east-1", connection: &connection, agent: None, url: None };
@@ -223,6 +315,54 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_denial_of_a_function_is_one_of_its_latest_version() {
+        let latest = format!("{F}:$LATEST");
+        let everything = json!({ "Effect": "Allow", "Action": "*", "Resource": "*" });
+        let denial = json!({ "Effect": "Deny", "Action": "lambda:*", "Resource": F });
+        let user = Caller::holder(USER.to_owned(), document(json!([everything, denial])));
+        for resource in [F, &latest] {
+            assert!(asked_for(&user, resource, None).await.is_err(), "{resource}");
+        }
+        assert_eq!(asked_for(&user, &format!("{F}:live"), None).await, Ok(()));
+        // What allows the one does not allow the other, as at AWS.
+        let user = Caller::holder(USER.to_owned(), own("Allow"));
+        assert!(asked_for(&user, &latest, None).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_service_may_do_what_the_resource_lets_it_do() {
+        let from = |arn: Option<&str>| {
+            let origin = Origin { arn: arn.map(str::to_owned), ..Origin::default() };
+            Caller::service("s3.amazonaws.com".to_owned(), origin)
+        };
+        let statement = |effect: &str, service: &str| {
+            json!({
+                "Effect": effect, "Action": "lambda:InvokeFunction", "Resource": F,
+                "Principal": { "Service": service },
+                "Condition": { "ArnLike": { "aws:SourceArn": "arn:aws:s3:::photos*" } }
+            })
+        };
+        let policy = document(statement("Allow", "s3.amazonaws.com"));
+        let (right, wrong) = (from(Some("arn:aws:s3:::photos-2")), from(Some("arn:aws:s3:::other")));
+        assert_eq!(asked(&right, Some(&policy)).await, Ok(()));
+        for caller in [&wrong, &from(None)] {
+            let refused = Err(format!(
+                "User: s3.amazonaws.com is not authorized to perform: lambda:InvokeFunction on resource: {F} \
+                 because no resource-based policy allows the lambda:InvokeFunction action"
+            ));
+            assert_eq!(asked(caller, Some(&policy)).await, refused);
+            assert_eq!(asked(caller, None).await, refused);
+        }
+        let other = document(statement("Allow", "sns.amazonaws.com"));
+        assert!(asked(&right, Some(&other)).await.is_err(), "another service");
+        let both =
+            document(json!([statement("Allow", "s3.amazonaws.com"), statement("Deny", "s3.amazonaws.com")]));
+        assert!(asked(&right, Some(&both)).await.is_err(), "a denial wins");
+        assert!(asked(&right, Some(&of_resource("Allow", "000000000000"))).await.is_err(), "no identity");
+        assert!(asked(&right, Some(&Document::closed())).await.is_err());
+    }
+
+    #[tokio::test]
     async fn the_owner_of_the_account_is_asked_nothing() {
         let owner = Caller::owner(&Home::new("us-east-1", "000000000000"));
         assert_eq!((owner.kind, owner.account()), (Kind::Owner, "000000000000"));
@@ -236,14 +376,37 @@ mod tests {
         let circumstances =
             Circumstances { region: "us-east-1", connection: &connection, agent: Some("test"), url: None };
         let user = Caller::holder(USER.to_owned(), silent());
-        let value = |key: &str| context(key, &user, &circumstances);
+        let permission = Permission::new("iam:PassRole", ROLE)
+            .with("iam:passedtoservice", "lambda.amazonaws.com")
+            .with("lambda:functionarn", F);
+        let value = |key: &str| context(key, &user, &permission, &circumstances);
         for key in CONTEXT_KEYS {
             assert!(value(key).is_some(), "{key}");
         }
         assert_eq!(value("aws:username").as_deref(), Some("ci"));
         assert_eq!(value("aws:sourceip").as_deref(), Some("10.1.2.3"));
         let function = Caller::function(SESSION.to_owned(), ROLE.to_owned(), silent());
-        assert_eq!(context("aws:username", &function, &circumstances), None);
-        assert_eq!(context("aws:principalarn", &function, &circumstances).as_deref(), Some(ROLE));
+        assert_eq!(context("aws:username", &function, &permission, &circumstances), None);
+        assert_eq!(
+            context("aws:principalarn", &function, &permission, &circumstances).as_deref(),
+            Some(ROLE)
+        );
+        let plain = Permission::new("lambda:InvokeFunction", F);
+        assert_eq!(context("lambda:functionarn", &user, &plain, &circumstances), None);
+        let origin = Origin {
+            arn: Some("arn:aws:s3:::b".to_owned()),
+            account: Some("000000000000".to_owned()),
+            token: Some("t".to_owned()),
+        };
+        let service = Caller::service("s3.amazonaws.com".to_owned(), origin);
+        let value = |key: &str| context(key, &service, &plain, &circumstances);
+        for key in ["aws:sourcearn", "aws:sourceaccount", "lambda:eventsourcetoken"] {
+            assert!(value(key).is_some(), "{key}");
+            assert_eq!(context(key, &user, &plain, &circumstances), None, "{key} is a service's");
+        }
+        assert_eq!(
+            [value("aws:principalarn"), value("aws:principalaccount"), value("aws:username")],
+            [None, None, None]
+        );
     }
 }

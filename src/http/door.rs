@@ -1,21 +1,28 @@
 //! The functions' own door to the daemon: what `AWS_ENDPOINT_URL_LAMBDA` and `AWS_LAMBDA_METADATA_API` lead to.
 //!
 //! One listener per sandbox, bound inside it, so whoever speaks here is that function. It may invoke functions and read
-//! its metadata; never code, configuration or any other control call.
+//! its metadata; never code, configuration or any other control call. Where callers are asked who they are (`auth =
+//! "sigv4"`), it invokes as its role: what the role's policy and the other function's say holds here as at the API.
 
-use super::control::error_response;
-use super::invoke;
+use super::authorise::{Caller, Circumstances, authorise};
+use super::control::{error_response, header};
+use super::identity::Connection;
+use super::invoke::{self, PAYLOAD_MAX};
 use super::server::{self, Body, Intake, full};
+use super::standing::Standing;
 use crate::daemon::credentials;
 use crate::daemon::invoke::Shared;
 use crate::daemon::random;
 use crate::daemon::revision::Revision;
+use hearth_api::codec;
 use hearth_api::error::{ApiError, ErrorCode};
 use hearth_api::operations::Operation;
+use hearth_api::permission::Permission;
 use hearth_api::router;
 use hearth_logic::RequestId;
 use hearth_sandbox::SandboxId;
-use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, USER_AGENT};
+use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use std::sync::Arc;
@@ -77,7 +84,36 @@ async fn answer(
         );
         return error_response(&ApiError::new(ErrorCode::AccessDeniedException, text), &id.to_string());
     }
-    invoke::handle(shared, &found.labels, request.map(Intake::Arriving), id).await
+    let (parts, body) = request.map(Intake::Arriving).into_parts();
+    if let Err(error) = may_invoke(shared, revision, &found, &parts).await {
+        body.discard(PAYLOAD_MAX);
+        return error_response(&error, &id.to_string());
+    }
+    invoke::handle(shared, &found.labels, Request::from_parts(parts, body), id).await
+}
+
+/// Whether the function's role may invoke what the request names.
+async fn may_invoke(
+    shared: &Shared,
+    revision: &Revision,
+    found: &router::Match,
+    parts: &Parts,
+) -> Result<(), ApiError> {
+    let Some(ring) = &shared.ring else { return Ok(()) };
+    let input = {
+        let headers = |name: &str| header(&parts.headers, name);
+        let query = parts.uri.query().unwrap_or_default();
+        codec::decode_head(found.row, &codec::Head { labels: &found.labels, query, headers: &headers })?
+    };
+    let home = shared.functions.home();
+    let permission = Permission::of(found.row.operation, home, &input)?;
+    let session = credentials::session_arn(&revision.role, &revision.name);
+    let caller = Caller::function(session, revision.role.clone(), ring.now().role(&revision.role));
+    let policy = Standing::of_resource(&shared.functions, &permission.resource).await?.decided_by();
+    let agent = header(&parts.headers, USER_AGENT.as_str());
+    let connection = Connection::inside();
+    let circumstances = Circumstances { region: &home.region, connection: &connection, agent, url: None };
+    authorise(&caller, &permission, policy.as_ref(), &circumstances)
 }
 
 /// Where this environment runs (AWS documentation, "Using the Lambda metadata endpoint").

@@ -1,7 +1,10 @@
 //! The door that does not open to web pages: without signatures, a browser on this machine must not be a way in.
 //!
-//! Refuses requests with a foreign `Origin`, a cross-site `Sec-Fetch-Site`, or a `Host` that is neither loopback nor
-//! configured (DNS rebinding). Decides by headers only.
+//! This endpoint has no pages of its own, so nothing that a page sends is wanted: an `Origin`, a `Sec-Fetch-Site` other
+//! than a person's own navigation, or a `Host` that is neither loopback nor configured (DNS rebinding). A page on this very
+//! origin is no exception: function URLs that are called by path are there, and what they show is a function's. Where the
+//! operator serves pages of theirs beside the API, under a name in `allowed_hosts`, that name is let in; that functions' pages
+//! are not of that origin, whatever the address says, is `url`'s to see to (it sandboxes them). Decides by headers only.
 
 use http::HeaderMap;
 use http::header::{HOST, ORIGIN};
@@ -21,20 +24,20 @@ impl Guard {
 
     /// Why the request is refused, if it is.
     pub(crate) fn refuses(&self, headers: &HeaderMap) -> Option<&'static str> {
-        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        if let Some(site) = text("sec-fetch-site")
-            && !matches!(site, "same-origin" | "none")
+        let mut hosts = headers.get_all(HOST).iter();
+        let (host, more) = (hosts.next().and_then(|host| host.to_str().ok()), hosts.next());
+        if let Some(site) = headers.get("sec-fetch-site")
+            && site != "none"
+            && !(site == "same-origin" && host.is_some_and(|host| self.is_listed(host)))
         {
-            return Some("requests from web pages of other sites are refused");
+            return Some("requests from web pages are refused");
         }
         if let Some(origin) = headers.get(ORIGIN) {
             let own = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
-            if !own.is_some_and(|(_, host)| self.is_ours(host)) {
-                return Some("the Origin is not one of this endpoint's own names");
+            if !own.is_some_and(|(_, host)| self.is_listed(host)) {
+                return Some("the Origin is not listed in `allowed_hosts`");
             }
         }
-        let mut hosts = headers.get_all(HOST).iter();
-        let (host, more) = (hosts.next().and_then(|host| host.to_str().ok()), hosts.next());
         if more.is_some() || !host.is_some_and(|host| self.is_ours(host)) {
             return Some("the Host is neither loopback nor listed in `allowed_hosts`");
         }
@@ -46,7 +49,12 @@ impl Guard {
         let last = host.rsplit_once('.').map_or(host, |(_, label)| label);
         last.eq_ignore_ascii_case("localhost")
             || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-            || self.allowed_hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host))
+            || self.is_listed(host_and_port)
+    }
+
+    fn is_listed(&self, host_and_port: &str) -> bool {
+        let host = without_port(host_and_port);
+        self.allowed_hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host))
     }
 }
 
@@ -68,7 +76,7 @@ mod tests {
     fn refused(headers: &[(&'static str, &str)]) -> bool {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
-            map.append(*name, value.parse().expect("a header value"));
+            map.append(*name, http::HeaderValue::from_bytes(value.as_bytes()).expect("a header value"));
         }
         Guard::new(&["Lambda.Example".to_owned()]).refuses(&map).is_some()
     }
@@ -104,10 +112,25 @@ mod tests {
         assert!(refused(&[("host", "localhost"), ("origin", "null")]));
         assert!(refused(&[("host", "localhost"), ("sec-fetch-site", "cross-site")]));
         assert!(refused(&[("host", "localhost"), ("sec-fetch-site", "same-site")]));
-        assert!(!refused(&[
-            ("host", "localhost"),
-            ("origin", "http://localhost:3001"),
-            ("sec-fetch-site", "same-origin")
-        ]));
+    }
+
+    #[test]
+    fn web_pages_of_this_machine_are_refused_and_a_person_is_not() {
+        let host = ("host", "localhost:3001");
+        // A page that a function shows by path can leave out neither of the two.
+        assert!(refused(&[host, ("sec-fetch-site", "same-origin")]));
+        assert!(refused(&[host, ("origin", "http://localhost:3001")]));
+        assert!(refused(&[host, ("origin", "http://localhost:8080")]));
+        assert!(refused(&[host, ("sec-fetch-site", "\u{e9}")]));
+        assert!(!refused(&[host, ("sec-fetch-site", "none")]));
+    }
+
+    #[test]
+    fn pages_that_the_operator_serves_under_a_listed_name_are_let_in() {
+        let host = ("host", "lambda.example:3001");
+        assert!(!refused(&[host, ("sec-fetch-site", "same-origin")]));
+        assert!(!refused(&[host, ("origin", "https://lambda.example"), ("sec-fetch-site", "same-origin")]));
+        assert!(refused(&[host, ("sec-fetch-site", "cross-site")]));
+        assert!(refused(&[host, ("origin", "https://other.example")]));
     }
 }

@@ -36,6 +36,11 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// One through a function's own door: from nowhere that has an address.
+    pub(crate) const fn inside() -> Self {
+        Self { source: None, secure: false, refusal: None }
+    }
+
     /// What its requests are refused with, if they are.
     pub(crate) fn refusal(&self) -> Option<ApiError> {
         let text = self.refusal.as_deref()?;

@@ -19,5 +19,6 @@ pub(crate) mod peer;
 pub(crate) mod roots;
 pub(crate) mod server;
 pub(crate) mod signed;
+mod standing;
 pub(crate) mod tls;
 pub(crate) mod url;

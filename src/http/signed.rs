@@ -5,13 +5,12 @@
 //! in chunks. Keys are those of `keys.toml` and the ones that living environments hold. Deliberately not here: what a caller
 //! may do (`authorise.rs`).
 
-use super::authorise::Caller;
+use super::authorise::{Caller, Origin};
 use super::server::{BodyError, Intake};
 use crate::daemon::clock;
 use crate::daemon::credentials::Keys;
-use crate::daemon::keyring::{Keyring, KeyringError};
+use crate::daemon::keyring::{self, KeyringError, Ring};
 use bytes::Bytes;
-use hearth_api::arn::Home;
 use hearth_api::chunked;
 use hearth_api::claim::{Claim, Payload, check_payload};
 use hearth_api::error::{ApiError, ErrorCode};
@@ -20,19 +19,19 @@ use hearth_api::sigv4::{Head, UNSIGNED_PAYLOAD, payload_hash};
 use hmac::{Hmac, Mac as _};
 use http::request::Parts;
 use sha2::Sha256;
-use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
 
 /// Larger payloads are hashed on a thread for slow work.
 const HASHED_AT_ONCE: usize = 256 * 1024;
+/// Where a service says for whom it asks; signed like all headers of this kind.
+const SOURCE_ARN: &str = "x-amz-source-arn";
+const SOURCE_ACCOUNT: &str = "x-amz-source-account";
+const EVENT_SOURCE_TOKEN: &str = "x-amz-event-source-token";
 const INVALID_TOKEN: &str = "The security token included in the request is invalid.";
 
 /// Verifies the requests of one daemon.
 pub(crate) struct Verifier {
-    path: PathBuf,
-    home: Home,
+    ring: Ring,
     issued: Keys,
-    ring: RwLock<Arc<Keyring>>,
 }
 
 /// A key, wherever it came from.
@@ -43,17 +42,14 @@ struct Holder {
 }
 
 impl Verifier {
-    /// With the keys of this file, and those that are issued to environments.
-    pub(crate) fn new(path: PathBuf, home: Home, issued: Keys, ring: Keyring) -> Self {
-        Self { path, home, issued, ring: RwLock::new(Arc::new(ring)) }
+    /// With these keys, and those that are issued to environments.
+    pub(crate) fn new(ring: Ring, issued: Keys) -> Self {
+        Self { ring, issued }
     }
 
     /// Reads the file again; the old keys stay if it cannot be used. Gives the number of keys.
     pub(crate) fn reload(&self) -> Result<usize, KeyringError> {
-        let ring = Arc::new(Keyring::load(&self.path, &self.home)?);
-        let count = ring.len();
-        *self.ring.write().unwrap_or_else(PoisonError::into_inner) = ring;
-        Ok(count)
+        self.ring.reload()
     }
 
     /// Who signed a request for a service, with its payload. `limit` bounds the payload in bytes; `refusal` says to the client why it was not read.
@@ -73,9 +69,9 @@ impl Verifier {
             headers: &headers,
         };
         let claim = Claim::read(&head)?;
-        claim.check_scope(&self.home.region, &[service])?;
+        claim.check_scope(&self.ring.home().region, &[service])?;
         claim.check_time(now())?;
-        let Holder { secret, token, caller } = self.holder(&claim)?;
+        let Holder { secret, token, caller } = self.holder(&claim, parts)?;
         check_token(token.as_deref(), claim.session_token.as_deref())?;
         match claim.payload(&head) {
             Payload::Hash(said) => {
@@ -106,10 +102,15 @@ impl Verifier {
         }
     }
 
-    fn holder(&self, claim: &Claim) -> Result<Holder, ApiError> {
-        let ring = Arc::clone(&self.ring.read().unwrap_or_else(PoisonError::into_inner));
+    /// Whose key a claim names. What a service says of itself counts only once the claim is verified: it refuses
+    /// headers of the kind `x-amz-` that are not signed.
+    fn holder(&self, claim: &Claim, parts: &Parts) -> Result<Holder, ApiError> {
+        let ring = self.ring.now();
         if let Some(key) = ring.key(&claim.access_key) {
-            let caller = Caller::holder(key.arn.clone(), Arc::clone(&key.policy));
+            let caller = match &key.holder {
+                keyring::Holder::Identity { arn, policy } => Caller::holder(arn.clone(), policy.clone()),
+                keyring::Holder::Service(name) => Caller::service(name.clone(), origin(parts)),
+            };
             return Ok(Holder { secret: key.secret.clone(), token: None, caller });
         }
         let Some(issued) = self.issued.find(&claim.access_key) else {
@@ -122,6 +123,11 @@ impl Verifier {
         let caller = Caller::function(issued.session_arn(), issued.role.clone(), ring.role(&issued.role));
         Ok(Holder { secret: issued.secret.clone(), token: Some(issued.token.clone()), caller })
     }
+}
+
+fn origin(parts: &Parts) -> Origin {
+    let said = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    Origin { arn: said(SOURCE_ARN), account: said(SOURCE_ACCOUNT), token: said(EVENT_SOURCE_TOKEN) }
 }
 
 fn now() -> EpochTime {
@@ -162,6 +168,7 @@ mod tests {
     use crate::http::authorise::{Circumstances, Kind, authorise};
     use crate::http::identity::Identity;
     use crate::http::server::Peer;
+    use hearth_api::arn::Home;
     use hearth_api::permission::Permission;
     use hearth_api::sigv4::{PathStyle, Signing};
     use hearth_sandbox::SandboxId;
@@ -197,9 +204,8 @@ mod tests {
             ),
         );
         let home = Home::new("us-east-1", "000000000000");
-        let ring = Keyring::load(&path, &home).expect("is a keyring");
         let issued = Keys::default();
-        (Verifier::new(path, home, issued.clone(), ring), issued)
+        (Verifier::new(Ring::open(&path, home).expect("is a keyring"), issued.clone()), issued)
     }
 
     fn request(id: &str, secret: &str, token: Option<&str>, body: &[u8]) -> Parts {
@@ -232,7 +238,7 @@ mod tests {
     async fn allowed(caller: &Caller, action: &str, source: &str) -> Result<(), ApiError> {
         let remote = Some(std::net::SocketAddr::new(source.parse().expect("is one"), 1));
         let connection = Identity::Anyone.meet(Peer { remote, local: None, secure: false }).await;
-        let permission = Permission { action: action.to_owned(), resource: F.to_owned() };
+        let permission = Permission::new(action, F);
         let circumstances =
             Circumstances { region: "us-east-1", connection: &connection, agent: None, url: None };
         authorise(caller, &permission, None, &circumstances)
@@ -308,10 +314,10 @@ mod tests {
     async fn reloaded_keys_replace_the_old_ones_and_broken_ones_do_not() {
         let (verifier, _) = verifier("reload");
         let good = request(ID, SECRET, None, b"");
-        write(&verifier.path, "nonsense");
+        write(verifier.ring.path(), "nonsense");
         assert!(verifier.reload().is_err());
         assert!(proven(&verifier, &good, b"").await.is_ok(), "the old keys stay");
-        write(&verifier.path, "");
+        write(verifier.ring.path(), "");
         assert_eq!(verifier.reload().expect("is a keyring"), 0);
         assert!(proven(&verifier, &good, b"").await.is_err());
     }

@@ -124,6 +124,21 @@ fn wrong(name: &str, detail: impl Into<String>) -> PolicyError {
 }
 
 impl Document {
+    /// Denies everybody everything: what stands where a document is that cannot be understood.
+    #[must_use]
+    pub fn closed() -> Self {
+        let everything = || Selection::Only(vec!["*".to_owned()]);
+        let statement = Statement {
+            name: "closed".to_owned(),
+            allows: false,
+            principals: Some(vec![Named::Everybody]),
+            actions: everything(),
+            resources: Some(everything()),
+            conditions: Vec::new(),
+        };
+        Self { statements: vec![statement] }
+    }
+
     /// The document as the policy of an identity: names no principals, says for which resources, and conditions use
     /// `keys` (lower case) only, because a condition on anything else would silently never hold.
     ///

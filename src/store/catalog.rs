@@ -8,6 +8,7 @@ use super::documents::{Document, DocumentChange, DocumentError, Family};
 use super::memory::MemoryStore;
 use super::record::FunctionRecord;
 use super::seal::Sealer;
+use super::serving;
 use super::sqlite::SqliteStore;
 use super::versions::{Alias, Published, Version, VersionChange, VersionError};
 use hearth_sandbox::Digest;
@@ -75,13 +76,15 @@ pub(crate) enum Change {
 
 impl Change {
     /// For the disk: what is secret in it sealed.
-    pub(super) fn seal(&mut self, sealer: &Sealer) {
+    pub(super) fn seal(&mut self, sealer: &Sealer) -> Result<(), StoreError> {
         let record = match self {
             Self::Create(record) | Self::Replace { record, .. } => record,
             Self::Version(VersionChange::Publish { published, .. }) => &mut published.record,
-            _ => return,
+            Self::Document(DocumentChange::Put { document, .. }) => return serving::seal(document, sealer),
+            _ => return Ok(()),
         };
         record.configuration.seal(sealer, &record.name);
+        Ok(())
     }
 
     /// The function that it is about.
@@ -267,6 +270,14 @@ impl Store {
     /// the runtime starts or from a blocking task.
     pub(crate) fn open(path: &Path, sealer: Sealer) -> Result<Self, StoreError> {
         SqliteStore::open(path, sealer).map(Self::Sqlite)
+    }
+
+    /// What secrets in it are sealed with, if they are.
+    pub(super) fn sealer(&self) -> Option<&Sealer> {
+        match self {
+            Self::Sqlite(store) => Some(store.sealer()),
+            Self::Memory(_) => None,
+        }
     }
 
     /// The function of this name.

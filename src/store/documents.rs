@@ -43,6 +43,8 @@ pub(crate) enum Family {
     FunctionLayer,
     /// Which function gets what comes from which source.
     EventSourceMapping,
+    /// What serves of a function while an update is made, and after one failed.
+    Serving,
 }
 
 impl Family {
@@ -63,6 +65,7 @@ impl Family {
             Self::LayerPolicy => "layer-policy",
             Self::FunctionLayer => "function-layer",
             Self::EventSourceMapping => "event-source-mapping",
+            Self::Serving => "serving",
         }
     }
 }

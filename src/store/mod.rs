@@ -18,6 +18,7 @@ mod package;
 pub(crate) mod record;
 mod root;
 mod seal;
+pub(crate) mod serving;
 mod sqlite;
 mod tar;
 mod tree;

@@ -117,11 +117,17 @@ impl SqliteStore {
     }
 
     pub(super) async fn commit(&self, mut changes: Vec<Change>) -> Result<(), CommitError> {
-        changes.iter_mut().for_each(|change| change.seal(&self.sealer));
+        for change in &mut changes {
+            change.seal(&self.sealer)?;
+        }
         let (answer, answered) = oneshot::channel();
         let order = Order::Commit { changes, answer };
         self.orders.send(order).await.map_err(|_| StoreError::Closed)?;
         answered.await.map_err(|_| StoreError::Closed)?
+    }
+
+    pub(super) fn sealer(&self) -> &Sealer {
+        &self.sealer
     }
 
     pub(super) async fn close(&self) {

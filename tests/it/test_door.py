@@ -7,6 +7,7 @@ import urllib.request
 
 import pytest
 
+from lib import daemon as daemons
 from lib import functions, waiting, wire
 
 LIST = "/2015-03-31/functions"
@@ -61,6 +62,45 @@ def test_a_page_can_neither_invoke_nor_ask_beforehand(daemon, echo):
     answer = attack(daemon, preflight, "OPTIONS", path)
     assert answer.status in (403, 404, 405)
     assert not [name for name in answer.headers if name.startswith("access-control-")]
+
+
+PAGE = """
+PAGE = "<script>fetch('/2015-03-31/functions')</script>"
+
+def handler(event, context):
+    headers = {"Content-Type": "text/html", "Content-Security-Policy": "default-src *", "Service-Worker-Allowed": "/"}
+    return {"statusCode": 200, "headers": headers, "body": PAGE}
+"""
+
+
+def test_a_page_that_a_function_shows_by_path_cannot_ask_this_origin(start_daemon, python):
+    """Its address has the API's origin; what it sends from there says so, or the browser gives it another."""
+    daemon = start_daemon(config='auth = "none"\nallowed_hosts = ["lambda.internal"]\n')
+    function = functions.Maker(daemon, python, daemons.ROLE)(PAGE)
+    url = function.client.create_function_url_config(FunctionName=function.name, AuthType="NONE")["FunctionUrl"]
+    host = url.split("/")[2]
+    path = f"/lambda-url/{host.split('.')[0]}/"
+    for name in (f"127.0.0.1:{daemon.address[1]}", "localhost", "lambda.internal"):
+        answer = attack(daemon, {"Host": name}, path=path)
+        assert answer.status == 200 and "<script>" in answer.body.decode()
+        policies = answer.all("content-security-policy")
+        sandboxed = [policy for policy in policies if policy.startswith("sandbox")]
+        # No `allow-same-origin`: the page's origin is no one's. Its own policy holds beside it and cannot take it back.
+        assert sandboxed and all("allow-same-origin" not in policy for policy in sandboxed)
+    by_name = attack(daemon, {"Host": host}, path="/")
+    assert by_name.status == 200 and by_name.all("content-security-policy") == ["default-src *"]
+    own = f"http://127.0.0.1:{daemon.address[1]}"
+    for headers in (
+        {"Sec-Fetch-Site": "same-origin"},
+        {"Origin": own},
+        {"Origin": "http://localhost:8080"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "same-origin", "Origin": own},
+    ):
+        assert attack(daemon, headers).status == 403, headers
+    assert attack(daemon, {"Sec-Fetch-Site": "none"}).status == 200
+    listed = {"Host": "lambda.internal", "Origin": "https://lambda.internal", "Sec-Fetch-Site": "same-origin"}
+    assert attack(daemon, listed).status == 200
 
 
 def test_the_admin_address_has_the_same_door(daemon):

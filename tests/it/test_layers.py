@@ -1,6 +1,7 @@
 """Layers as an unmodified client sees them: versions, filters, policies, and what functions find at `/opt`."""
 
 import json
+import os
 import urllib.request
 
 import pytest
@@ -48,6 +49,14 @@ def say(word):
 
 
 # --- versions ---
+
+
+def test_a_large_package_may_come_with_the_request(client, publish):
+    noise = os.urandom(2_000_000)
+    made = publish({"python/noise": noise})
+    assert made["Content"]["CodeSize"] > len(noise)
+    with urllib.request.urlopen(made["Content"]["Location"]) as answer:
+        assert len(answer.read()) == made["Content"]["CodeSize"]
 
 
 def test_a_version_is_told_by_number_and_by_arn_and_its_package_comes_back(client, publish):

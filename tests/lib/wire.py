@@ -8,8 +8,13 @@ import socket
 class Answer:
     def __init__(self, status, headers, body):
         self.status = status
+        self.lines = headers
         self.headers = {name.lower(): value for name, value in headers}
         self.body = body
+
+    def all(self, name):
+        """All values of a header, in their order."""
+        return [value for given, value in self.lines if given.lower() == name]
 
     @property
     def json(self):

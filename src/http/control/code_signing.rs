@@ -15,6 +15,7 @@ use crate::store::{
 use hearth_api::error::{ApiError, ErrorCode};
 use hearth_api::page;
 use hearth_api::primitives::EpochTime;
+use hearth_api::resource::{Elsewhere, Named};
 use hearth_api::shapes::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -261,55 +262,81 @@ impl Control {
             return Err(ApiError::invalid_parameter(IMAGE));
         }
         let found = self.find_signing(Some(arn.to_owned()), unattachable).await?;
-        let layers = input.layers.iter().flatten().map(String::as_str);
-        self.judge_unsigned(&found, &target.name, std::iter::once(target.name.as_str()).chain(layers))
+        refuse(&found, Some(&target.name))
     }
 
     /// The changes that give a new function its configuration, and the turn in which they must be made: taken before
-    /// the function's gate.
+    /// the function's gate. Within it the configuration is asked again, for it may have become another one since the
+    /// packages were fetched.
     pub(super) async fn new_signing(
         &self,
         arn: Option<&str>,
         target: &Target,
+        unsigned: impl Iterator<Item = &str>,
     ) -> Result<(Option<MutexGuard<'_, ()>>, Vec<Change>), ApiError> {
         let Some(arn) = arn else { return Ok((None, Vec::new())) };
         let turn = self.signing_turn.lock().await;
         let found = self.find_signing(Some(arn.to_owned()), unattachable).await?;
+        self.let_through(&found, &target.name, unsigned)?;
         let changes =
             attachment(&target.name, None, Some(&found.id)).map_err(|error| self.internal(error))?;
         Ok((Some(turn), changes.collect()))
     }
 
-    /// Asks a function's configuration, if it has one, about packages that come without a signature: its code, by the
-    /// function's name, or layers, by their ARNs.
-    pub(super) async fn check_unsigned(
+    /// The turns in which packages of a function may change: its own and, where it has a configuration, that in which
+    /// configurations change, so that what is judged in them stays as it was judged.
+    pub(super) async fn deployment_turns(
         &self,
         function: &str,
-        artifacts: impl Iterator<Item = &str>,
-    ) -> Result<(), ApiError> {
-        let Some(id) = self.signing_of(function).await? else { return Ok(()) };
-        let found = self.find_signing(Some(self.signing_arn(&id)), unattachable).await?;
-        self.judge_unsigned(&found, function, artifacts)
+    ) -> Result<(Option<MutexGuard<'_, ()>>, MutexGuard<'_, ()>), ApiError> {
+        let mut signing = match self.signing_of(function).await? {
+            Some(_) => Some(self.signing_turn.lock().await),
+            None => None,
+        };
+        let mut turn = self.shared.functions.gate(function).await;
+        if signing.is_none() && self.signing_of(function).await?.is_some() {
+            // It was given one meanwhile. The order of the turns is always the same.
+            drop(turn);
+            signing = Some(self.signing_turn.lock().await);
+            turn = self.shared.functions.gate(function).await;
+        }
+        Ok((signing, turn))
     }
 
-    fn judge_unsigned<'a>(
+    /// Refuses packages that come without a signature, if the function's configuration does: its code, by the
+    /// function's name, or layers, by their ARNs. Before they are fetched, to save that; what counts is [`Self::judge_unsigned`].
+    pub(super) async fn refuse_unsigned(&self, function: &str, unsigned: &[String]) -> Result<(), ApiError> {
+        match self.signing_found(function).await? {
+            Some(found) => refuse(&found, unsigned.first().map(String::as_str)),
+            None => Ok(()),
+        }
+    }
+
+    /// The same within [`Self::deployment_turns`], directly before they are deployed: also counts what is let through.
+    pub(super) async fn judge_unsigned(&self, function: &str, unsigned: &[String]) -> Result<(), ApiError> {
+        match self.signing_found(function).await? {
+            Some(found) => self.let_through(&found, function, unsigned.iter().map(String::as_str)),
+            None => Ok(()),
+        }
+    }
+
+    fn let_through<'a>(
         &self,
         found: &Found,
         function: &str,
-        mut artifacts: impl Iterator<Item = &'a str>,
+        unsigned: impl Iterator<Item = &'a str>,
     ) -> Result<(), ApiError> {
-        let Some(artifact) = artifacts.next() else { return Ok(()) };
-        if found.stored.policy == ENFORCE {
-            let text = format!(
-                "Lambda cannot deploy the function. The function or layer might be signed using a signature that the client is not configured to accept. Check the provided signature for {artifact}."
-            );
-            return Err(ApiError::new(ErrorCode::CodeVerificationFailedException, text));
-        }
-        for artifact in std::iter::once(artifact).chain(artifacts) {
+        for artifact in unsigned {
+            refuse(found, Some(artifact))?;
             self.shared.metrics.signature_failure(function);
             tracing::warn!(function, artifact, config = %found.id, "an unsigned package is deployed");
         }
         Ok(())
+    }
+
+    async fn signing_found(&self, function: &str) -> Result<Option<Found>, ApiError> {
+        let Some(id) = self.signing_of(function).await? else { return Ok(None) };
+        self.find_signing(Some(self.signing_arn(&id)), unattachable).await.map(Some)
     }
 
     /// The id of a function's configuration.
@@ -324,13 +351,11 @@ impl Control {
         missing: fn(&str) -> ApiError,
     ) -> Result<Found, ApiError> {
         let arn = arn.unwrap_or_default();
-        let home = self.shared.functions.home();
-        let mut parts = arn.split(':').skip(3);
-        let (region, account) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-        if region == home.region && account != home.account {
-            return Err(ApiError::access_denied());
-        }
-        let id = parts.nth(1).filter(|_| region == home.region).ok_or_else(|| missing(&arn))?;
+        let id = match self.shared.functions.home().own(&arn) {
+            Ok(Named { kind: "code-signing-config", id }) => id,
+            Err(Elsewhere::Account) => return Err(ApiError::access_denied()),
+            Ok(_) | Err(_) => return Err(missing(&arn)),
+        };
         let document = self.side(FAMILY, id).await?.ok_or_else(|| missing(&arn))?;
         let stored = document.read().map_err(|error| self.internal(error))?;
         Ok(Found { id: document.key, revision: document.revision, stored })
@@ -352,8 +377,7 @@ impl Control {
     }
 
     fn signing_arn(&self, id: &str) -> String {
-        let home = self.shared.functions.home();
-        format!("arn:{}:lambda:{}:{}:code-signing-config:{id}", home.partition, home.region, home.account)
+        self.shared.functions.home().arn_of("code-signing-config", id)
     }
 
     fn describe_signing(&self, id: &str, stored: Stored) -> CodeSigningConfig {
@@ -371,6 +395,15 @@ impl Control {
             last_modified: Some(EpochTime::from_ms(modified).to_service_text()),
         }
     }
+}
+
+/// What a configuration says to a package without a signature, if there is one.
+fn refuse(found: &Found, unsigned: Option<&str>) -> Result<(), ApiError> {
+    let Some(artifact) = unsigned.filter(|_| found.stored.policy == ENFORCE) else { return Ok(()) };
+    let text = format!(
+        "Lambda cannot deploy the function. The function or layer might be signed using a signature that the client is not configured to accept. Check the provided signature for {artifact}."
+    );
+    Err(ApiError::new(ErrorCode::CodeVerificationFailedException, text))
 }
 
 fn arns(publishers: Option<AllowedPublishers>) -> Vec<String> {

@@ -75,8 +75,9 @@ impl Control {
         let stored =
             self.shared.functions.store.function(name).await.map_err(|error| self.internal(error))?;
         if let Some(record) = stored {
-            self.shared.functions.admit(&record).ok();
-            self.shared.functions.reserve(name, record.reserved_concurrency);
+            let reserved = record.reserved_concurrency;
+            self.shared.functions.take_up(record).await.ok();
+            self.shared.functions.reserve(name, reserved);
         }
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! Creating, reading, updating and deleting functions.
 //!
 //! Every write is one commit; what takes time (unpacking) happens after the answer, and a second commit says how it
-//! went. A daemon that died in between finishes the work at its next start (`resume`).
+//! went. Until it went well, what was before serves (`store/serving.rs`). A daemon that died in between finishes the work at
+//! its next start (`resume`).
 
 use super::super::names::Target;
 use super::Control;
@@ -13,7 +14,7 @@ use crate::daemon::functions::{Unavailable, runtime_version_arn};
 use crate::daemon::{clock, random};
 use crate::store::{
     Change, CommitError, Configuration, DocumentError, FunctionRecord, Layer, State, StateKind, UpdateKind,
-    UpdateStatus,
+    UpdateStatus, serving,
 };
 use hearth_api::error::{ApiError, ErrorCode};
 use hearth_api::page;
@@ -78,7 +79,10 @@ impl Control {
         let publish = input.publish == Some(true);
         let mut configuration = Configuration { package_type, ..Configuration::default() };
         configuration.architectures = architectures.unwrap_or_else(|| vec![ARCHITECTURE.to_owned()]);
-        let (_layers, layers) = self.attach(input.layers.as_deref()).await?;
+        let wanted = input.layers.clone();
+        let (turn, layers) = self.attach(wanted.as_deref()).await?;
+        // Whoever waits for a download keeps nobody else from layers.
+        drop(turn);
         self.judge().apply(given_on_create(input, layers), &mut configuration)?;
         if self.shared.functions.store.function(&target.name).await.map_err(|e| self.internal(e))?.is_some() {
             return Err(exists(&target.name));
@@ -101,7 +105,11 @@ impl Control {
             last_modified_ms: now,
             configuration,
         };
-        let (_signing, attachment) = self.new_signing(signing.as_deref(), &target).await?;
+        // The same layers, or a refusal: a version that is gone does not come back with something else in it.
+        let (_layers, _) = self.attach(wanted.as_deref()).await?;
+        let unsigned =
+            std::iter::once(target.name.as_str()).chain(wanted.iter().flatten().map(String::as_str));
+        let (_signing, attachment) = self.new_signing(signing.as_deref(), &target, unsigned).await?;
         let _turn = self.shared.functions.gate(&target.name).await;
         let mut changes = vec![Change::Create(Box::new(record.clone()))];
         changes.extend(attachment);
@@ -171,7 +179,8 @@ impl Control {
             return Err(unbuilt("PublishTo"));
         }
         let architectures = check_architectures(input.architectures.take())?;
-        self.check_unsigned(&target.name, std::iter::once(target.name.as_str())).await?;
+        let unsigned = vec![target.name.clone()];
+        self.refuse_unsigned(&target.name, &unsigned).await?;
         let mut image = Configuration::default();
         let pin = match input.image_uri.take() {
             Some(uri) => self.image(&uri, &mut image).await?,
@@ -187,7 +196,7 @@ impl Control {
             Ok(())
         };
         let manner = Manner { dry_run: input.dry_run == Some(true), publish: input.publish == Some(true) };
-        self.update(&target, input.revision_id, manner, change).await
+        self.update(&target, input.revision_id, (manner, unsigned), change).await
     }
 
     pub(super) async fn update_configuration(
@@ -198,40 +207,44 @@ impl Control {
         settings::check_environment_size(environment)?;
         let target = self.unqualified(input.function_name.as_deref())?;
         let revision = input.revision_id.clone();
-        self.check_unsigned(&target.name, input.layers.iter().flatten().map(String::as_str)).await?;
+        let unsigned = input.layers.clone().unwrap_or_default();
+        self.refuse_unsigned(&target.name, &unsigned).await?;
         let (_layers, layers) = self.attach(input.layers.as_deref()).await?;
         let given = given_on_update(input, layers);
         let change = |record: &mut FunctionRecord| self.judge().apply(given, &mut record.configuration);
-        self.update(&target, revision, Manner::default(), change).await
+        self.update(&target, revision, (Manner::default(), unsigned), change).await
     }
 
-    /// One update: old code serves until the new one is ready, and nobody else updates meanwhile.
+    /// One update: old code serves until the new one is ready, and nobody else updates meanwhile. `unsigned` is new in it
+    /// and has no signature.
     async fn update(
         &self,
         target: &Target,
         expected: Option<String>,
-        manner: Manner,
+        (manner, unsigned): (Manner, Vec<String>),
         change: impl FnOnce(&mut FunctionRecord) -> Result<(), ApiError>,
     ) -> Result<FunctionConfiguration, ApiError> {
-        // What serves now must be known before it is replaced on disk.
-        self.shared.functions.serving(&target.name, None, || 0).await.ok();
-        let _turn = self.shared.functions.gate(&target.name).await;
+        let _turns = self.deployment_turns(&target.name).await?;
         let mut record = self.record(target).await?;
         if expected.is_some_and(|expected| expected != record.revision_id) {
             return Err(ApiError::new(ErrorCode::PreconditionFailedException, STALE));
         }
         self.refuse_busy(&record, target)?;
         let old = record.revision_id.clone();
+        // After an update that failed that is not what is stored, but what was before.
+        let standing = self.shared.functions.store.standing(record.clone()).await;
+        let kept = standing.and_then(|standing| serving::keep(&standing)).map_err(|e| self.internal(e))?;
         change(&mut record)?;
         if manner.dry_run {
             self.check_unzipped(&record).await?;
             return Ok(self.describe(&record, target, Detail::Full));
         }
+        self.judge_unsigned(&target.name, &unsigned).await?;
         record.revision_id = random::uuid();
         record.last_modified_ms = clock::wall().as_millis().max(record.last_modified_ms);
         record.last_update = UpdateStatus::because(UpdateKind::InProgress, CREATING, BEING_CREATED);
         let change = Change::Replace { expected: old, record: Box::new(record.clone()) };
-        let answer = self.write(vec![change], record, manner.publish).await?;
+        let answer = self.write(vec![change, kept], record, manner.publish).await?;
         Ok(self.describe(&answer, &target.of_version(&answer), Detail::Full))
     }
 
@@ -357,6 +370,10 @@ impl Control {
             }
             conclude(&mut record, creating, unpacked, &shared.functions);
             let mut changes = vec![Change::Replace { expected: revision, record: Box::new(record.clone()) }];
+            // What could not be made ready does not serve: what was before goes on.
+            if record.last_update.kind != Some(UpdateKind::Failed) {
+                changes.push(serving::forget(&name));
+            }
             match super::versions::settled(&shared.functions, &record).await {
                 Ok(settled) => changes.extend(settled),
                 Err(error) => {
@@ -367,7 +384,7 @@ impl Control {
                 return tracing::error!(function = %name, %error, "an update could not be finished");
             }
             shared.code.released.notify_one();
-            if let Err(Unavailable::Store(error)) = shared.functions.settled(&record) {
+            if let Err(Unavailable::Store(error)) = shared.functions.settled(&record).await {
                 tracing::error!(function = %name, %error, "an update could not be taken up");
             }
         });
@@ -386,7 +403,7 @@ impl Control {
                     self.settle_later(record);
                 } else if record.reserved_concurrency.is_some() {
                     // Without its runtime it cannot run, and reserves nothing that it could use.
-                    self.shared.functions.admit(record).ok();
+                    self.shared.functions.take_up(record.clone()).await.ok();
                 }
             }
             match records.last() {

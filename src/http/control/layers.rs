@@ -6,7 +6,7 @@
 //! Deliberately not here: what is at `/opt` (`store/layers.rs`), who may use a layer (`layer_policies.rs`).
 
 use super::Control;
-use super::code::Named;
+use super::code;
 use crate::daemon::clock;
 use crate::store::{
     Change, Code, CommitError, Document, DocumentChange, Expect, Family, FunctionRecord, Layer, StoreError,
@@ -15,6 +15,7 @@ use crate::store::{
 use hearth_api::error::ApiError;
 use hearth_api::page;
 use hearth_api::primitives::EpochTime;
+use hearth_api::resource::{Elsewhere, Named};
 use hearth_api::shapes::*;
 use serde::{Deserialize, Serialize};
 use tokio::sync::MutexGuard;
@@ -83,7 +84,7 @@ impl Control {
     ) -> Result<PublishLayerVersionResponse, ApiError> {
         let name = self.layer_name(input.layer_name.as_deref().unwrap_or_default())?;
         let mut content = input.content.unwrap_or_default();
-        let pin = self.obtain(Named::from(&mut content).source()?).await?;
+        let pin = self.obtain(code::Named::from(&mut content).source()?).await?;
         let _turn = self.layer_turn.lock().await;
         self.check_storage(pin.code().size, 0).await?;
         let store = &self.shared.functions.store;
@@ -254,7 +255,7 @@ impl Control {
         let mut layers: Vec<Layer> = Vec::new();
         for arn in given {
             let layer = self.attachable(arn).await?;
-            let is_same = |other: &&Layer| unversioned(&other.arn) == unversioned(arn);
+            let is_same = |other: &&Layer| unversioned(&other.arn) == unversioned(&layer.arn);
             if let Some(other) = layers.iter().find(is_same) {
                 return Err(ApiError::invalid_parameter(format!(
                     "Two different versions of the same layer are not allowed to be referenced in the same function. {} and {arn} are versions of the same layer.",
@@ -268,22 +269,20 @@ impl Control {
 
     async fn attachable(&self, arn: &str) -> Result<Layer, ApiError> {
         let home = &self.shared.functions.home();
-        let part = |at| arn.split(':').nth(at).unwrap_or_default();
-        if part(3) != home.region {
-            return Err(ApiError::invalid_parameter(format!(
+        let missing = || ApiError::invalid_parameter(format!("Layer version {arn} does not exist."));
+        let (layer, number) = home.own_layer_version(arn).map_err(|why| match why {
+            Elsewhere::Partition | Elsewhere::Region => ApiError::invalid_parameter(format!(
                 "Layers are not in the same region as the function. Layers are expected to be in region {}.",
                 home.region
-            )));
-        }
-        if part(4) != home.account {
-            return Err(ApiError::access_denied());
-        }
-        let missing = || ApiError::invalid_parameter(format!("Layer version {arn} does not exist."));
-        let number = part(7).parse().map_err(|_| missing())?;
-        let numbered = Numbered { layer: part(6).to_owned(), number };
+            )),
+            Elsewhere::Account => ApiError::access_denied(),
+            Elsewhere::Form => missing(),
+        })?;
+        let numbered = Numbered { layer: layer.to_owned(), number };
         let found = self.stored_layer(&numbered).await?.ok_or_else(missing)?;
         let code = found.code.ok_or_else(missing)?;
-        Ok(Layer { arn: arn.to_owned(), digest: code.digest, size: code.size })
+        let arn = self.layer_version_arn(layer, number);
+        Ok(Layer { arn, digest: code.digest, size: code.size })
     }
 
     /// Refuses a function that is too large together with its layers.
@@ -311,13 +310,13 @@ impl Control {
 
     /// Reads a name or an ARN of this account and region.
     fn layer_name(&self, given: &str) -> Result<String, ApiError> {
-        let home = &self.shared.functions.home();
-        let parts: Vec<&str> = given.split(':').collect();
-        match parts[..] {
-            [name] => Ok(name.to_owned()),
-            [_, _, _, region, _, ..] if region != home.region => Err(ApiError::not_found(NO_RESOURCE)),
-            [_, _, _, _, account, _, name] if account == home.account => Ok(name.to_owned()),
-            _ => Err(ApiError::access_denied()),
+        if !given.contains(':') {
+            return Ok(given.to_owned());
+        }
+        match self.shared.functions.home().own(given) {
+            Ok(Named { kind: "layer", id }) if !id.contains(':') => Ok(id.to_owned()),
+            Err(Elsewhere::Partition | Elsewhere::Region) => Err(ApiError::not_found(NO_RESOURCE)),
+            Ok(_) | Err(Elsewhere::Account | Elsewhere::Form) => Err(ApiError::access_denied()),
         }
     }
 
@@ -331,8 +330,7 @@ impl Control {
     }
 
     fn layer_arn(&self, name: &str) -> String {
-        let home = &self.shared.functions.home();
-        format!("arn:{}:lambda:{}:{}:layer:{name}", home.partition, home.region, home.account)
+        self.shared.functions.home().arn_of("layer", name)
     }
 
     /// The ARN of a version.
@@ -354,15 +352,24 @@ impl Control {
 
     fn describe_layer(&self, layer: &str, stored: Stored, code: Code) -> GetLayerVersionResponse {
         let location = format!("{}{}", self.base, self.signer.sign(&code.digest));
+        let LayerVersionsListItem {
+            layer_version_arn,
+            version,
+            description,
+            created_date,
+            compatible_runtimes,
+            compatible_architectures,
+            license_info,
+        } = self.list_layer(layer, stored);
         GetLayerVersionResponse {
             layer_arn: Some(self.layer_arn(layer)),
-            layer_version_arn: Some(self.layer_version_arn(layer, stored.version)),
-            version: Some(stored.version),
-            description: Some(stored.description),
-            created_date: Some(date(stored.created_ms)),
-            compatible_runtimes: stored.runtimes,
-            compatible_architectures: stored.architectures,
-            license_info: stored.license,
+            layer_version_arn,
+            version,
+            description,
+            created_date,
+            compatible_runtimes,
+            compatible_architectures,
+            license_info,
             content: Some(LayerVersionContentOutput {
                 location: Some(location),
                 code_sha256: Some(code.sha256_base64()),

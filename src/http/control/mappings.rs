@@ -18,9 +18,12 @@ use super::tags;
 use crate::daemon::random;
 use crate::store::{Change, Document, DocumentChange, Expect, Family};
 use hearth_api::error::ApiError;
+use hearth_api::operations::Operation;
 use hearth_api::page;
+use hearth_api::permission::{self, Permission};
 use hearth_api::shapes::{EventSourceMappingConfiguration as Configuration, *};
 use record::{Mapping, Phase};
+use serde_json::Value;
 use source::Kind;
 use tokio::sync::MutexGuard;
 
@@ -126,6 +129,33 @@ impl Control {
             event_source_mappings: Some(page.items.iter().map(|it| it.answer(Phase::Settled)).collect()),
             next_marker: page.next_marker,
         })
+    }
+
+    /// What a caller must be allowed for an operation on one mapping: once for the function that it is of, and once for
+    /// the one that it is to get.
+    pub(super) async fn of_mapping(
+        &self,
+        permission: Permission,
+        operation: Operation,
+        input: &Value,
+    ) -> Result<Vec<Permission>, ApiError> {
+        use Operation::{DeleteEventSourceMapping, GetEventSourceMapping, UpdateEventSourceMapping};
+        if !matches!(operation, DeleteEventSourceMapping | GetEventSourceMapping | UpdateEventSourceMapping) {
+            return Ok(vec![permission]);
+        }
+        let member = |name: &str| input.get(name).and_then(Value::as_str);
+        let stored = match self.mapping(member("UUID")).await {
+            Ok(mapping) => mapping.configuration.function_arn,
+            Err(error) if error.status() == 404 => None,
+            Err(error) => return Err(error),
+        };
+        let functions = [stored.as_deref(), member("FunctionName")];
+        let home = self.shared.functions.home();
+        let named = functions.into_iter().flatten().map(|function| {
+            Ok(permission.clone().with(permission::FUNCTION_ARN, permission::mapped(home, function)?))
+        });
+        let named: Vec<Permission> = named.collect::<Result<_, ApiError>>()?;
+        Ok(if named.is_empty() { vec![permission] } else { named })
     }
 
     fn mapping_arn_prefix(&self) -> String {

@@ -38,6 +38,7 @@ use super::names::Target;
 use super::roots;
 use super::server::{Body, BodyError, Intake, full};
 use super::signed::Verifier;
+use super::standing::Standing;
 use super::url::{Door, Places};
 use crate::config::Config;
 use crate::daemon::credentials;
@@ -112,7 +113,9 @@ struct Asker<'a> {
 /// Bytes of a control request's body.
 fn body_limit(row: &Row) -> usize {
     match row.operation {
-        Operation::CreateFunction | Operation::UpdateFunctionCode => PACKAGE_REQUEST_MAX,
+        Operation::CreateFunction | Operation::UpdateFunctionCode | Operation::PublishLayerVersion => {
+            PACKAGE_REQUEST_MAX
+        }
         _ => REQUEST_MAX,
     }
 }
@@ -293,15 +296,13 @@ impl Control {
         let circumstances =
             Circumstances { region: &home.region, connection: asker.connection, agent, url: None };
         let permission = Permission::of(row.operation, home, input)?;
-        let policy = match Target::parse(&self.shared.functions, &permission.resource, None) {
-            Ok(target) if permission.resource.contains(":function:") => {
-                self.resource_policy(&target.without_latest()).await?
-            }
-            Ok(_) | Err(_) => None,
-        };
-        authorise(&asker.caller, &permission, policy.as_ref(), &circumstances)?;
+        let standing = Standing::of_resource(&self.shared.functions, &permission.resource).await?;
+        let policy = standing.decided_by_for(row.operation);
+        for permission in self.of_mapping(permission, row.operation, input).await? {
+            authorise(&asker.caller, &permission, policy.as_ref(), &circumstances)?;
+        }
         // Policies of layers let other accounts in; for this one they say nothing.
-        let mut beside = Permission::beside(row.operation, input).into_iter();
+        let mut beside = Permission::beside(row.operation, home, input).into_iter();
         beside.try_for_each(|permission| authorise(&asker.caller, &permission, None, &circumstances))
     }
 

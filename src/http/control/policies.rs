@@ -69,7 +69,10 @@ impl Control {
             )));
         }
         statements.push(statement.clone());
-        self.keep_policy(&target, document.to_string(), kept).await?;
+        let text = document.to_string();
+        // Nothing is kept that nobody could decide upon: the function would be closed to everybody.
+        understood(&text).map_err(invalid)?;
+        self.keep_policy(&target, text, kept).await?;
         Ok(AddPermissionResponse { statement: Some(statement.to_string()) })
     }
 
@@ -109,8 +112,7 @@ impl Control {
     ) -> Result<PutResourcePolicyResponse, ApiError> {
         let target = self.policy_of(input.resource_arn.as_deref())?;
         let text = input.policy.unwrap_or_default();
-        let refused = |error: String| ApiError::invalid_parameter(format!("The policy is invalid: {error}"));
-        understood(&text).map_err(refused)?;
+        understood(&text).map_err(invalid)?;
         let _turn = self.shared.functions.gate(&target.name).await;
         self.require(&target, |arn| format!("Function not found: {arn}")).await?;
         let kept = self.kept(&target).await?;
@@ -148,11 +150,6 @@ impl Control {
         changes
             .extend(target.qualifier.iter().flat_map(|it| super::side::forget_qualified(&target.name, it)));
         changes
-    }
-
-    /// The policy of exactly this function, version or alias, as it was written.
-    pub(crate) async fn policy_text(&self, target: &Target) -> Result<Option<String>, ApiError> {
-        Ok(self.kept(target).await?.map(|kept| kept.text))
     }
 
     /// Whose policy is meant: `$LATEST` and no qualifier are one.
@@ -239,6 +236,10 @@ fn parsed(text: &str) -> Result<Value, String> {
     if document.is_object() { Ok(document) } else { Err("a policy is an object".to_owned()) }
 }
 
+fn invalid(why: String) -> ApiError {
+    ApiError::invalid_parameter(format!("The policy is invalid: {why}"))
+}
+
 /// The policy in a form that can be decided upon.
 pub(crate) fn understood(text: &str) -> Result<policy::Document, String> {
     let document: policy::Document = serde_json::from_str(text).map_err(|error| error.to_string())?;
@@ -302,6 +303,14 @@ fn principal(given: &str) -> Result<Value, ApiError> {
     if given == "*" {
         return Ok("*".into());
     }
+    let invalid = || {
+        let text = "The provided principal was invalid. Please check the principal and try again.";
+        ApiError::invalid_parameter(text)
+    };
+    // Principals have no wildcards but the one that is everybody.
+    if given.contains('*') {
+        return Err(invalid());
+    }
     if SERVICE_DOMAINS.iter().any(|domain| given.len() > domain.len() && given.ends_with(domain)) {
         return Ok(json!({ "Service": given }));
     }
@@ -316,8 +325,7 @@ fn principal(given: &str) -> Result<Value, ApiError> {
     {
         return Ok(json!({ "AWS": given }));
     }
-    let text = "The provided principal was invalid. Please check the principal and try again.";
-    Err(ApiError::invalid_parameter(text))
+    Err(invalid())
 }
 
 #[cfg(test)]
@@ -372,6 +380,10 @@ mod tests {
             "12345678901",
             "arn:aws:s3:::b",
             "arn:aws:iam::1:root",
+            "*.amazonaws.com",
+            "s*.amazonaws.com",
+            "arn:aws:iam::123456789012:role/*",
+            "**",
         ] {
             assert!(principal(text).is_err(), "{text}");
         }
@@ -401,22 +413,39 @@ mod tests {
         assert!(parsed("[]").is_err());
     }
 
+    /// What the model lets a principal be, and forms that services, accounts and identities have.
+    fn principals() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "[^\\s]{1,40}",
+            "[a-z0-9*.-]{1,12}\\.amazonaws\\.com",
+            "[0-9]{12}",
+            "arn:aws[a-z-]{0,4}:(iam|sts)::[0-9]{12}:[a-zA-Z0-9/*:_$\\{\\}-]{1,20}",
+        ]
+    }
+
     proptest! {
         #[test]
         fn whatever_is_written_can_be_decided_upon(
-            service in "[a-z]{1,12}",
+            principal in principals(),
+            action in "lambda:\\*|lambda:[a-zA-Z]{1,20}|\\*",
             org in proptest::option::of("o-[a-z0-9]{10,32}"),
+            account in proptest::option::of("[0-9]{12}"),
             token in proptest::option::of("[a-zA-Z0-9._-]{1,40}"),
-            source in proptest::option::of("arn:aws:s3:::[a-z*]{1,20}"),
+            source in proptest::option::of("arn:(aws[a-zA-Z0-9-]{0,6}):([a-zA-Z0-9-]){1,9}:([a-z]{2}(-gov)?-[a-z]{1,9}-[0-9])?:([0-9]{12})?:[^\n]{0,40}"),
             via in proptest::option::of(any::<bool>()),
         ) {
-            let mut input = given(&format!("{service}.amazonaws.com"));
+            let mut input = given(&principal);
+            input.action = Some(action);
             input.principal_org_id = org;
+            input.source_account = account;
             input.event_source_token = token;
             input.source_arn = source;
             input.invoked_via_function_url = via;
-            let text = json!({ "Version": "2012-10-17", "Statement": [statement(&input, ARN).expect("is one")] });
-            prop_assert!(understood(&text.to_string()).is_ok(), "{text}");
+            // What is refused is not written; a policy variable is the one thing that only the whole document shows.
+            let Ok(statement) = statement(&input, ARN) else { return Ok(()) };
+            let text = json!({ "Version": "2012-10-17", "Statement": [statement] });
+            let has_variable = input.source_arn.is_some_and(|source| source.contains("${"));
+            prop_assert_eq!(understood(&text.to_string()).is_ok(), !has_variable, "{}", text);
         }
     }
 }

@@ -8,6 +8,7 @@ use super::Control;
 use crate::daemon::random;
 use crate::store::{Change, CommitError, Document, DocumentChange, DocumentError, Expect, Family};
 use hearth_api::error::ApiError;
+use hearth_api::resource::Elsewhere;
 use hearth_api::shapes::*;
 use std::collections::BTreeMap;
 
@@ -85,18 +86,16 @@ fn tags_in(body: &serde_json::Value) -> Tags {
 impl Control {
     fn tagged(&self, resource: Option<&str>) -> Result<Tagged, ApiError> {
         let arn = resource.unwrap_or_default();
-        let parts: Vec<&str> = arn.splitn(7, ':').collect();
-        let [_, _, _, region, account, kind, key] = parts[..] else { return self.tagged_function(arn) };
-        let Some(kind) = KINDS.iter().find(|it| it.name == kind) else { return self.tagged_function(arn) };
-        let home = self.shared.functions.home();
+        let said = arn.split(':').nth(5).unwrap_or_default();
+        let Some(kind) = KINDS.iter().find(|it| it.name == said) else { return self.tagged_function(arn) };
         let missing = || ApiError::not_found(format!("{}: {arn}", kind.missing));
-        match kind.family {
-            _ if region != home.region => Err(missing()),
-            _ if account != home.account => Err(ApiError::access_denied()),
-            Some(family) => {
-                Ok(Tagged::Other(Place { kind: kind.name, family, key: key.to_owned(), missing: missing() }))
+        match (self.shared.functions.home().own(arn), kind.family) {
+            (Err(Elsewhere::Account), _) => Err(ApiError::access_denied()),
+            (Ok(named), Some(family)) => {
+                let key = named.id.to_owned();
+                Ok(Tagged::Other(Place { kind: kind.name, family, key, missing: missing() }))
             }
-            None => Err(missing()),
+            (Ok(_) | Err(_), _) => Err(missing()),
         }
     }
 

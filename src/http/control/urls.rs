@@ -17,6 +17,22 @@ const ABSENT: &str = "The resource you requested does not exist.";
 const NO_FUNCTION: &str = "Function does not exist";
 const BUFFERED: &str = "BUFFERED";
 
+/// The members that the answers to questions and changes have, under the same names.
+macro_rules! told {
+    ($response:ident, $config:expr) => {{
+        let config = $config;
+        $response {
+            auth_type: config.auth_type,
+            cors: config.cors,
+            creation_time: config.creation_time,
+            function_arn: config.function_arn,
+            function_url: config.function_url,
+            invoke_mode: config.invoke_mode,
+            last_modified_time: config.last_modified_time,
+        }
+    }};
+}
+
 impl Control {
     pub(super) async fn make_url(
         &self,
@@ -62,16 +78,7 @@ impl Control {
     ) -> Result<GetFunctionUrlConfigResponse, ApiError> {
         let target = self.target(input.function_name.as_deref(), input.qualifier.as_deref())?;
         let url = self.url_of(&target).await?.ok_or_else(|| ApiError::not_found(ABSENT))?;
-        let config = self.describe_url(&url);
-        Ok(GetFunctionUrlConfigResponse {
-            auth_type: config.auth_type,
-            cors: config.cors,
-            creation_time: config.creation_time,
-            function_arn: config.function_arn,
-            function_url: config.function_url,
-            invoke_mode: config.invoke_mode,
-            last_modified_time: config.last_modified_time,
-        })
+        Ok(told!(GetFunctionUrlConfigResponse, self.describe_url(&url)))
     }
 
     pub(super) async fn change_url(
@@ -92,16 +99,7 @@ impl Control {
         }
         url.modified = now();
         self.store_url(&target, &url, Expect::Present).await?;
-        let config = self.describe_url(&url);
-        Ok(UpdateFunctionUrlConfigResponse {
-            auth_type: config.auth_type,
-            cors: config.cors,
-            creation_time: config.creation_time,
-            function_arn: config.function_arn,
-            function_url: config.function_url,
-            invoke_mode: config.invoke_mode,
-            last_modified_time: config.last_modified_time,
-        })
+        Ok(told!(UpdateFunctionUrlConfigResponse, self.describe_url(&url)))
     }
 
     pub(super) async fn remove_url(

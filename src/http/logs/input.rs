@@ -5,6 +5,7 @@
 
 use super::{Desk, Fault};
 use hearth_api::arn::Home;
+use hearth_api::bounded::{self, Bounds};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -16,6 +17,9 @@ const IDENTIFIER_MAX: usize = 2048;
 pub(super) const TAGS_MAX: usize = 50;
 const TAG_KEY_MAX: usize = 128;
 const TAG_VALUE_MAX: usize = 256;
+
+/// What a request may hold: events are many, and texts as large as the request.
+const BOUNDS: Bounds = Bounds { values: 100_000, text: super::REQUEST_MAX };
 
 /// A request's members.
 pub(super) struct Input {
@@ -56,7 +60,7 @@ impl Input {
     /// Reads a body; an empty one has no members.
     pub(super) fn read(body: &[u8]) -> Result<Self, Fault> {
         let document =
-            if body.is_empty() { Ok(Value::Object(Map::new())) } else { serde_json::from_slice(body) };
+            if body.is_empty() { Ok(Value::Object(Map::new())) } else { bounded::parse(body, BOUNDS) };
         match document {
             Ok(Value::Object(members)) => Ok(Self { members, violations: Vec::new() }),
             Ok(_) | Err(_) => Err(Fault::new("SerializationException", "The request is no JSON object.")),

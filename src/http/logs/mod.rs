@@ -31,6 +31,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.1");
 /// Bytes of a request: 1 MiB of events, and what JSON may make of them.
 pub(super) const REQUEST_MAX: usize = 8 << 20;
+/// Larger requests wait for one of the few places in which documents are made of them.
+const READ_AT_ONCE: usize = 64 << 10;
 /// Operations at once: each may read tens of MiB and hold a page of 1 MiB.
 static AT_ONCE: Semaphore = Semaphore::const_new(4);
 
@@ -183,7 +185,10 @@ async fn read(body: Intake) -> Result<Input, Fault> {
             Fault::new("SerializationException", "The request body did not arrive as a whole.")
         }
     })?;
-    Input::read(&body)
+    if body.len() <= READ_AT_ONCE {
+        return Input::read(&body);
+    }
+    blocking(move || Input::read(&body)).await
 }
 
 async fn answer(
@@ -196,7 +201,7 @@ async fn answer(
     let mut input = read(body).await?;
     let desk = Desk { logs: shared.logs.clone(), home: shared.functions.home().clone() };
     for resource in resources(input.groups(&desk.home)) {
-        may(&Permission { action: action.to_owned(), resource }).map_err(|error| Fault::from(&error))?;
+        may(&Permission::new(action, resource)).map_err(|error| Fault::from(&error))?;
     }
     let perform = match perform {
         Document(perform) => perform,

@@ -7,6 +7,7 @@
 
 mod fields;
 mod json;
+mod logic;
 mod words;
 
 use fields::Fields;

@@ -1,16 +1,16 @@
 //! Who may call a function URL.
 //!
 //! At a URL that asks nobody (`NONE`) the policy of its function or alias must let everybody in, and no statement may
-//! forbid it, unless this daemon asks nobody anything. At one that asks (`AWS_IAM`) requests are signed. The rule for one
-//! statement is `logic::policy`'s.
+//! forbid it, unless this daemon asks nobody anything. At one that asks (`AWS_IAM`) requests are signed, and no policy may
+//! forbid their signer to call the function itself. The rule for one statement is `logic::policy`'s.
 
-use super::super::authorise::{Caller, Circumstances, authorise};
-use super::super::control::policies;
+use super::super::authorise::{Caller, Circumstances, Verdict, authorise, judge};
 use super::super::control::{Control, body_error};
 use super::super::identity::{Connection, Identity};
 use super::super::invoke::PAYLOAD_MAX;
 use super::super::names::Target;
 use super::super::server::Intake;
+use super::super::standing::Standing;
 use super::event::Iam;
 use super::{Url, source_of};
 use crate::daemon::credentials;
@@ -49,7 +49,7 @@ impl Control {
         if matches!(self.identity, Identity::Anyone) {
             return Ok((None, body));
         }
-        let policy = self.resource_policy(target).await.map_err(Refused::Api)?.ok_or(Refused::Forbidden)?;
+        let policy = self.policy_of_url(target).await?.ok_or(Refused::Forbidden)?;
         let arn = target.arn(&self.shared.functions);
         match lets_everybody_in(&policy, &arn, &|key| context(key, url, connection, parts)) {
             true => Ok((None, body)),
@@ -84,17 +84,22 @@ impl Control {
         let agent = parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
         let region = &self.shared.functions.home().region;
         let circumstances = Circumstances { region, connection, agent, url: Some(&url.auth_type) };
-        let policy = self.resource_policy(target).await.map_err(Refused::Api)?;
+        let policy = self.policy_of_url(target).await?;
         let resource = target.arn(&self.shared.functions);
-        let permission = Permission { action: CALL_URL.to_owned(), resource };
+        let permission = Permission::new(CALL_URL, resource.clone());
         authorise(&caller, &permission, policy.as_ref(), &circumstances).map_err(|_| Refused::Forbidden)?;
-        Ok((iam(key, &caller), Intake::Here(body)))
+        // The call of the function need not be allowed, but who is denied it does not get there by its URL.
+        let call = Permission::new(CALL, resource);
+        match judge(&caller, &call, policy.as_ref(), &circumstances) {
+            Verdict::Allowed | Verdict::Unmentioned => Ok((iam(key, &caller), Intake::Here(body))),
+            Verdict::DeniedByIdentity | Verdict::DeniedByResource => Err(Refused::Forbidden),
+        }
     }
 
-    /// The policy of exactly this function, version or alias, as it can be decided upon.
-    pub(crate) async fn resource_policy(&self, target: &Target) -> Result<Option<Document>, ApiError> {
-        let Some(text) = self.policy_text(target).await? else { return Ok(None) };
-        policies::understood(&text).map(Some).map_err(|error| self.internal(error))
+    /// The policy of exactly this function or alias.
+    async fn policy_of_url(&self, target: &Target) -> Result<Option<Document>, Refused> {
+        let standing = Standing::of(&self.shared.functions, target.clone()).await.map_err(Refused::Api)?;
+        Ok(standing.decided_by())
     }
 }
 
@@ -135,6 +140,7 @@ fn context(key: &str, url: &Url, connection: &Connection, parts: &Parts) -> Opti
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::control::policies;
     use super::*;
 
     const ARN: &str = "arn:aws:lambda:us-east-1:000000000000:function:f";

@@ -7,10 +7,18 @@
 
 use super::super::server::{Body, full};
 use bytes::Bytes;
+use hearth_api::bounded::{self, Bounds};
 use hearth_api::primitives::decode_base64;
 use http::header::{CONTENT_TYPE, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
-use serde_json::{Map, Value};
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::fmt;
+
+/// What the status, the headers or the cookies may hold: more than any client takes.
+const MEMBER: Bounds = Bounds { values: 10_000, text: 1 << 20 };
 
 /// Headers that are the connection's or the server's business.
 const OWN: [&str; 8] = [
@@ -24,14 +32,65 @@ const OWN: [&str; 8] = [
     "x-amzn-requestid",
 ];
 
+/// What an object says of its answer, as it was written. Of what is not looked at no tree is made, so it may be as deep
+/// and its numbers as large as JSON allows.
+#[derive(Default)]
+struct Said<'a> {
+    status: Option<&'a RawValue>,
+    encoded: Option<&'a RawValue>,
+    body: Option<&'a RawValue>,
+    headers: Option<&'a RawValue>,
+    cookies: Option<&'a RawValue>,
+}
+
+impl<'de> Deserialize<'de> for Said<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Said<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            // The last one of a name counts, as everywhere.
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Said<'de>, A::Error> {
+                let mut said = Said::default();
+                while let Some(name) = members.next_key::<String>()? {
+                    let place = match name.as_str() {
+                        "statusCode" => &mut said.status,
+                        "isBase64Encoded" => &mut said.encoded,
+                        "body" => &mut said.body,
+                        "headers" => &mut said.headers,
+                        "cookies" => &mut said.cookies,
+                        _ => {
+                            members.next_value::<IgnoredAny>()?;
+                            continue;
+                        }
+                    };
+                    *place = Some(members.next_value()?);
+                }
+                Ok(said)
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
+
 /// The answer that a function's payload means; none if it cannot be sent.
 pub(super) fn answer(payload: &[u8]) -> Option<Response<Body>> {
-    let value: Value = serde_json::from_slice(payload).ok()?;
-    match value {
-        Value::Object(mut said) if said.contains_key("statusCode") => spoken(&mut said),
-        Value::String(text) => Some(plain(text.into_bytes())),
-        _ => Some(plain(payload.to_vec())),
+    let text = std::str::from_utf8(payload).ok()?;
+    match text.trim_start_matches([' ', '\t', '\n', '\r']).as_bytes().first() {
+        Some(b'{') => {
+            let said: Said<'_> = serde_json::from_str(text).ok()?;
+            if said.status.is_some() {
+                return spoken(&said);
+            }
+        }
+        Some(b'"') => return Some(plain(serde_json::from_str::<String>(text).ok()?.into_bytes())),
+        _ => {
+            serde_json::from_str::<IgnoredAny>(text).ok()?;
+        }
     }
+    Some(plain(payload.to_vec()))
 }
 
 /// What callers see of a function that failed, or answered what cannot be sent.
@@ -50,26 +109,30 @@ fn plain(body: Vec<u8>) -> Response<Body> {
     response
 }
 
-fn spoken(said: &mut Map<String, Value>) -> Option<Response<Body>> {
-    let status = status(said.get("statusCode")?)?;
-    let encoded = matches!(said.get("isBase64Encoded"), Some(Value::Bool(true)));
-    let body = match said.remove("body") {
-        None | Some(Value::Null) => Vec::new(),
-        Some(Value::String(text)) if encoded => decode_base64(&text).ok()?,
-        Some(Value::String(text)) => text.into_bytes(),
-        Some(other) => other.to_string().into_bytes(),
+fn spoken(said: &Said<'_>) -> Option<Response<Body>> {
+    let read = |raw: &RawValue| bounded::parse(raw.get().as_bytes(), MEMBER).ok();
+    let member = |raw: Option<&RawValue>| raw.map_or(Some(Value::Null), read);
+    let status = status(&member(said.status)?)?;
+    let encoded = said.encoded.is_some_and(|raw| raw.get() == "true");
+    let body = match said.body.map(RawValue::get) {
+        None | Some("null") => Vec::new(),
+        Some(raw) if raw.starts_with('"') => {
+            let text: String = serde_json::from_str(raw).ok()?;
+            if encoded { decode_base64(&text).ok()? } else { text.into_bytes() }
+        }
+        Some(raw) => raw.as_bytes().to_vec(),
     };
     let mut response = plain(body);
     *response.status_mut() = status;
-    headers(said.get("headers"), response.headers_mut())?;
-    match said.get("cookies") {
-        None | Some(Value::Null) => {}
-        Some(Value::Array(cookies)) => {
+    headers(&member(said.headers)?, response.headers_mut())?;
+    match member(said.cookies)? {
+        Value::Null => {}
+        Value::Array(cookies) => {
             for cookie in cookies {
                 response.headers_mut().append(SET_COOKIE, HeaderValue::from_str(cookie.as_str()?).ok()?);
             }
         }
-        Some(_) => return None,
+        _ => return None,
     }
     Some(response)
 }
@@ -85,11 +148,11 @@ fn status(said: &Value) -> Option<StatusCode> {
     StatusCode::from_u16(number).ok()
 }
 
-fn headers(said: Option<&Value>, headers: &mut HeaderMap) -> Option<()> {
-    let said = match said {
-        None | Some(Value::Null) => return Some(()),
-        Some(said) => said.as_object()?,
-    };
+fn headers(said: &Value, headers: &mut HeaderMap) -> Option<()> {
+    if said.is_null() {
+        return Some(());
+    }
+    let said = said.as_object()?;
     for (name, value) in said {
         let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
         let text = match value {
@@ -150,11 +213,32 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn what_is_only_passed_on_may_be_anything_that_is_json() {
+        let deep = format!("{}{}", "[".repeat(2000), "]".repeat(2000));
+        let large = format!("[1e400{}]", ",0".repeat(200_000));
+        for payload in [&deep, &large, &format!("{{\"a\":{deep}}}"), &format!(" {{\"b\":{large}}}")] {
+            let (status, _, body) = parts(payload).await.expect("is sent");
+            assert_eq!((status, body.as_slice()), (200, payload.as_bytes()));
+        }
+        for body in [&deep, &large, r#"{"a": 1}"#, "17", "true"] {
+            let payload = format!("{{\"x\":{deep},\"statusCode\":202,\"body\":{body}}}");
+            let (status, _, sent) = parts(&payload).await.expect("is sent");
+            assert_eq!((status, sent.as_slice()), (202, body.as_bytes()));
+        }
+        let headers = format!("{{\"statusCode\":200,\"headers\":{large}}}");
+        assert!(parts(&headers).await.is_none(), "but not where it is looked at");
+    }
+
     #[test]
     fn what_cannot_be_sent_is_no_answer() {
         for payload in [
             "",
             "not json",
+            "[1,]",
+            r#"{"a": 1"#,
+            r#"{"a": 1} 2"#,
+            "\"\u{1}\"",
             r#"{"statusCode": 99}"#,
             r#"{"statusCode": 600}"#,
             r#"{"statusCode": "x"}"#,

@@ -2,7 +2,9 @@
 //!
 //! A request is the door's by its host name, or by its path where names cannot be had. It becomes an event (`event`), the
 //! function's answer becomes HTTP (`answer`), and `cors` says what web pages may do. The guard against web pages is not for
-//! this door: it is made for them. Deliberately not here: configuration (`control/urls.rs`) and the limits of a function.
+//! this door: it is made for them. Called by path, a page would share its origin with the control API and with all other
+//! functions; such answers are sandboxed, so that the browser gives the page an origin of no one's. Deliberately not here:
+//! configuration (`control/urls.rs`) and the limits of a function.
 
 mod access;
 mod answer;
@@ -28,9 +30,13 @@ use hearth_api::primitives::EpochTime;
 use hearth_logic::RequestId;
 use hearth_logic::admission::Reason;
 use hearth_logic::scheduler::Source;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use std::net::{IpAddr, Ipv4Addr};
+
+/// All that a page may do which does not need an origin.
+const SANDBOXED: HeaderValue =
+    HeaderValue::from_static("sandbox allow-downloads allow-forms allow-modals allow-popups allow-scripts");
 
 /// Why a request did not come to an answer of its function.
 enum Failure {
@@ -60,6 +66,10 @@ impl Control {
         let trace = trace_of(request.headers());
         let mut response = self.through(door, connection, request, id, &trace).await;
         let headers = response.headers_mut();
+        if door.domain.is_none() {
+            // Beside the function's own policy, if it has one: all of them hold.
+            headers.append(CONTENT_SECURITY_POLICY, SANDBOXED);
+        }
         for (name, value) in [(REQUEST_ID, id.to_string()), (TRACE_ID, trace)] {
             if let Ok(value) = HeaderValue::from_str(&value) {
                 headers.insert(name, value);

@@ -3,8 +3,9 @@
 //! Fields are separated by blanks; what stands between square brackets or quotation marks is one field. A message
 //! matches if it has as many fields as the pattern, or, with an ellipsis, at least as many.
 
+use super::logic::Logic;
 use super::words::{Comparison, Operator, Reader};
-use super::{Invalid, NESTING_MAX, invalid};
+use super::{Invalid, invalid};
 
 /// The fields of a message.
 #[derive(Debug)]
@@ -14,14 +15,8 @@ pub(in super::super) struct Fields {
     after: Option<Vec<Field>>,
 }
 
-/// What must hold of one field.
-#[derive(Debug)]
-enum Field {
-    Anything,
-    All(Vec<Field>),
-    Any(Vec<Field>),
-    Compares(Comparison),
-}
+/// What must hold of one field; nothing where none is compared.
+type Field = Logic<Option<Comparison>>;
 
 /// Reads `[…]`.
 pub(super) fn parse(reader: &mut Reader<'_>) -> Result<Fields, Invalid> {
@@ -33,7 +28,7 @@ pub(super) fn parse(reader: &mut Reader<'_>) -> Result<Fields, Invalid> {
                 return Err(invalid("Invalid filter pattern: there can be one ellipsis"));
             }
         } else {
-            let field = any(reader, 0)?;
+            let field = Logic::parse(reader, &field)?;
             fields.after.as_mut().unwrap_or(&mut fields.before).push(field);
         }
         if reader.take("]") {
@@ -43,48 +38,16 @@ pub(super) fn parse(reader: &mut Reader<'_>) -> Result<Fields, Invalid> {
     }
 }
 
-fn any(reader: &mut Reader<'_>, depth: usize) -> Result<Field, Invalid> {
-    let mut parts = vec![all(reader, depth)?];
-    while reader.take("||") {
-        parts.push(all(reader, depth)?);
-    }
-    Ok(Field::Any(parts))
-}
-
-fn all(reader: &mut Reader<'_>, depth: usize) -> Result<Field, Invalid> {
-    let mut parts = vec![one(reader, depth)?];
-    while reader.take("&&") {
-        parts.push(one(reader, depth)?);
-    }
-    Ok(Field::All(parts))
-}
-
-fn one(reader: &mut Reader<'_>, depth: usize) -> Result<Field, Invalid> {
-    if reader.take("(") {
-        if depth >= NESTING_MAX {
-            return Err(invalid(format!("A filter pattern has at most {NESTING_MAX} levels of parentheses")));
-        }
-        let inner = any(reader, depth + 1)?;
-        reader.expect(")")?;
-        return Ok(inner);
-    }
+fn field(reader: &mut Reader<'_>) -> Result<Option<Comparison>, Invalid> {
     reader.skip_blanks();
     // The name says nothing: fields are told apart by their places.
     reader.bare(|c| c.is_alphanumeric() || "_-.".contains(c))?;
-    let Some(operator) = Operator::take(reader) else { return Ok(Field::Anything) };
-    Comparison::parse(operator, reader, |c| !c.is_whitespace() && !"\"%[](),&|=<>!".contains(c))
-        .map(Field::Compares)
+    let Some(operator) = Operator::take(reader) else { return Ok(None) };
+    Comparison::parse(operator, reader, |c| !c.is_whitespace() && !"\"%[](),&|=<>!".contains(c)).map(Some)
 }
 
-impl Field {
-    fn holds(&self, text: &str) -> bool {
-        match self {
-            Self::Anything => true,
-            Self::All(parts) => parts.iter().all(|part| part.holds(text)),
-            Self::Any(parts) => parts.iter().any(|part| part.holds(text)),
-            Self::Compares(comparison) => comparison.holds_for_field(text),
-        }
-    }
+fn holds(field: &Field, text: &str) -> bool {
+    field.holds(&|one| one.as_ref().is_none_or(|comparison| comparison.holds_for_field(text)))
 }
 
 impl Fields {
@@ -94,8 +57,8 @@ impl Fields {
         let after = self.after.as_deref().unwrap_or_default();
         let least = self.before.len() + after.len();
         let fits = if self.after.is_some() { found.len() >= least } else { found.len() == least };
-        fits && self.before.iter().zip(&found).all(|(field, text)| field.holds(text))
-            && after.iter().rev().zip(found.iter().rev()).all(|(field, text)| field.holds(text))
+        fits && self.before.iter().zip(&found).all(|(field, text)| holds(field, text))
+            && after.iter().rev().zip(found.iter().rev()).all(|(field, text)| holds(field, text))
     }
 }
 

@@ -1,25 +1,22 @@
 //! Patterns for JSON messages: `{ ($.level = "ERROR" || $.status >= 500) && $.items[0].id NOT EXISTS }`.
 //!
-//! `&&` binds closer than `||`. A message that is no JSON object or array matches nothing.
+//! A message that is no JSON object or array matches nothing.
 
+use super::logic::Logic;
 use super::words::{Comparison, Operator, Reader};
-use super::{Invalid, NESTING_MAX, invalid};
+use super::{Invalid, invalid};
 use serde_json::Value;
 
 /// What must hold of a message.
+pub(in super::super) type Condition = Logic<Property>;
+
+/// Something about one property.
 #[derive(Debug)]
-pub(in super::super) enum Condition {
-    /// All of them.
-    All(Vec<Condition>),
-    /// One of them.
-    Any(Vec<Condition>),
-    /// Something about one property.
-    Property(Selector, Test),
-}
+pub(in super::super) struct Property(Selector, Test);
 
 /// The way to a property.
 #[derive(Debug)]
-pub(in super::super) struct Selector(Vec<Step>);
+struct Selector(Vec<Step>);
 
 #[derive(Debug)]
 enum Step {
@@ -30,8 +27,7 @@ enum Step {
 
 /// What is asked of a property.
 #[derive(Debug)]
-pub(in super::super) enum Test {
-    #[expect(private_interfaces, reason = "made and asked here only")]
+enum Test {
     Compares(Comparison),
     IsNull,
     IsBool(bool),
@@ -41,36 +37,12 @@ pub(in super::super) enum Test {
 /// Reads `{ … }`.
 pub(super) fn parse(reader: &mut Reader<'_>) -> Result<Condition, Invalid> {
     reader.expect("{")?;
-    let condition = any(reader, 0)?;
+    let condition = Logic::parse(reader, &property)?;
     reader.expect("}")?;
     Ok(condition)
 }
 
-fn any(reader: &mut Reader<'_>, depth: usize) -> Result<Condition, Invalid> {
-    let mut parts = vec![all(reader, depth)?];
-    while reader.take("||") {
-        parts.push(all(reader, depth)?);
-    }
-    Ok(Condition::Any(parts))
-}
-
-fn all(reader: &mut Reader<'_>, depth: usize) -> Result<Condition, Invalid> {
-    let mut parts = vec![one(reader, depth)?];
-    while reader.take("&&") {
-        parts.push(one(reader, depth)?);
-    }
-    Ok(Condition::All(parts))
-}
-
-fn one(reader: &mut Reader<'_>, depth: usize) -> Result<Condition, Invalid> {
-    if reader.take("(") {
-        if depth >= NESTING_MAX {
-            return Err(invalid(format!("A filter pattern has at most {NESTING_MAX} levels of parentheses")));
-        }
-        let inner = any(reader, depth + 1)?;
-        reader.expect(")")?;
-        return Ok(inner);
-    }
+fn property(reader: &mut Reader<'_>) -> Result<Property, Invalid> {
     let selector = selector(reader)?;
     let test = if reader.take_word("NOT") {
         if !reader.take_word("EXISTS") {
@@ -90,7 +62,7 @@ fn one(reader: &mut Reader<'_>, depth: usize) -> Result<Condition, Invalid> {
             !c.is_whitespace() && !"\"%{}()&|=<>!".contains(c)
         })?)
     };
-    Ok(Condition::Property(selector, test))
+    Ok(Property(selector, test))
 }
 
 /// `$.member`, `$.a.b[0].c`, `$.a[*]`, `$.['any name']`, `$.*`.
@@ -150,14 +122,10 @@ pub(super) fn matches(condition: &Condition, message: &str) -> bool {
 }
 
 fn holds(condition: &Condition, document: &Value) -> bool {
-    match condition {
-        Condition::All(parts) => parts.iter().all(|part| holds(part, document)),
-        Condition::Any(parts) => parts.iter().any(|part| holds(part, document)),
-        Condition::Property(selector, Test::NotExists) => find(&selector.0, document, &|_| true).is_none(),
-        Condition::Property(selector, test) => {
-            find(&selector.0, document, &|value| passes(test, value)).is_some()
-        }
-    }
+    condition.holds(&|Property(selector, test)| match test {
+        Test::NotExists => find(&selector.0, document, &|_| true).is_none(),
+        test => find(&selector.0, document, &|value| passes(test, value)).is_some(),
+    })
 }
 
 /// The first property on the way for which this holds.
