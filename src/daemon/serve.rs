@@ -18,7 +18,7 @@ use super::sandboxes::Sandboxes;
 use super::scheduler::{self, Order, SchedulerHandle};
 use super::{clock, farewell, pressure, random};
 use crate::aws::surroundings::Surroundings;
-use crate::config::{Config, environments_fit};
+use crate::config::{Config, Connections, environments_fit};
 use crate::http::{self, admin::Health, control::Control, server};
 use crate::runtimes::{Interpreter, Language, Missing, Runtimes, discover};
 use crate::store::{Blobs, Layout, RunInfo, Sealer, Store, Unpacker, collect_garbage};
@@ -33,7 +33,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 /// After the grace, destroying what is left takes this long at most.
 const DESTROY_MAX: Duration = Duration::from_secs(10);
@@ -218,6 +218,9 @@ async fn run(started: Started) -> Result<(), Problem> {
         started;
     let pure_v2 = forker.cgroups == "v2";
     let freezer = forker.freezer;
+    let limits = config.scheduler_limits(environments_fit(started.open_files));
+    let connections = Connections::fit(started.open_files, limits.environments_max);
+    tracing::info!(?connections, environments = limits.environments_max, "open files");
     let metrics = Metrics::new()?;
     let (sandboxes, forker_gone) = Sandboxes::start(forker.channel, metrics.firewall_changes.clone())?;
     let store = Store::open(&layout.catalog(), sealer)?;
@@ -241,8 +244,8 @@ async fn run(started: Started) -> Result<(), Problem> {
         network: config.network.clone(),
         decisions: Decisions::default(),
         invocations: AtomicU64::new(0),
+        connections: Arc::new(Semaphore::new(connections.functions)),
     });
-    let limits = config.scheduler_limits(environments_fit(started.open_files));
     let recording = started.recording.map(|file| file.begin(&limits)).transpose()?;
     let (recorder, recording) = recording.unzip();
     tokio::spawn(scheduler::start((limits, recorder), Arc::clone(&shared), scheduler.clone(), inbox));
@@ -263,9 +266,10 @@ async fn run(started: Started) -> Result<(), Problem> {
     control.resume().await?;
     let health = Health::default();
     let (stop, stopped) = watch::channel(false);
-    serve_control(listen, Arc::clone(&control), stopped.clone());
-    serve_admin(admin, &control, &health, stopped.clone())?;
-    serve_socket(&layout.admin_socket(), &control, stopped)?;
+    let observers = server::Limits::of(connections.observers);
+    serve_control(listen, &control, server::Limits::of(connections.clients), stopped.clone());
+    serve_admin(admin, (&control, &health), observers.clone(), stopped.clone())?;
+    serve_socket(&layout.admin_socket(), &control, observers, stopped)?;
     let signals = Signals::catch()?;
     announce(&layout, &info, &base)?;
     health.set(true);
@@ -336,7 +340,13 @@ impl Keeper {
     }
 }
 
-fn serve_control(listener: server::Listener, control: Arc<Control>, stop: watch::Receiver<bool>) {
+fn serve_control(
+    listener: server::Listener,
+    control: &Arc<Control>,
+    limits: server::Limits,
+    stop: watch::Receiver<bool>,
+) {
+    let control = Arc::clone(control);
     let meet = move |peer| {
         let control = Arc::clone(&control);
         async move {
@@ -347,13 +357,13 @@ fn serve_control(listener: server::Listener, control: Arc<Control>, stop: watch:
             }
         }
     };
-    tokio::spawn(server::serve_each(listener, Arc::new(meet), server::Limits::default(), stop));
+    tokio::spawn(server::serve_each(listener, Arc::new(meet), limits, stop));
 }
 
 fn serve_admin(
     listener: TcpListener,
-    control: &Arc<Control>,
-    health: &Health,
+    (control, health): (&Arc<Control>, &Health),
+    limits: server::Limits,
     stop: watch::Receiver<bool>,
 ) -> Result<(), Problem> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -368,13 +378,18 @@ fn serve_admin(
     tokio::spawn(server::serve_each(
         server::Listener::Tcp(listener),
         Arc::new(meet),
-        server::Limits::default(),
+        limits,
         stop,
     ));
     Ok(())
 }
 
-fn serve_socket(path: &Path, control: &Arc<Control>, stop: watch::Receiver<bool>) -> Result<(), Problem> {
+fn serve_socket(
+    path: &Path,
+    control: &Arc<Control>,
+    limits: server::Limits,
+    stop: watch::Receiver<bool>,
+) -> Result<(), Problem> {
     // A socket of a dead daemon: the lock says that nobody else uses this directory.
     std::fs::remove_file(path).ok();
     let listener = tokio::net::UnixListener::bind(path)?;
@@ -384,7 +399,7 @@ fn serve_socket(path: &Path, control: &Arc<Control>, stop: watch::Receiver<bool>
     tokio::spawn(server::serve(
         server::Listener::Unix(listener),
         Arc::new(handler),
-        server::Limits::default(),
+        limits,
         stop,
     ));
     Ok(())

@@ -5,7 +5,8 @@
 
 use super::admin::{JSON, PLAIN, text};
 use super::control::Control;
-use super::server::{BODY_PAUSE_MAX, Body, Intake};
+use super::pace::Pace;
+use super::server::{Body, Intake};
 use crate::runtimes::image::RootUri;
 use crate::store::{BlobError, Blobs, Incoming, Pin, ROOT_BYTES_MAX, UnpackError};
 use bytes::Bytes;
@@ -138,14 +139,13 @@ enum Broken {
 }
 
 async fn read(mut body: body::Incoming, pieces: &mpsc::Sender<Bytes>) -> Result<(), Broken> {
-    let mut size = 0_u64;
+    let (mut pace, mut size) = (Pace::start(), 0_u64);
     loop {
-        let frame = match tokio::time::timeout(BODY_PAUSE_MAX, body.frame()).await {
+        let piece = match pace.next(&mut body).await {
+            Ok(Some(piece)) => piece,
             Ok(None) => return Ok(()),
-            Ok(Some(Ok(frame))) => frame,
-            Err(_) | Ok(Some(Err(_))) => return Err(Broken::Off),
+            Err(_) => return Err(Broken::Off),
         };
-        let Ok(piece) = frame.into_data() else { continue };
         size += piece.len() as u64;
         if size > ROOT_BYTES_MAX {
             return Err(Broken::TooLarge);
