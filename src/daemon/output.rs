@@ -321,7 +321,7 @@ mod tests {
             assert_eq!(lengths(&bytes[..length]), [('t', 4)], "{length}");
         }
         assert_eq!(lengths(&bytes), [('t', 4), ('f', 1)]);
-        assert_eq!(lengths(&[0xA5, 0x5A, b'x', 0xA5, 0xA5, 0x5A, 0xA5]), [('t', 4), ('t', 2)]);
+        assert_eq!(lengths(&[0xA5, 0x5A, b'x', 0xA5, 0xA5, 0x5A, 0xA5]), [('t', 6)]);
     }
 
     #[test]
