@@ -20,6 +20,7 @@ use super::{clock, farewell, pressure, random};
 use crate::aws::surroundings::Surroundings;
 use crate::config::{Config, Connections, environments_fit};
 use crate::http::{self, admin::Health, control::Control, server};
+use crate::outlet;
 use crate::runtimes::{Interpreter, Language, Missing, Runtimes, discover};
 use crate::store::{Blobs, Layout, RunInfo, Sealer, Store, Unpacker, collect_garbage};
 use hearth_api::arn::Home;
@@ -70,6 +71,7 @@ pub(crate) fn serve(config: Config, record: Option<&Path>) -> Result<(), Problem
     let recording = record.map(RecordingFile::create).transpose()?;
     privileges::give_up(uid, gid)?;
     // From here on this process is nobody special, and may have threads.
+    let _log = outlet::start()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads(&config))
         .enable_all()
