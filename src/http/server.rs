@@ -367,3 +367,6 @@ async fn read_body(
     }
     Ok(if rest.is_empty() { first } else { rest.freeze() })
 }
+
+#[cfg(test)]
+mod tests;
