@@ -68,12 +68,11 @@ fn text_length(bytes: impl Iterator<Item = u8>) -> usize {
         if byte == b'\n' {
             return length;
         }
-        // What stands first is not a mark's, or else it would have been taken for one.
-        matched = match () {
-            () if length > 1 && byte == FRAME_MARK[matched] => matched + 1,
-            () if length > 1 && byte == FRAME_MARK[0] => 1,
-            () => 0,
-        };
+        if length == 1 {
+            // Not a mark's beginning, or else it would have been taken for one.
+            continue;
+        }
+        matched = if byte == FRAME_MARK[matched] { matched + 1 } else { usize::from(byte == FRAME_MARK[0]) };
         if matched == FRAME_MARK.len() {
             break;
         }

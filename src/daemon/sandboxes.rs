@@ -179,10 +179,7 @@ impl Task {
                 ready = self.channel.readable() => {
                     let Ok(mut ready) = ready else { return };
                     match self.channel.get_ref().receive() {
-                        Ok(Some((reply, fds))) => {
-                            drop(ready);
-                            self.hear(reply, fds);
-                        }
+                        Ok(Some((reply, fds))) => self.hear(reply, fds),
                         Ok(None) => ready.clear_ready(),
                         Err(error) => {
                             tracing::error!(%error, "the forker is gone");
