@@ -82,7 +82,10 @@ impl Write for Line {
 
 impl Outlet {
     /// `missing` is told, between two lines, how many were dropped since the last time.
-    fn start(writer: impl Write + Send + 'static, missing: impl Fn(u64) + Send + 'static) -> io::Result<Self> {
+    fn start(
+        writer: impl Write + Send + 'static,
+        missing: impl Fn(u64) + Send + 'static,
+    ) -> io::Result<Self> {
         let (parcels, inbox) = sync_channel(LINES_MAX);
         let backlog = Arc::<Backlog>::default();
         let shared = Arc::clone(&backlog);
@@ -160,7 +163,8 @@ mod tests {
         let (told, missing) = sync_channel(16);
         let written = Arc::<Mutex<Vec<u8>>>::default();
         let still = Still { go: Some(wait), written: Arc::clone(&written) };
-        let outlet = Outlet::start(still, move |lost| told.send(lost).expect("the test listens")).expect("starts");
+        let outlet =
+            Outlet::start(still, move |lost| told.send(lost).expect("the test listens")).expect("starts");
         // Each returns, or else the test never ends.
         let sent = 3 * LINES_MAX as u64;
         for _ in 0..sent {

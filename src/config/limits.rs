@@ -243,7 +243,10 @@ mod tests {
             }
         }
         let most = Connections { clients: 8_192, observers: 1_024, functions: 16_384 };
-        assert_eq!(Connections::fit(65_536, 1_024), Connections { clients: 8_192, ..Connections::fit(65_536, 1_024) });
+        assert_eq!(
+            Connections::fit(65_536, 1_024),
+            Connections { clients: 8_192, ..Connections::fit(65_536, 1_024) }
+        );
         assert_eq!(Connections::fit(1 << 20, 1_024), most);
         assert_eq!((environments_fit(0), Connections::fit(0, 0).clients), (0, 6));
     }

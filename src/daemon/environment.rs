@@ -181,7 +181,8 @@ async fn serve_runtime(
     sender: mpsc::Sender<Message>,
     pool: Arc<Semaphore>,
 ) {
-    if let Err(error) = server::serve(Listener::Tcp(listener), sender, server::Limits::default(), pool).await {
+    if let Err(error) = server::serve(Listener::Tcp(listener), sender, server::Limits::default(), pool).await
+    {
         tracing::warn!(%error, "a Runtime API listener failed");
     }
 }

@@ -257,7 +257,9 @@ fn flush(channel: &ForkerChannel, outgoing: &mut VecDeque<ForkerRequest>) -> Res
 
 fn unpack(mut fds: Vec<OwnedFd>, gone: oneshot::Receiver<()>) -> io::Result<Launched> {
     if fds.is_empty() {
-        return Err(io::Error::other("a sandbox's descriptors did not arrive: this process has too many files open"));
+        return Err(io::Error::other(
+            "a sandbox's descriptors did not arrive: this process has too many files open",
+        ));
     }
     let names = fds.split_off(fds.len().min(LAUNCH_FDS.len()));
     let names = match <[OwnedFd; DNS_FDS.len()]>::try_from(names) {

@@ -377,12 +377,7 @@ fn serve_admin(
             async move { http::admin::public(&control, &health, peer, request).await }
         })
     };
-    tokio::spawn(server::serve_each(
-        server::Listener::Tcp(listener),
-        Arc::new(meet),
-        limits,
-        stop,
-    ));
+    tokio::spawn(server::serve_each(server::Listener::Tcp(listener), Arc::new(meet), limits, stop));
     Ok(())
 }
 
@@ -398,12 +393,7 @@ fn serve_socket(
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
     let control = Arc::clone(control);
     let handler = move |request| http::admin::private(Arc::clone(&control), request);
-    tokio::spawn(server::serve(
-        server::Listener::Unix(listener),
-        Arc::new(handler),
-        limits,
-        stop,
-    ));
+    tokio::spawn(server::serve(server::Listener::Unix(listener), Arc::new(handler), limits, stop));
     Ok(())
 }
 

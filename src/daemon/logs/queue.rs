@@ -34,7 +34,8 @@ pub(super) struct Place {
 impl Queued {
     /// Counts a batch; `None` if there is no room for it.
     pub(super) fn admit(&self, source: &Source, events: &[LogEvent]) -> Option<Place> {
-        let bytes = events.iter().map(|event| size_of::<LogEvent>() + ALLOCATION + event.message.capacity()).sum();
+        let bytes =
+            events.iter().map(|event| size_of::<LogEvent>() + ALLOCATION + event.message.capacity()).sum();
         // Counted first and looked at then: two at once can only be too strict.
         let place = Place { all: Arc::clone(&self.0), source: Arc::clone(&source.0), bytes };
         let all = self.0.fetch_add(bytes, Ordering::AcqRel) + bytes;

@@ -14,8 +14,8 @@ use crate::mounts::{self, Trees};
 use crate::nat::{self, Nat};
 use crate::seccomp::Filters;
 use crate::spec::{
-    ForkerConfig, ForkerReply, ForkerRequest, InitReport, InitRequest, InnerUser, LaunchSpec,
-    NetworkClass, SandboxId,
+    ForkerConfig, ForkerReply, ForkerRequest, InitReport, InitRequest, InnerUser, LaunchSpec, NetworkClass,
+    SandboxId,
 };
 use crate::sys::{self, Forked};
 use nix::fcntl::{OFlag, open};
@@ -532,7 +532,8 @@ impl Forker {
 
     /// Builds that hang end here, so that others can begin.
     fn give_up_builds(&mut self) {
-        let hangs = |s: &Sandbox| matches!(s.phase, Phase::Building { since } if since.elapsed() >= BUILD_MAX);
+        let hangs =
+            |s: &Sandbox| matches!(s.phase, Phase::Building { since } if since.elapsed() >= BUILD_MAX);
         while let Some(sandbox) = self.sandboxes.values_mut().find(|s| hangs(s)) {
             sandbox.break_off();
             let kind = sandbox.kind;
