@@ -12,7 +12,6 @@ use crate::store::{BlobError, Blobs, Incoming, Pin, ROOT_BYTES_MAX, UnpackError}
 use bytes::Bytes;
 use hearth_sandbox::{Digest, InnerUser, Tree};
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::BodyExt as _;
 use hyper::body;
 use std::sync::Arc;
 use tokio::sync::mpsc;

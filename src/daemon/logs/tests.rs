@@ -195,7 +195,7 @@ fn what_environments_hold_is_asked_for_before_reading() {
     let registration = logs.register(
         &group,
         Box::new(move |done| {
-            writer.write(&to, vec![event(1, "held")]);
+            writer.write(&to, &Source::default(), vec![event(1, "held")]);
             drop(done);
         }),
     );
