@@ -24,6 +24,7 @@ use crate::outlet;
 use crate::runtimes::{Interpreter, Language, Missing, Runtimes, discover};
 use crate::store::{Blobs, Layout, RunInfo, Sealer, Store, Unpacker, collect_garbage};
 use hearth_api::arn::Home;
+use hearth_logic::SchedulerLimits;
 use hearth_sandbox::forker::client::Forker;
 use hearth_sandbox::{ForkerConfig, NatSpec, nat, privileges};
 use std::collections::BTreeMap;
@@ -215,14 +216,20 @@ fn service_user(config: &Config) -> Result<(u32, u32), Problem> {
     }
 }
 
+/// Who may use how many of the descriptors that this process may have.
+fn shares(config: &Config, open_files: u64) -> (SchedulerLimits, Connections) {
+    let limits = config.scheduler_limits(environments_fit(open_files));
+    let connections = Connections::fit(open_files, limits.environments_max);
+    tracing::info!(environments = limits.environments_max, ?connections, "open files");
+    (limits, connections)
+}
+
 async fn run(started: Started) -> Result<(), Problem> {
     let Started { sealer, config, layout, listen, admin, access, runtimes, forker, surroundings, .. } =
         started;
     let pure_v2 = forker.cgroups == "v2";
     let freezer = forker.freezer;
-    let limits = config.scheduler_limits(environments_fit(started.open_files));
-    let connections = Connections::fit(started.open_files, limits.environments_max);
-    tracing::info!(?connections, environments = limits.environments_max, "open files");
+    let (limits, connections) = shares(&config, started.open_files);
     let metrics = Metrics::new()?;
     let (sandboxes, forker_gone) = Sandboxes::start(forker.channel, metrics.firewall_changes.clone())?;
     let store = Store::open(&layout.catalog(), sealer)?;
