@@ -33,7 +33,8 @@ fn next(peer: &Peer) -> ForkerRequest {
     peer.receive().expect("the daemon is there").expect("the socket blocks").0
 }
 
-#[tokio::test]
+// The forker's thread is joined while the conversation goes on: that takes a thread of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_forker_that_reports_many_deaths_before_it_reads_does_not_stop_the_conversation() {
     let (sandboxes, _task, peer) = conversation();
     let forker = thread::spawn(move || {
@@ -67,7 +68,7 @@ async fn a_forker_that_reports_many_deaths_before_it_reads_does_not_stop_the_con
     assert_eq!(forker.join().expect("ends"), MANY);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sandbox_without_its_descriptors_is_a_failed_launch_and_is_destroyed() {
     let (sandboxes, task, peer) = conversation();
     let forker = thread::spawn(move || {
@@ -85,7 +86,7 @@ async fn a_sandbox_without_its_descriptors_is_a_failed_launch_and_is_destroyed()
     tokio::time::timeout(PATIENCE, task).await.expect("ends with the forker, not before").expect("well");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_launch_that_is_never_answered_is_given_up_and_destroyed() {
     let (sandboxes, _task, peer) = conversation();
     let forker = thread::spawn(move || {
