@@ -1,13 +1,14 @@
 """Several hundred environments that end at once, and sandboxes that fail while they are handed over."""
 
 import base64
+import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import botocore.exceptions
 import pytest
 
-from lib import functions, metrics, waiting
+from lib import functions, host, metrics, waiting
 from lib.daemon import ROLE
 
 # More deaths, and more orders to die, than the sockets between the daemon and its helper hold.
@@ -77,3 +78,36 @@ def test_a_sandbox_that_failed_while_it_was_handed_over_is_given_to_nobody_else(
 def directory_of(function):
     """Name of the directory of a function's code: the hash of its package."""
     return base64.b64decode(function.configuration()["CodeSha256"]).hex()
+
+
+def test_sandboxes_that_hang_while_they_are_made_are_given_up_and_others_are_made(start_daemon, python):
+    """The image of their /tmp is a pipe that nobody writes to: whoever makes them waits for it. As many hang as are made
+    at a time."""
+    daemon = start_daemon(config="[sandbox]\nparked = 0\n")
+    maker = functions.Maker(daemon, python, ROLE)
+    hanging = [maker(functions.ECHO, EphemeralStorage={"Size": 1024}) for _ in range(4)]
+    fine = maker(functions.ECHO)
+    image = daemon.state / "tmp" / "template-1024.ext4"
+    os.mkfifo(image)
+
+    def call(function):
+        try:
+            return function.invoke(1, tail=False).ok()
+        except botocore.exceptions.ClientError as error:
+            return error.response["ResponseMetadata"]["HTTPStatusCode"]
+
+    with ThreadPoolExecutor(5) as pool:
+        waiting_for_ever = [pool.submit(call, function) for function in hanging]
+        waiting.until(lambda: metrics.value(daemon, "hearth_environments") == 0 and builders(daemon) >= 4, "all hang")
+        assert call(fine) == 1, "its turn comes"
+        assert [one.result() for one in waiting_for_ever] == [500] * 4
+    image.unlink()
+    assert [call(function) for function in hanging] == [1] * 4
+    assert builders(daemon) <= 5, "those that hung are gone"
+    maker.delete_all()
+
+
+def builders(daemon):
+    """Sandboxes that there are: children of the daemon's helper."""
+    helper = host.own_children_of(daemon.pid)
+    return sum(len(host.own_children_of(child)) for child in helper)
