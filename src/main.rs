@@ -9,6 +9,7 @@ mod cli;
 mod config;
 mod daemon;
 mod http;
+mod outlet;
 mod runtimes;
 mod store;
 

@@ -13,29 +13,34 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The bytes that all bodies of one environment may hold together.
 #[derive(Clone, Debug)]
-pub(crate) struct Budget {
+pub struct Budget {
     left: Arc<AtomicUsize>,
 }
 
 impl Budget {
-    pub(crate) fn new(bytes: usize) -> Self {
+    /// Of so many bytes.
+    #[must_use]
+    pub fn new(bytes: usize) -> Self {
         Self { left: Arc::new(AtomicUsize::new(bytes)) }
     }
 
-    pub(crate) fn open(&self) -> Share {
+    /// For one body, which has drawn nothing yet.
+    #[must_use]
+    pub fn open(&self) -> Share {
         Share { left: Arc::clone(&self.left), taken: 0 }
     }
 }
 
 /// What one body has drawn from the budget; given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Share {
+pub struct Share {
     left: Arc<AtomicUsize>,
     taken: usize,
 }
 
 impl Share {
-    fn take(&mut self, bytes: usize) -> bool {
+    /// Draws so many bytes more; false if there are not so many left.
+    pub fn take(&mut self, bytes: usize) -> bool {
         let took =
             self.left.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| left.checked_sub(bytes));
         if took.is_ok() {

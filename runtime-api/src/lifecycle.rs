@@ -57,7 +57,8 @@ pub struct Lifecycle {
 }
 
 impl Lifecycle {
-    /// An environment whose sandbox is being made and whose first runtime process comes with it.
+    /// An environment whose first runtime process is being made. It may take as long over that as over its
+    /// initialisation: the time of that begins when the process is there.
     #[must_use]
     pub fn new(now: Time, settings: Settings) -> Self {
         Self {
@@ -65,7 +66,7 @@ impl Lifecycle {
             state: State::Starting { phase: Phase::Init, since: now },
             run: Run::FIRST,
             flights: BTreeMap::new(),
-            timers: BTreeMap::new(),
+            timers: BTreeMap::from([(Timer::Init, now.after(settings.init_limit))]),
             stored: None,
             init_duration: None,
             announced: false,

@@ -544,3 +544,23 @@ fn a_spawn_that_was_never_made_is_not_waited_for() {
     assert_eq!(rest.last(), Some(&Action::Dead { why: Why::Shutdown }));
     assert!(!rest.contains(&spawn));
 }
+
+#[test]
+fn a_runtime_that_never_comes_into_being_is_given_up() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.pass(Settings::default().init_limit - ms(1)), []);
+    let given_up = bench.pass(ms(1));
+    let timed_out = |it: &Action| matches!(it, Action::InitReport { status: Status::Timeout, .. });
+    assert!(given_up.iter().any(timed_out) && given_up.contains(&Action::KillAll), "{given_up:?}");
+    let ended = bench.pass(KILL_LIMIT);
+    assert!(ended.contains(&Action::Dead { why: Why::Unkillable }), "{ended:?}");
+}
+
+#[test]
+fn initialisation_has_its_full_time_however_long_the_process_took_to_come() {
+    let mut bench = Bench::new();
+    bench.pass(ms(9_000));
+    bench.step(Event::Started { run: Run::FIRST });
+    assert_eq!(bench.pass(ms(9_999)), []);
+    assert!(bench.pass(ms(1)).contains(&Action::KillAll));
+}

@@ -9,7 +9,8 @@
 
 use crate::call::{self, Call};
 use crate::exchange::{Body, Event, Request};
-use crate::intake::{self, Budget};
+use crate::intake;
+pub use crate::intake::{Budget, Share};
 use crate::joined::Joined;
 use crate::reply::{Complaint, Reply};
 use crate::{CallId, RESPONSE_LIMIT};
@@ -23,16 +24,17 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 /// What one environment may take of the daemon.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Open connections; a further one is closed at once.
+    /// Open connections; a further one is closed at once. All but the first take a place in the pool, too.
     pub connections: usize,
     /// Bytes of request line and headers, which are 100 lines at most. X-Ray causes have up to 64 KiB.
     pub header_bytes: usize,
@@ -105,13 +107,21 @@ impl Desk {
 
 /// Serves the Runtime API on a listener until the receiver of `calls` is dropped; then all connections are closed.
 ///
+/// The first connection is always served; each further one at the same time takes one of `pool`, which many environments
+/// may share, and is closed at once if there is none.
+///
 /// Dropping the future closes them too. Two listeners of one environment may share `calls`, which may carry whatever
 /// else the owner listens to.
 ///
 /// # Errors
 /// When the listener itself fails. Failures of single connections are nobody's concern, and a want of descriptors is
 /// waited out.
-pub async fn serve<M>(listener: Listener, calls: mpsc::Sender<M>, limits: Limits) -> io::Result<()>
+pub async fn serve<M>(
+    listener: Listener,
+    calls: mpsc::Sender<M>,
+    limits: Limits,
+    pool: Arc<Semaphore>,
+) -> io::Result<()>
 where
     M: From<Arrival> + Send + 'static,
 {
@@ -120,20 +130,25 @@ where
     loop {
         tokio::select! {
             accepted = accept(&listener) => match accepted {
-                Ok(_) if connections.len() >= limits.connections => {}
-                Ok(Stream::Tcp(stream)) => {
-                    // An event must not wait for the acknowledgement of the answer before it.
-                    let _ = stream.set_nodelay(true);
-                    connections.spawn(door.clone().attend(stream));
-                }
-                Ok(Stream::Unix(stream)) => {
-                    connections.spawn(door.clone().attend(stream));
+                Ok(stream) => {
+                    if let Some(place) = place(connections.len(), limits.connections, &pool) {
+                        connections.spawn(door.clone().admit(stream, place));
+                    }
                 }
                 Err(error) => wait_out(error).await?,
             },
             Some(_) = connections.join_next() => {}
             () = door.calls.closed() => return Ok(()),
         }
+    }
+}
+
+/// What a connection holds of the pool while it is open; none for the first. `None` if there is no room for it.
+fn place(open: usize, most: usize, pool: &Arc<Semaphore>) -> Option<Option<OwnedSemaphorePermit>> {
+    match open {
+        0 => Some(None),
+        _ if open >= most => None,
+        _ => Arc::clone(pool).try_acquire_owned().ok().map(Some),
     }
 }
 
@@ -191,6 +206,17 @@ impl<M> Clone for Door<M> {
 }
 
 impl<M: From<Arrival> + Send + 'static> Door<M> {
+    async fn admit(self, stream: Stream, _place: Option<OwnedSemaphorePermit>) {
+        match stream {
+            Stream::Tcp(stream) => {
+                // An event must not wait for the acknowledgement of the answer before it.
+                let _ = stream.set_nodelay(true);
+                self.attend(stream).await;
+            }
+            Stream::Unix(stream) => self.attend(stream).await,
+        }
+    }
+
     async fn attend<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: S) {
         let door = &self;
         let service = service_fn(move |request| door.handle(request));

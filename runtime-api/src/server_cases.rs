@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 const NEXT: &str = "GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: r\r\n\r\n";
 
@@ -32,10 +32,14 @@ struct Scene {
 
 impl Scene {
     async fn new(limits: Limits) -> Self {
+        Self::sharing(limits, Arc::new(Semaphore::new(1_000))).await
+    }
+
+    async fn sharing(limits: Limits, pool: Arc<Semaphore>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("the loopback works");
         let address = listener.local_addr().expect("the loopback works");
         let (calls, arrivals) = mpsc::channel(16);
-        tokio::spawn(serve(Listener::Tcp(listener), calls, limits));
+        tokio::spawn(serve(Listener::Tcp(listener), calls, limits, pool));
         Self {
             address,
             arrivals,
@@ -362,4 +366,30 @@ async fn a_call_of_a_dying_process_is_closed_without_an_answer() {
     stream.write_all(NEXT.as_bytes()).await.unwrap();
     scene.take().await;
     assert!(is_closed(&mut stream).await);
+}
+
+#[tokio::test]
+async fn an_environment_without_places_in_the_pool_has_one_connection_and_is_served_on_it() {
+    let pool = Arc::new(Semaphore::new(1));
+    let mut one = Scene::sharing(Limits::default(), Arc::clone(&pool)).await;
+    let mut two = Scene::sharing(Limits::default(), Arc::clone(&pool)).await;
+    let (mut first, _) = one.running().await;
+    let mut second = one.connect().await;
+    second.write_all(b"GET /2018-06-01/ping HTTP/1.1\r\nHost: r\r\n\r\n").await.expect("the loopback works");
+    assert_eq!(answer(&mut second).await.0, 200, "the pool's only place");
+    let (_other, _) = two.running().await;
+    let mut third = two.connect().await;
+    assert_eq!(soon(third.read(&mut [0; 1])).await.unwrap_or(0), 0, "closed at once");
+    drop(second);
+    soon(async {
+        while pool.available_permits() == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let mut fourth = two.connect().await;
+    fourth.write_all(b"GET /2018-06-01/ping HTTP/1.1\r\nHost: r\r\n\r\n").await.expect("the loopback works");
+    assert_eq!(answer(&mut fourth).await.0, 200, "the place is free again");
+    first.write_all(NEXT.as_bytes()).await.expect("the loopback works");
+    one.take().await;
 }

@@ -6,6 +6,7 @@ use super::run::Daemon;
 use super::settings;
 use super::terminal;
 use crate::config::LogFormat;
+use crate::outlet;
 use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 
@@ -25,7 +26,7 @@ fn start_log(format: LogFormat, level: &str) -> Result<(), Failure> {
     let filter = EnvFilter::builder()
         .parse(level)
         .map_err(|error| Failure::because(format!("`log.level` {level:?} is not a filter: {error}")))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(outlet::line);
     let started = match format {
         LogFormat::Json => builder.json().try_init(),
         LogFormat::Text => {

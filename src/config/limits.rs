@@ -10,9 +10,16 @@ use std::time::Duration;
 
 /// Sandboxes being made at once, for each processor.
 const STARTS_PER_PROCESSOR: u32 = 4;
-/// Descriptors that the daemon keeps for itself, and for each environment, together with the forker.
+/// Descriptors that the daemon keeps for itself (files, name queries), and for each environment: ten that come with its
+/// sandbox, and a connection for each of its two servers.
 const FILES_OWN: u64 = 512;
 const FILES_PER_ENVIRONMENT: u64 = 12;
+/// Of all others, this part is left to connections, however many environments there may be: one in so many.
+const CONNECTIONS_SHARE: u64 = 4;
+/// More connections than these are of no use to anybody, and each takes memory.
+const CLIENTS_MAX: u64 = 8_192;
+const OBSERVERS_MAX: u64 = 1_024;
+const FUNCTIONS_MAX: u64 = 16_384;
 
 /// `[limits]`. What is not set follows from the profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,7 +167,35 @@ pub(super) fn problems(limits: &Limits, origins: &Origins) -> Vec<Problem> {
 
 /// How many environments may exist at once where a process may open so many files.
 pub(crate) fn environments_fit(open_files: u64) -> u64 {
-    open_files.saturating_sub(FILES_OWN) / FILES_PER_ENVIRONMENT
+    let others = open_files.saturating_sub(FILES_OWN);
+    (others - others / CONNECTIONS_SHARE) / FILES_PER_ENVIRONMENT
+}
+
+/// How many connections may be open at once, so that no client and no function leaves the daemon without descriptors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Connections {
+    /// To the control API.
+    pub(crate) clients: usize,
+    /// To the administration's address, and as many to its socket.
+    pub(crate) observers: usize,
+    /// Of all functions together, beyond the first that each environment has to each of its servers.
+    pub(crate) functions: usize,
+}
+
+impl Connections {
+    /// What is left where a process may open so many files and this many environments may exist: one half for functions,
+    /// the other for everybody else.
+    pub(crate) fn fit(open_files: u64, environments: u32) -> Self {
+        let taken = FILES_OWN + u64::from(environments) * FILES_PER_ENVIRONMENT;
+        // Where there are too few for any environment, too, somebody must still be able to ask why.
+        let part = (open_files.saturating_sub(taken) / 16).max(1);
+        let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        Self {
+            clients: count((6 * part).min(CLIENTS_MAX)),
+            observers: count(part.min(OBSERVERS_MAX)),
+            functions: count((8 * part).min(FUNCTIONS_MAX)),
+        }
+    }
 }
 
 fn starts_max() -> u32 {
@@ -193,6 +228,27 @@ mod tests {
         let aws = limits("limits.profile = \"aws\"");
         assert_eq!(aws.scaling, Scaling::PerFunction { burst: 1_000, per_minute: 6_000 });
         assert_eq!((aws.requests_per_concurrency, aws.requests_per_environment), (10, 10));
+    }
+
+    #[test]
+    fn environments_and_connections_together_stay_within_the_open_files() {
+        for open_files in [1_024, 4_096, 65_536, 1_048_576] {
+            for wanted in [1, 42, 1_024, 100_000] {
+                let environments = wanted.min(environments_fit(open_files));
+                let fit = Connections::fit(open_files, u32::try_from(environments).unwrap());
+                let connections = (fit.clients + 2 * fit.observers + fit.functions) as u64;
+                let all = FILES_OWN + environments * FILES_PER_ENVIRONMENT + connections;
+                assert!(all <= open_files, "{all} of {open_files}: {environments}, {fit:?}");
+                assert!(fit.observers >= 8, "{open_files}: {fit:?}");
+            }
+        }
+        let most = Connections { clients: 8_192, observers: 1_024, functions: 16_384 };
+        assert_eq!(
+            Connections::fit(65_536, 1_024),
+            Connections { clients: 8_192, ..Connections::fit(65_536, 1_024) }
+        );
+        assert_eq!(Connections::fit(1 << 20, 1_024), most);
+        assert_eq!((environments_fit(0), Connections::fit(0, 0).clients), (0, 6));
     }
 
     #[test]

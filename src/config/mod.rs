@@ -16,6 +16,6 @@ mod render;
 mod tests;
 
 pub(crate) use check::{Auth, Certificate, Config, Endpoints, LogFormat};
-pub(crate) use limits::environments_fit;
+pub(crate) use limits::{Connections, environments_fit};
 pub(crate) use network::Network;
 pub(crate) use render::{render_reference, render_sample};

@@ -37,7 +37,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 /// Messages that wait for one environment: its own calls are bounded by its connections.
@@ -109,7 +109,7 @@ pub(crate) async fn run(
         Ok(pipe) => {
             let pipe = Arc::new(pipe);
             tasks.spawn(watch_output(Arc::clone(&pipe), sender.clone()));
-            tasks.spawn(serve_runtime(runtime, sender.clone()));
+            tasks.spawn(serve_runtime(runtime, sender.clone(), Arc::clone(&shared.connections)));
             if let Some(names) = names {
                 tasks.spawn(super::dns::serve(names, Arc::clone(&shared.resolvers)));
             }
@@ -176,8 +176,13 @@ async fn watch_output(pipe: Arc<LogPipe>, sender: mpsc::Sender<Message>) {
     }
 }
 
-async fn serve_runtime(listener: tokio::net::TcpListener, sender: mpsc::Sender<Message>) {
-    if let Err(error) = server::serve(Listener::Tcp(listener), sender, server::Limits::default()).await {
+async fn serve_runtime(
+    listener: tokio::net::TcpListener,
+    sender: mpsc::Sender<Message>,
+    pool: Arc<Semaphore>,
+) {
+    if let Err(error) = server::serve(Listener::Tcp(listener), sender, server::Limits::default(), pool).await
+    {
         tracing::warn!(%error, "a Runtime API listener failed");
     }
 }
@@ -574,6 +579,8 @@ impl Driver for Environment {
                 self.spawn();
             }
             Action::KillAll => {
+                // Many processes that end within a small share of a core would take longer than there is time.
+                self.meters.limit_cpu(None);
                 self.control.send(&InitRequest::Kill).ok();
             }
             // One that is kept ready and is not is of no use: nobody waits to hear of its failure.

@@ -25,7 +25,7 @@ use hearth_sandbox::cgroup::Freezer;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 /// What every part of the daemon may use.
 pub(crate) struct Shared {
@@ -57,6 +57,8 @@ pub(crate) struct Shared {
     pub(crate) freezer: Freezer,
     /// The last invocation number handed out.
     pub(crate) invocations: AtomicU64,
+    /// Connections of functions beyond the first that each environment has to each of its servers.
+    pub(crate) connections: Arc<Semaphore>,
 }
 
 impl Shared {

@@ -1,7 +1,7 @@
 //! Stores what functions print and what the platform says of them: one directory per log group, JSON lines, rotated.
 //!
-//! A thread of its own writes (`logs/writer.rs`), fed through a bounded channel; when the disk cannot follow, events are
-//! dropped and counted, never an invocation delayed. Whoever reads first asks the group's environments for what they
+//! A thread of its own writes (`logs/writer.rs`), fed through a channel that is bounded in bytes (`logs/queue.rs`); when the
+//! disk cannot follow, events are dropped and counted, never an invocation delayed. Whoever reads first asks the group's environments for what they
 //! still hold, then reads the same files: by time (`logs/query.rs`, over `logs/index.rs`) or as they grow
 //! (`logs/follow.rs`). Everything here that reads blocks its thread.
 
@@ -9,6 +9,7 @@ mod follow;
 mod group;
 mod index;
 mod query;
+mod queue;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -17,6 +18,7 @@ pub(crate) use follow::Cursor;
 pub(crate) use group::Meta;
 pub(crate) use index::StreamSpan;
 pub(crate) use query::{Direction, EVENT_OVERHEAD, Key, Page, Query, Streams};
+pub(crate) use queue::Source;
 
 use hearth_logic::WallTime;
 use index::Indexes;
@@ -95,6 +97,8 @@ struct Inner {
     root: PathBuf,
     retention: Retention,
     dropped: AtomicU64,
+    /// What waits for the writer.
+    queued: queue::Queued,
     layout: Arc<RwLock<()>>,
     indexes: Indexes,
     /// One change of a group's description at a time.
@@ -141,6 +145,7 @@ impl Logs {
             root: root.to_owned(),
             retention,
             dropped: AtomicU64::new(0),
+            queued: queue::Queued::default(),
             layout,
             indexes: Indexes::default(),
             changes: Mutex::default(),
@@ -148,10 +153,18 @@ impl Logs {
         })))
     }
 
-    /// Hands events over without waiting; drops and counts them if the writer is too far behind.
-    pub(crate) fn write(&self, group: &Arc<str>, events: Vec<LogEvent>) {
+    /// Hands events over without waiting; drops and counts them if the writer is too far behind, or behind with what this
+    /// source has printed.
+    pub(crate) fn write(&self, group: &Arc<str>, source: &Source, events: Vec<LogEvent>) {
         let count = events.len() as u64;
-        if count > 0 && self.0.orders.try_send(Order::Write { group: Arc::clone(group), events }).is_err() {
+        if count == 0 {
+            return;
+        }
+        let taken = self.0.queued.admit(source, &events).is_some_and(|place| {
+            let group = Arc::clone(group);
+            self.0.orders.try_send(Order::Write { group, events, place: Some(place) }).is_ok()
+        });
+        if !taken {
             self.0.dropped.fetch_add(count, Ordering::Relaxed);
         }
     }
@@ -159,7 +172,7 @@ impl Logs {
     /// Hands events over and waits until they are in the files. Blocks.
     pub(crate) fn write_through(&self, group: &Arc<str>, events: Vec<LogEvent>) {
         // The writer lives as long as this handle.
-        self.0.orders.send(Order::Write { group: Arc::clone(group), events }).ok();
+        self.0.orders.send(Order::Write { group: Arc::clone(group), events, place: None }).ok();
         self.flush();
     }
 

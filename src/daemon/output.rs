@@ -5,7 +5,7 @@
 
 use super::application_log::{self, Level, Verdict};
 use super::clock;
-use super::logs::{LogEvent, Logs, MESSAGE_MAX};
+use super::logs::{LogEvent, Logs, MESSAGE_MAX, Source};
 use super::revision::Revision;
 use super::system_log::Lines;
 use hearth_logic::WallTime;
@@ -42,7 +42,8 @@ enum Cut {
     Wait,
 }
 
-/// What stands at the beginning of `bytes`.
+/// What stands at the beginning of `bytes`. Looks at no byte behind the cut but those of a mark, so that cutting all that
+/// was printed takes time in proportion to it, whatever it is.
 fn cut(bytes: &[u8]) -> Cut {
     if bytes.is_empty() {
         return Cut::Wait;
@@ -55,9 +56,27 @@ fn cut(bytes: &[u8]) -> Cut {
         }
     }
     let window = &bytes[..bytes.len().min(MESSAGE_MAX)];
-    let line = window.iter().position(|byte| *byte == b'\n').map_or(window.len(), |newline| newline + 1);
-    let frame = window[1..line].windows(FRAME_MARK.len()).position(|three| three == FRAME_MARK);
-    Cut::Text(frame.map_or(line, |at| at + 1))
+    Cut::Text(text_length(window.iter().copied()))
+}
+
+/// How much of a text, which has a first byte, there is: to the end of its line, or before a mark or the beginning of one.
+fn text_length(bytes: impl Iterator<Item = u8>) -> usize {
+    let (mut length, mut matched) = (0, 0);
+    for byte in bytes {
+        length += 1;
+        if byte == b'\n' {
+            return length;
+        }
+        if length == 1 {
+            // Not a mark's beginning, or else it would have been taken for one.
+            continue;
+        }
+        matched = if byte == FRAME_MARK[matched] { matched + 1 } else { usize::from(byte == FRAME_MARK[0]) };
+        if matched == FRAME_MARK.len() {
+            break;
+        }
+    }
+    length - matched
 }
 
 /// The read end of a sandbox's log pipe, non-blocking.
@@ -80,6 +99,7 @@ impl LogPipe {
 pub(crate) struct Output {
     pipe: Arc<LogPipe>,
     logs: Logs,
+    source: Source,
     group: Arc<str>,
     stream: Arc<str>,
     partial: Vec<u8>,
@@ -100,6 +120,7 @@ impl Output {
         Self {
             pipe,
             logs,
+            source: Source::default(),
             group: Arc::clone(&revision.log_group),
             stream,
             partial: Vec::new(),
@@ -139,6 +160,9 @@ impl Output {
                     Ok(length) => {
                         total += length;
                         self.split(&chunk[..length], &mut events);
+                        if events.len() >= UNSENT_MAX {
+                            self.logs.write(&self.group, &self.source, std::mem::take(&mut events));
+                        }
                         if total >= DRAIN_MAX {
                             break true;
                         }
@@ -150,22 +174,20 @@ impl Output {
             }
         });
         self.unsent = events;
-        if self.unsent.len() >= UNSENT_MAX {
-            self.flush();
-        }
         more
     }
 
     /// Cuts what was read into events: lines, and the frames that our runtime clients write for records of several lines.
     fn split(&mut self, bytes: &[u8], events: &mut Vec<LogEvent>) {
-        self.unsplit.extend_from_slice(bytes);
-        let all = std::mem::take(&mut self.unsplit);
-        let mut rest = all.as_slice();
+        let mut all = std::mem::take(&mut self.unsplit);
+        all.extend_from_slice(bytes);
+        let mut done = 0;
         loop {
+            let rest = &all[done..];
             match cut(rest) {
                 Cut::Text(length) => {
                     self.partial.extend_from_slice(&rest[..length]);
-                    rest = &rest[length..];
+                    done += length;
                     if self.partial.last() == Some(&b'\n') || self.partial.len() >= MESSAGE_MAX {
                         self.flush_partial(events);
                     }
@@ -177,12 +199,14 @@ impl Output {
                         self.partial.push(b'\n');
                     }
                     self.flush_partial(events);
-                    rest = &rest[FRAME_HEAD + length..];
+                    done += FRAME_HEAD + length;
                 }
                 Cut::Wait => break,
             }
         }
-        self.unsplit.extend_from_slice(rest);
+        // Stays where it is while it only grows: a frame may come byte by byte.
+        all.drain(..done);
+        self.unsplit = all;
     }
 
     fn flush_partial(&mut self, events: &mut Vec<LogEvent>) {
@@ -231,7 +255,7 @@ impl Output {
 
     /// Hands over what has been collected: once per invocation, so that the writer is woken once.
     pub(crate) fn flush(&mut self) {
-        self.logs.write(&self.group, std::mem::take(&mut self.unsent));
+        self.logs.write(&self.group, &self.source, std::mem::take(&mut self.unsent));
     }
 }
 
@@ -285,5 +309,28 @@ mod tests {
         let mut bytes = frame("x");
         bytes[4..8].copy_from_slice(&u32::MAX.to_be_bytes());
         assert_eq!(lengths(&bytes), [('t', bytes.len())]);
+    }
+
+    #[test]
+    fn a_mark_that_is_cut_in_two_is_still_one() {
+        let mut bytes = b"text".to_vec();
+        bytes.extend(frame("a"));
+        for length in 5..7 {
+            assert_eq!(lengths(&bytes[..length]), [('t', 4)], "{length}");
+        }
+        assert_eq!(lengths(&bytes), [('t', 4), ('f', 1)]);
+        assert_eq!(lengths(&[0xA5, 0x5A, b'x', 0xA5, 0xA5, 0x5A, 0xA5]), [('t', 6)]);
+    }
+
+    #[test]
+    fn text_is_looked_at_once_whatever_it_is_made_of() {
+        let claims = [0xA5, 0x5A, 0x00].repeat(100_000);
+        let (mut done, mut looked) = (0, 0);
+        while done + FRAME_HEAD < claims.len() {
+            let counted = claims[done..].iter().copied().inspect(|_| looked += 1);
+            assert!(matches!(cut(&claims[done..]), Cut::Text(length) if length == FRAME_MARK.len()));
+            done += text_length(counted);
+        }
+        assert!(looked <= 2 * claims.len(), "{looked} looks at {} bytes", claims.len());
     }
 }

@@ -1,6 +1,7 @@
 //! The daemon's conversation with the forker: launches and burials, each answered exactly once.
 //!
-//! One task owns the channel. When the forker is gone the task ends, and the daemon with it.
+//! One task owns the channel. It never waits to send without also listening: the forker's end blocks, and two that wait
+//! for each other to read would wait for ever. When the forker is gone the task ends, and the daemon with it.
 
 use super::dns::Names;
 use hearth_sandbox::SandboxId;
@@ -10,16 +11,20 @@ use hearth_sandbox::spec::{
 };
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use prometheus::IntCounter;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{mpsc, oneshot};
 
 /// Requests that wait for the forker, at most; callers beyond are refused.
 const REQUESTS_MAX: usize = 1024;
+/// A sandbox that is not there after so long does not come: the forker gives up what it builds long before
+/// (`BUILD_MAX_MS`), and those who wait for it are few.
+const LAUNCH_MAX: Duration = Duration::from_secs(120);
 
 /// A sandbox that is ready for a runtime: its descriptors are all the authority there is over it.
 pub(crate) struct Launched {
@@ -88,16 +93,32 @@ impl Sandboxes {
         let channel = non_blocking(channel)?;
         let (commands, inbox) = mpsc::channel(REQUESTS_MAX);
         let (launching, living) = (BTreeMap::new(), BTreeMap::new());
-        let task = Task { channel: watched(channel)?, launching, living, firewall_changes };
+        let outgoing = VecDeque::new();
+        let task = Task { channel: watched(channel)?, launching, living, outgoing, firewall_changes };
         Ok((Self { commands }, tokio::spawn(task.run(inbox))))
     }
 
-    /// Asks for a sandbox.
+    /// Asks for a sandbox. One that does not come in time is destroyed, whatever has become of it by then.
     pub(crate) async fn launch(&self, sandbox: SandboxId, spec: LaunchSpec) -> Result<Launched, String> {
+        self.launch_within(sandbox, spec, LAUNCH_MAX).await
+    }
+
+    async fn launch_within(
+        &self,
+        sandbox: SandboxId,
+        spec: LaunchSpec,
+        limit: Duration,
+    ) -> Result<Launched, String> {
         let (reply, answer) = oneshot::channel();
         let gone = || "the forker is gone".to_owned();
         self.commands.send(Command::Launch { sandbox, spec, reply }).await.map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?
+        match tokio::time::timeout(limit, answer).await {
+            Ok(answered) => answered.map_err(|_| gone())?,
+            Err(_) => {
+                self.destroy(sandbox).await;
+                Err(format!("the forker did not hand a sandbox over within {} s", limit.as_secs()))
+            }
+        }
     }
 
     /// Kills a sandbox; its `gone` completes when nothing of it is left.
@@ -129,17 +150,30 @@ struct Task {
     channel: AsyncFd<ForkerChannel>,
     launching: BTreeMap<SandboxId, oneshot::Sender<Result<Launched, String>>>,
     living: BTreeMap<SandboxId, oneshot::Sender<()>>,
+    /// Requests that the forker's queue had no room for. While there are any, no command is taken: what is added then
+    /// is one for each launch that has not been answered, at most.
+    outgoing: VecDeque<ForkerRequest>,
     firewall_changes: IntCounter,
 }
 
 impl Task {
     async fn run(mut self, mut inbox: mpsc::Receiver<Command>) {
         loop {
+            let free = self.outgoing.is_empty();
             tokio::select! {
-                command = inbox.recv() => {
+                command = inbox.recv(), if free => {
                     let Some(command) = command else { return };
-                    if self.obey(command).await.is_err() {
+                    self.obey(command);
+                    if flush(self.channel.get_ref(), &mut self.outgoing).is_err() {
                         return;
+                    }
+                }
+                ready = self.channel.writable(), if !free => {
+                    let Ok(mut ready) = ready else { return };
+                    match flush(self.channel.get_ref(), &mut self.outgoing) {
+                        Ok(true) => {}
+                        Ok(false) => ready.clear_ready(),
+                        Err(_) => return,
                     }
                 }
                 ready = self.channel.readable() => {
@@ -157,26 +191,14 @@ impl Task {
         }
     }
 
-    async fn obey(&mut self, command: Command) -> Result<(), ChannelError> {
-        match command {
+    fn obey(&mut self, command: Command) {
+        self.outgoing.push_back(match command {
             Command::Launch { sandbox, spec, reply } => {
                 self.launching.insert(sandbox, reply);
-                self.send(&ForkerRequest::Launch { sandbox, spec }).await
+                ForkerRequest::Launch { sandbox, spec }
             }
-            Command::Destroy(sandbox) => self.send(&ForkerRequest::Destroy { sandbox }).await,
-        }
-    }
-
-    async fn send(&self, request: &ForkerRequest) -> Result<(), ChannelError> {
-        loop {
-            match self.channel.get_ref().send(request, &[]) {
-                Err(ChannelError::Os(nix::Error::EAGAIN)) => {
-                    let mut ready = self.channel.writable().await.map_err(|_| ChannelError::Closed)?;
-                    ready.clear_ready();
-                }
-                other => return other,
-            }
-        }
+            Command::Destroy(sandbox) => ForkerRequest::Destroy { sandbox },
+        });
     }
 
     fn hear(&mut self, reply: ForkerReply, fds: Vec<OwnedFd>) {
@@ -199,6 +221,9 @@ impl Task {
                 let (buried, gone) = oneshot::channel();
                 self.living.insert(sandbox, buried);
                 let launched = unpack(fds, gone).map_err(|error| error.to_string());
+                if launched.is_err() {
+                    self.outgoing.push_back(ForkerRequest::Destroy { sandbox });
+                }
                 if let Some(waiting) = self.launching.remove(&sandbox) {
                     // Whoever asked has given up; dropping the control channel ends the sandbox.
                     waiting.send(launched).ok();
@@ -218,7 +243,24 @@ impl Task {
     }
 }
 
+/// Sends what is to be sent as far as there is room for it; true if that was all.
+fn flush(channel: &ForkerChannel, outgoing: &mut VecDeque<ForkerRequest>) -> Result<bool, ChannelError> {
+    while let Some(request) = outgoing.front() {
+        match channel.send(request, &[]) {
+            Ok(()) => drop(outgoing.pop_front()),
+            Err(ChannelError::Os(nix::Error::EAGAIN)) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
+}
+
 fn unpack(mut fds: Vec<OwnedFd>, gone: oneshot::Receiver<()>) -> io::Result<Launched> {
+    if fds.is_empty() {
+        return Err(io::Error::other(
+            "a sandbox's descriptors did not arrive: this process has too many files open",
+        ));
+    }
     let names = fds.split_off(fds.len().min(LAUNCH_FDS.len()));
     let names = match <[OwnedFd; DNS_FDS.len()]>::try_from(names) {
         Ok([udp, tcp]) => {
@@ -245,3 +287,6 @@ fn unpack(mut fds: Vec<OwnedFd>, gone: oneshot::Receiver<()>) -> io::Result<Laun
         gone,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,11 +18,13 @@ use super::sandboxes::Sandboxes;
 use super::scheduler::{self, Order, SchedulerHandle};
 use super::{clock, farewell, pressure, random};
 use crate::aws::surroundings::Surroundings;
-use crate::config::{Config, environments_fit};
+use crate::config::{Config, Connections, environments_fit};
 use crate::http::{self, admin::Health, control::Control, server};
+use crate::outlet;
 use crate::runtimes::{Interpreter, Language, Missing, Runtimes, discover};
 use crate::store::{Blobs, Layout, RunInfo, Sealer, Store, Unpacker, collect_garbage};
 use hearth_api::arn::Home;
+use hearth_logic::SchedulerLimits;
 use hearth_sandbox::forker::client::Forker;
 use hearth_sandbox::{ForkerConfig, NatSpec, nat, privileges};
 use std::collections::BTreeMap;
@@ -33,7 +35,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 /// After the grace, destroying what is left takes this long at most.
 const DESTROY_MAX: Duration = Duration::from_secs(10);
@@ -70,6 +72,7 @@ pub(crate) fn serve(config: Config, record: Option<&Path>) -> Result<(), Problem
     let recording = record.map(RecordingFile::create).transpose()?;
     privileges::give_up(uid, gid)?;
     // From here on this process is nobody special, and may have threads.
+    let _log = outlet::start()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads(&config))
         .enable_all()
@@ -213,11 +216,20 @@ fn service_user(config: &Config) -> Result<(u32, u32), Problem> {
     }
 }
 
+/// Who may use how many of the descriptors that this process may have.
+fn shares(config: &Config, open_files: u64) -> (SchedulerLimits, Connections) {
+    let limits = config.scheduler_limits(environments_fit(open_files));
+    let connections = Connections::fit(open_files, limits.environments_max);
+    tracing::info!(environments = limits.environments_max, ?connections, "open files");
+    (limits, connections)
+}
+
 async fn run(started: Started) -> Result<(), Problem> {
     let Started { sealer, config, layout, listen, admin, access, runtimes, forker, surroundings, .. } =
         started;
     let pure_v2 = forker.cgroups == "v2";
     let freezer = forker.freezer;
+    let (limits, connections) = shares(&config, started.open_files);
     let metrics = Metrics::new()?;
     let (sandboxes, forker_gone) = Sandboxes::start(forker.channel, metrics.firewall_changes.clone())?;
     let store = Store::open(&layout.catalog(), sealer)?;
@@ -242,8 +254,8 @@ async fn run(started: Started) -> Result<(), Problem> {
         network: config.network.clone(),
         decisions: Decisions::default(),
         invocations: AtomicU64::new(0),
+        connections: Arc::new(Semaphore::new(connections.functions)),
     });
-    let limits = config.scheduler_limits(environments_fit(started.open_files));
     let recording = started.recording.map(|file| file.begin(&limits)).transpose()?;
     let (recorder, recording) = recording.unzip();
     tokio::spawn(scheduler::start((limits, recorder), Arc::clone(&shared), scheduler.clone(), inbox));
@@ -264,9 +276,10 @@ async fn run(started: Started) -> Result<(), Problem> {
     control.resume().await?;
     let health = Health::default();
     let (stop, stopped) = watch::channel(false);
-    serve_control(listen, Arc::clone(&control), stopped.clone());
-    serve_admin(admin, &control, &health, stopped.clone())?;
-    serve_socket(&layout.admin_socket(), &control, stopped)?;
+    let observers = server::Limits::of(connections.observers);
+    serve_control(listen, &control, server::Limits::of(connections.clients), stopped.clone());
+    serve_admin(admin, (&control, &health), observers.clone(), stopped.clone())?;
+    serve_socket(&layout.admin_socket(), &control, observers, stopped)?;
     let signals = Signals::catch()?;
     announce(&layout, &info, &base)?;
     health.set(true);
@@ -337,7 +350,13 @@ impl Keeper {
     }
 }
 
-fn serve_control(listener: server::Listener, control: Arc<Control>, stop: watch::Receiver<bool>) {
+fn serve_control(
+    listener: server::Listener,
+    control: &Arc<Control>,
+    limits: server::Limits,
+    stop: watch::Receiver<bool>,
+) {
+    let control = Arc::clone(control);
     let meet = move |peer| {
         let control = Arc::clone(&control);
         async move {
@@ -348,13 +367,13 @@ fn serve_control(listener: server::Listener, control: Arc<Control>, stop: watch:
             }
         }
     };
-    tokio::spawn(server::serve_each(listener, Arc::new(meet), server::Limits::default(), stop));
+    tokio::spawn(server::serve_each(listener, Arc::new(meet), limits, stop));
 }
 
 fn serve_admin(
     listener: TcpListener,
-    control: &Arc<Control>,
-    health: &Health,
+    (control, health): (&Arc<Control>, &Health),
+    limits: server::Limits,
     stop: watch::Receiver<bool>,
 ) -> Result<(), Problem> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -366,28 +385,23 @@ fn serve_admin(
             async move { http::admin::public(&control, &health, peer, request).await }
         })
     };
-    tokio::spawn(server::serve_each(
-        server::Listener::Tcp(listener),
-        Arc::new(meet),
-        server::Limits::default(),
-        stop,
-    ));
+    tokio::spawn(server::serve_each(server::Listener::Tcp(listener), Arc::new(meet), limits, stop));
     Ok(())
 }
 
-fn serve_socket(path: &Path, control: &Arc<Control>, stop: watch::Receiver<bool>) -> Result<(), Problem> {
+fn serve_socket(
+    path: &Path,
+    control: &Arc<Control>,
+    limits: server::Limits,
+    stop: watch::Receiver<bool>,
+) -> Result<(), Problem> {
     // A socket of a dead daemon: the lock says that nobody else uses this directory.
     std::fs::remove_file(path).ok();
     let listener = tokio::net::UnixListener::bind(path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
     let control = Arc::clone(control);
     let handler = move |request| http::admin::private(Arc::clone(&control), request);
-    tokio::spawn(server::serve(
-        server::Listener::Unix(listener),
-        Arc::new(handler),
-        server::Limits::default(),
-        stop,
-    ));
+    tokio::spawn(server::serve(server::Listener::Unix(listener), Arc::new(handler), limits, stop));
     Ok(())
 }
 

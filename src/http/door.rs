@@ -20,12 +20,13 @@ use hearth_api::operations::Operation;
 use hearth_api::permission::Permission;
 use hearth_api::router;
 use hearth_logic::RequestId;
+use hearth_runtime_api::server::Budget;
 use hearth_sandbox::SandboxId;
 use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -34,6 +35,8 @@ const METADATA: &str = "/2026-01-15/metadata/execution-environment";
 const METADATA_BODY: &str = "{\"AvailabilityZoneID\":\"use1-az1\"}";
 /// Connections of one sandbox at once.
 const CONNECTIONS_MAX: usize = 64;
+/// Bytes of payloads that the daemon holds for one sandbox's calls, from their arrival until they are answered.
+const PAYLOADS_MAX: usize = 4 * invoke::PAYLOAD_MAX;
 
 /// Whose door it is.
 #[derive(Clone)]
@@ -48,11 +51,18 @@ pub(crate) struct Key {
 pub(crate) async fn serve(listener: TcpListener, key: Key, shared: Arc<Shared>, revision: Arc<Revision>) {
     // Never turns true: the environment's task owns this one and ends it.
     let (_running, stop) = watch::channel(false);
-    let handler = move |request| {
+    let (budget, pool) = (Budget::new(PAYLOADS_MAX), Some(Arc::clone(&shared.connections)));
+    let handler = move |request: Request<Incoming>| {
         let (key, shared, revision) = (key.clone(), Arc::clone(&shared), Arc::clone(&revision));
-        async move { answer(&key, &shared, &revision, request).await }
+        let share = Arc::new(Mutex::new(budget.open()));
+        async move {
+            let request = request.map(|body| Intake::Metered(body, Arc::clone(&share)));
+            let answer = answer(&key, &shared, &revision, request).await;
+            drop(share);
+            answer
+        }
     };
-    let limits = server::Limits { connections: CONNECTIONS_MAX };
+    let limits = server::Limits { connections: CONNECTIONS_MAX, pool };
     server::serve(server::Listener::Tcp(listener), Arc::new(handler), limits, stop).await;
 }
 
@@ -60,7 +70,7 @@ async fn answer(
     key: &Key,
     shared: &Arc<Shared>,
     revision: &Revision,
-    request: Request<Incoming>,
+    request: Request<Intake>,
 ) -> Response<Body> {
     if request.uri().path() == METADATA {
         return metadata(key, &request);
@@ -84,7 +94,7 @@ async fn answer(
         );
         return error_response(&ApiError::new(ErrorCode::AccessDeniedException, text), &id.to_string());
     }
-    let (parts, body) = request.map(Intake::Arriving).into_parts();
+    let (parts, body) = request.into_parts();
     if let Err(error) = may_invoke(shared, revision, &found, &parts).await {
         body.discard(PAYLOAD_MAX);
         return error_response(&error, &id.to_string());
@@ -117,7 +127,7 @@ async fn may_invoke(
 }
 
 /// Where this environment runs (AWS documentation, "Using the Lambda metadata endpoint").
-fn metadata(key: &Key, request: &Request<Incoming>) -> Response<Body> {
+fn metadata(key: &Key, request: &Request<Intake>) -> Response<Body> {
     let mut response = Response::new(full(METADATA_BODY));
     let expected = format!("Bearer {}", key.metadata_token);
     if request.method() != Method::GET {

@@ -5,13 +5,13 @@
 
 use super::admin::{JSON, PLAIN, text};
 use super::control::Control;
-use super::server::{BODY_PAUSE_MAX, Body, Intake};
+use super::pace::Pace;
+use super::server::{Body, Intake};
 use crate::runtimes::image::RootUri;
 use crate::store::{BlobError, Blobs, Incoming, Pin, ROOT_BYTES_MAX, UnpackError};
 use bytes::Bytes;
 use hearth_sandbox::{Digest, InnerUser, Tree};
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::BodyExt as _;
 use hyper::body;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -138,14 +138,13 @@ enum Broken {
 }
 
 async fn read(mut body: body::Incoming, pieces: &mpsc::Sender<Bytes>) -> Result<(), Broken> {
-    let mut size = 0_u64;
+    let (mut pace, mut size) = (Pace::start(), 0_u64);
     loop {
-        let frame = match tokio::time::timeout(BODY_PAUSE_MAX, body.frame()).await {
+        let piece = match pace.next(&mut body).await {
+            Ok(Some(piece)) => piece,
             Ok(None) => return Ok(()),
-            Ok(Some(Ok(frame))) => frame,
-            Err(_) | Ok(Some(Err(_))) => return Err(Broken::Off),
+            Err(_) => return Err(Broken::Off),
         };
-        let Ok(piece) = frame.into_data() else { continue };
         size += piece.len() as u64;
         if size > ROOT_BYTES_MAX {
             return Err(Broken::TooLarge);

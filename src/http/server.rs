@@ -3,9 +3,12 @@
 //! Knows nothing of what is served: a handler is a function from request to response, made for all connections or for
 //! each by itself.
 
+use super::pace::Pace;
 use super::patience::Patience;
+use super::progress::{Progress, STANDSTILL_MAX};
 use bytes::{Bytes, BytesMut};
 use hearth_runtime_api::joined::Joined;
+use hearth_runtime_api::server::Share;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full, combinators::BoxBody};
 use hyper::body::{Frame, Incoming, SizeHint};
@@ -15,24 +18,37 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 /// What one listener's clients may take together.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Limits {
-    /// Connections served at once; more wait in the listener's queue.
+    /// Connections served at once; more wait in the listener's queue. Each ends by itself: heads, bodies and answers
+    /// have their time.
     pub(crate) connections: usize,
+    /// Shared with other listeners: each connection but the first takes a place, and is closed at once if there is none.
+    pub(crate) pool: Option<Arc<Semaphore>>,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self { connections: 8192 }
+impl Limits {
+    /// For a listener by itself.
+    pub(crate) const fn of(connections: usize) -> Self {
+        Self { connections, pool: None }
+    }
+
+    /// What a connection holds of the pool, of which `open` are open with it; nothing if it needs nothing. `None` if it
+    /// cannot be served.
+    fn place(&self, open: usize) -> Option<Option<OwnedSemaphorePermit>> {
+        match &self.pool {
+            Some(pool) if open > 1 => Arc::clone(pool).try_acquire_owned().ok().map(Some),
+            Some(_) | None => Some(None),
+        }
     }
 }
 
@@ -40,8 +56,6 @@ impl Default for Limits {
 const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
 /// A client has this long to agree on encryption.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
-/// A client may pause this long within a body.
-pub(super) const BODY_PAUSE_MAX: Duration = Duration::from_secs(20);
 /// Bytes of a request's head (its lines are bounded by hyper's own 100: another number costs an allocation per request); Lambda allows 1 MB of request line and header values in all.
 const HEAD_BYTES_MAX: usize = 1024 * 1024;
 /// Open connections get this long to finish after the listener has closed.
@@ -206,10 +220,10 @@ pub(crate) async fn serve_each<M, A, H, F>(
     builder.header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES_MAX).half_close(true);
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = next(&listener, &slots) => accepted,
             _ = stop.wait_for(|stop| *stop) => break,
         };
-        let (accepted, peer) = match accepted {
+        let ((accepted, peer), slot) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of descriptors, most likely: accepting again at once would spin.
@@ -218,30 +232,44 @@ pub(crate) async fn serve_each<M, A, H, F>(
                 continue;
             }
         };
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { break };
+        let open = limits.connections.saturating_sub(slots.available_permits());
+        let Some(place) = limits.place(open) else { continue };
         let (meet, mut builder, watcher) = (Arc::clone(&meet), builder.clone(), graceful.watcher());
         builder.timer(Patience::default());
         tokio::spawn(async move {
             if let Some(stream) = accepted.ready().await {
+                let stream = Joined(Progress::new(stream, STANDSTILL_MAX));
                 let handler = meet(peer).await;
                 let service = hyper::service::service_fn(move |request| {
                     let answer = handler(request);
                     async move { Ok::<_, Infallible>(answer.await) }
                 });
                 // Clients that hang up in the middle are their own business.
-                watcher.watch(builder.serve_connection(TokioIo::new(Joined(stream)), service)).await.ok();
+                watcher.watch(builder.serve_connection(TokioIo::new(stream), service)).await.ok();
             }
-            drop(slot);
+            drop((slot, place));
         });
     }
     drop(listener);
     tokio::time::timeout(CLOSE_GRACE, graceful.shutdown()).await.ok();
 }
 
+/// The next connection and its place, which comes first: without one, it waits in the listener's queue.
+async fn next(
+    listener: &Listener,
+    slots: &Arc<Semaphore>,
+) -> std::io::Result<((Accepted, Peer), OwnedSemaphorePermit)> {
+    let slot = Arc::clone(slots).acquire_owned().await.map_err(std::io::Error::other)?;
+    Ok((listener.accept().await?, slot))
+}
+
 /// The body of a request: on its way, or read already because the signature is about it.
 pub(crate) enum Intake {
     /// Not read yet.
     Arriving(Incoming),
+    /// Not read yet; draws on what its sender may have the daemon hold. The share is the sender's for as long as the
+    /// request lasts.
+    Metered(Incoming, Arc<Mutex<Share>>),
     /// Read.
     Here(Bytes),
 }
@@ -251,7 +279,7 @@ impl Intake {
     pub(crate) fn announced(&self) -> u64 {
         use hyper::body::Body as _;
         match self {
-            Self::Arriving(body) => body.size_hint().lower(),
+            Self::Arriving(body) | Self::Metered(body, _) => body.size_hint().lower(),
             Self::Here(bytes) => bytes.len() as u64,
         }
     }
@@ -260,15 +288,14 @@ impl Intake {
     /// connection stays of use.
     pub(crate) fn discard(self, limit: usize) {
         use hyper::body::Body as _;
-        let Self::Arriving(mut body) = self else { return };
+        let (Self::Arriving(mut body) | Self::Metered(mut body, _)) = self else { return };
         if body.is_end_stream() {
             return;
         }
         tokio::spawn(async move {
-            let mut left = limit;
-            while let Ok(Some(Ok(frame))) = tokio::time::timeout(BODY_PAUSE_MAX, body.frame()).await {
-                let length = frame.data_ref().map_or(0, Bytes::len);
-                match left.checked_sub(length) {
+            let (mut pace, mut left) = (Pace::start(), limit);
+            while let Ok(Some(piece)) = pace.next(&mut body).await {
+                match left.checked_sub(piece.len()) {
                     Some(rest) => left = rest,
                     None => return,
                 }
@@ -279,7 +306,11 @@ impl Intake {
     /// All of it, within a limit.
     pub(crate) async fn read(self, limit: usize) -> Result<Bytes, BodyError> {
         match self {
-            Self::Arriving(body) => read_body(body, limit).await,
+            Self::Arriving(body) => read_body(body, limit, |_| true).await,
+            Self::Metered(body, share) => {
+                let take = |bytes| share.lock().unwrap_or_else(PoisonError::into_inner).take(bytes);
+                read_body(body, limit, take).await
+            }
             Self::Here(bytes) if bytes.len() > limit => Err(BodyError::TooLarge),
             Self::Here(bytes) => Ok(bytes),
         }
@@ -291,14 +322,21 @@ impl Intake {
 pub(crate) enum BodyError {
     /// More than the limit, announced or sent.
     TooLarge,
-    /// The client paused too long.
+    /// The client paused too long, or took too long in all.
     TooSlow,
+    /// Its sender has too many others under way.
+    OverBudget,
     /// The client went away.
     Broken,
 }
 
-/// Reads a body within a limit; an announced excess is refused before anything is read.
-pub(crate) async fn read_body(mut body: Incoming, limit: usize) -> Result<Bytes, BodyError> {
+/// Reads a body within a limit; an announced excess is refused before anything is read. `take` is asked before bytes are
+/// kept.
+async fn read_body(
+    mut body: Incoming,
+    limit: usize,
+    take: impl Fn(usize) -> bool,
+) -> Result<Bytes, BodyError> {
     use hyper::body::Body as _;
     let announced = body.size_hint().lower();
     if announced > limit as u64 {
@@ -306,16 +344,13 @@ pub(crate) async fn read_body(mut body: Incoming, limit: usize) -> Result<Bytes,
     }
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
-    loop {
-        let frame = match tokio::time::timeout(BODY_PAUSE_MAX, body.frame()).await {
-            Err(_) => return Err(BodyError::TooSlow),
-            Ok(None) => break,
-            Ok(Some(Err(_))) => return Err(BodyError::Broken),
-            Ok(Some(Ok(frame))) => frame,
-        };
-        let Ok(data) = frame.into_data() else { continue };
+    let mut pace = Pace::start();
+    while let Some(data) = pace.next(&mut body).await? {
         if first.len() + rest.len() + data.len() > limit {
             return Err(BodyError::TooLarge);
+        }
+        if !take(data.len()) {
+            return Err(BodyError::OverBudget);
         }
         if first.is_empty() && rest.is_empty() {
             first = data;
@@ -332,3 +367,6 @@ pub(crate) async fn read_body(mut body: Incoming, limit: usize) -> Result<Bytes,
     }
     Ok(if rest.is_empty() { first } else { rest.freeze() })
 }
+
+#[cfg(test)]
+mod tests;

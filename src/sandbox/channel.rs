@@ -63,7 +63,9 @@ impl<S: Serialize, R: DeserializeOwned> Channel<S, R> {
         }
     }
 
-    /// Receives one message; `None` if a non-blocking socket has none.
+    /// Receives one message; `None` if a non-blocking socket has none. Descriptors come all or none: where this process
+    /// may not open so many, the message comes without any, and its reader, who knows how many there should be, can
+    /// refuse what it is about instead of the whole conversation.
     ///
     /// # Errors
     /// When the other side is gone or sent something that is not a message.
@@ -87,7 +89,7 @@ impl<S: Serialize, R: DeserializeOwned> Channel<S, R> {
             return Err(ChannelError::Malformed);
         }
         let message = postcard::from_bytes(&buffer[..packet.length]).map_err(|_| ChannelError::Malformed)?;
-        Ok(Some((message, packet.fds)))
+        Ok(Some((message, if packet.all_fds { packet.fds } else { Vec::new() })))
     }
 
     /// Bytes of the next message, waiting for it as the socket does. Room for the largest one, made each time, would
@@ -174,5 +176,23 @@ mod tests {
         let file = File::open("/dev/null").unwrap();
         send(&here, &vec![0; MESSAGE_MAX + 1], &file, 1);
         assert!(matches!(channel.receive(), Err(ChannelError::Malformed)));
+    }
+
+    #[test]
+    fn a_message_whose_descriptors_may_not_be_opened_comes_without_any() {
+        use nix::sys::resource::{Resource, getrlimit, setrlimit};
+        let (here, channel) = channel();
+        let file = File::open("/proc/self/status").unwrap();
+        send(&here, &[7], &file, 4);
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        // The lowest free number is the limit then, but for one.
+        let free = std::os::fd::AsRawFd::as_raw_fd(&File::open("/dev/null").unwrap());
+        let limit = u64::try_from(free).unwrap() + 1;
+        setrlimit(Resource::RLIMIT_NOFILE, limit, hard).unwrap();
+        let received = channel.receive();
+        setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
+        let (message, fds) = received.unwrap().unwrap();
+        assert_eq!((message, fds.len()), (7, 0));
+        assert_eq!(open_on(&file), 1);
     }
 }

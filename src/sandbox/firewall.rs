@@ -5,6 +5,7 @@
 //! is written again in one transaction, and until then `guard` keeps shut what must never be open.
 
 use crate::cidr::Cidr;
+use crate::clock::Moment;
 use crate::guard;
 use crate::netlink::{DUMP, Message, Netlink};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -14,6 +15,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// Where `nft` may be: the forker has no PATH, and would not trust one.
 pub const NFT_PLACES: [&str; 6] = [
@@ -203,8 +205,8 @@ pub struct Firewall {
     program: &'static str,
     watch: Netlink,
     lists: Netlink,
-    /// Changed by another program and not restored yet.
-    is_broken: bool,
+    /// Changed by another program and not restored yet: when that was last tried.
+    broken: Option<Moment>,
 }
 
 /// The first `nft` there is.
@@ -222,7 +224,7 @@ impl Firewall {
         let program = program().ok_or(FirewallError::NoProgram)?;
         let watch = Netlink::open(SockProtocol::NetlinkNetFilter, ANNOUNCEMENTS)?;
         let lists = Netlink::open(SockProtocol::NetlinkNetFilter, 0)?;
-        let mut firewall = Self { rules, program, watch, lists, is_broken: false };
+        let mut firewall = Self { rules, program, watch, lists, broken: None };
         firewall.apply()?;
         Ok(firewall)
     }
@@ -254,18 +256,18 @@ impl Firewall {
         });
         // Announcements were lost: look at the table itself.
         touched |= heard.is_err();
-        if !touched && !self.is_broken {
+        if !is_due(touched, self.broken.map(Moment::elapsed)) {
             return None;
         }
         match self.apply() {
             Ok(()) => {
-                self.is_broken = false;
+                self.broken = None;
                 Some(Attended::Restored)
             }
-            Err(error) if !std::mem::replace(&mut self.is_broken, true) => {
-                Some(Attended::Failed(error.to_string()))
+            Err(error) => {
+                let is_news = self.broken.replace(Moment::now()).is_none();
+                is_news.then(|| Attended::Failed(error.to_string()))
             }
-            Err(_) => None,
         }
     }
 
@@ -278,7 +280,7 @@ impl Firewall {
     /// When to attend again although nothing was announced, milliseconds.
     #[must_use]
     pub fn retry_ms(&self) -> Option<u16> {
-        self.is_broken.then_some(RETRY_MS)
+        self.broken.map(|_| RETRY_MS)
     }
 
     /// Takes the table away.
@@ -288,6 +290,12 @@ impl Firewall {
     pub fn remove(&mut self) -> Result<(), FirewallError> {
         Ok(guard::delete_table(&self.rules.table)?)
     }
+}
+
+/// Whether the rules are to be written now. While they cannot be, each attempt is a program's run that everybody who waits
+/// for a sandbox waits for: one after each pause, however often somebody looks.
+fn is_due(touched: bool, since_failure: Option<Duration>) -> bool {
+    since_failure.map_or(touched, |elapsed| elapsed >= Duration::from_millis(RETRY_MS.into()))
 }
 
 fn terminated(name: &str) -> Vec<u8> {
@@ -373,5 +381,15 @@ mod tests {
     #[test]
     fn every_rule_is_counted() {
         assert_eq!(rules().count(), 15);
+    }
+
+    #[test]
+    fn after_a_failure_the_rules_are_tried_once_each_pause_whatever_happens() {
+        let ago = |ms| Some(Duration::from_millis(ms));
+        assert!(is_due(true, None) && !is_due(false, None));
+        for touched in [false, true] {
+            assert!(!is_due(touched, ago(0)) && !is_due(touched, ago(u64::from(RETRY_MS) - 1)));
+            assert!(is_due(touched, ago(RETRY_MS.into())));
+        }
     }
 }

@@ -7,6 +7,7 @@
 pub mod cgroup;
 pub mod channel;
 pub mod cidr;
+mod clock;
 pub mod firewall;
 pub mod forker;
 pub mod guard;

@@ -56,7 +56,7 @@ fn the_last_events_come_back_in_order_across_rotation() {
     let logs = place.start(200, 100);
     let group: Arc<str> = "/aws/lambda/f".into();
     for n in 0..20 {
-        logs.write(&group, vec![event(n, &format!("line {n}\n"))]);
+        logs.write(&group, &Source::default(), vec![event(n, &format!("line {n}\n"))]);
     }
     let read = logs.read(&group, WallTime::from_millis(5), 3).expect("reads");
     assert_eq!(read.iter().map(|e| e.timestamp).collect::<Vec<_>>(), [17, 18, 19]);
@@ -69,7 +69,7 @@ fn only_so_many_rotated_files_are_kept() {
     let logs = place.start(1, 2);
     let group: Arc<str> = "g".into();
     for n in 0..10 {
-        logs.write(&group, vec![event(n, "x")]);
+        logs.write(&group, &Source::default(), vec![event(n, "x")]);
         logs.flush();
     }
     let files = group::closed(&place.0.join("g")).expect("there");
@@ -82,7 +82,7 @@ fn a_torn_line_costs_only_itself() {
     fs::create_dir_all(place.0.join("g")).expect("makes");
     fs::write(place.0.join("g").join(group::CURRENT), "{\"timestamp\":1,\"str").expect("writes");
     let logs = place.start(1 << 20, 2);
-    logs.write(&"g".into(), vec![event(2, "whole")]);
+    logs.write(&"g".into(), &Source::default(), vec![event(2, "whole")]);
     assert_eq!(logs.read("g", WallTime::from_millis(0), 9).expect("reads"), [event(2, "whole")]);
 }
 
@@ -95,7 +95,7 @@ fn pages_follow_each_other_without_gap_or_repetition_also_over_late_events() {
     for n in 0..200_u64 {
         // Every seventh event is late, and some have the same time.
         let ms = if n % 7 == 0 { n.saturating_sub(60) } else { n - n % 3 };
-        logs.write(&group, vec![event(1000 + ms, &format!("event {n}"))]);
+        logs.write(&group, &Source::default(), vec![event(1000 + ms, &format!("event {n}"))]);
         logs.flush();
         all.push((1000 + ms, format!("event {n}")));
     }
@@ -128,7 +128,7 @@ fn a_page_is_bounded_in_bytes_but_never_empty_for_it() {
     let place = Place::new("bytes");
     let logs = place.start(1 << 20, 9);
     let group: Arc<str> = "g".into();
-    logs.write(&group, (0..4).map(|n| event(n, &"x".repeat(100))).collect());
+    logs.write(&group, &Source::default(), (0..4).map(|n| event(n, &"x".repeat(100))).collect());
     let page = logs.page("g", &Query { bytes: 300, ..everything(Direction::Forward, 99) }).expect("reads");
     assert_eq!(times(&page), [0, 1]);
     let page = logs.page("g", &Query { bytes: 1, ..everything(Direction::Backward, 99) }).expect("reads");
@@ -143,6 +143,7 @@ fn streams_and_messages_can_be_chosen() {
     let group: Arc<str> = "g".into();
     logs.write(
         &group,
+        &Source::default(),
         vec![of_stream("a/1", 5, "one"), of_stream("a/2", 3, "two"), of_stream("b", 4, "two")],
     );
     let found = |streams: Streams, word: &'static str| {
@@ -156,7 +157,7 @@ fn streams_and_messages_can_be_chosen() {
     assert_eq!(found(Streams::Named(["b".to_owned()].into()), ""), [4]);
     assert_eq!(found(Streams::Named(["c".to_owned()].into()), ""), [0; 0]);
     assert_eq!(found(Streams::All, "two"), [3, 4]);
-    logs.write(&group, vec![of_stream("a/1", 2, "earlier")]);
+    logs.write(&group, &Source::default(), vec![of_stream("a/1", 2, "earlier")]);
     let streams = logs.streams("g").expect("reads");
     let spans: Vec<_> = streams.iter().map(|(name, span)| (&**name, span.first_ms, span.last_ms)).collect();
     assert_eq!(spans, [("a/1", 2, 5), ("a/2", 3, 3), ("b", 4, 4)]);
@@ -167,11 +168,11 @@ fn a_follower_sees_each_event_once_across_rotation_and_deletion() {
     let place = Place::new("follow");
     let logs = place.start(300, 1000);
     let group: Arc<str> = "g".into();
-    logs.write(&group, vec![event(1, "before")]);
+    logs.write(&group, &Source::default(), vec![event(1, "before")]);
     let mut cursor = logs.end("g").expect("reads");
     let mut seen = Vec::new();
     for n in 0..50 {
-        logs.write(&group, vec![event(100 - n, "during")]);
+        logs.write(&group, &Source::default(), vec![event(100 - n, "during")]);
         // Little at a time, so that it has to come back.
         let (events, next) = logs.after("g", cursor, 10).expect("reads");
         cursor = next;
@@ -181,7 +182,7 @@ fn a_follower_sees_each_event_once_across_rotation_and_deletion() {
     logs.delete_group("g").expect("is there");
     let (events, cursor) = logs.after("g", cursor, 10).expect("reads");
     assert_eq!(events, []);
-    logs.write(&group, vec![event(7, "again")]);
+    logs.write(&group, &Source::default(), vec![event(7, "again")]);
     assert_eq!(logs.after("g", cursor, 10).expect("reads").0, [event(7, "again")]);
 }
 
@@ -194,7 +195,7 @@ fn what_environments_hold_is_asked_for_before_reading() {
     let registration = logs.register(
         &group,
         Box::new(move |done| {
-            writer.write(&to, vec![event(1, "held")]);
+            writer.write(&to, &Source::default(), vec![event(1, "held")]);
             drop(done);
         }),
     );
@@ -217,8 +218,8 @@ fn a_group_is_made_once_changed_and_deleted() {
     };
     logs.change_group("/mine", keep).expect("is there");
     assert!(matches!(logs.change_group("/other", keep), Err(GroupError::Absent)));
-    logs.write(&"/mine".into(), vec![event(1, "kept")]);
-    logs.write(&"/theirs".into(), vec![event(1, "x")]);
+    logs.write(&"/mine".into(), &Source::default(), vec![event(1, "kept")]);
+    logs.write(&"/theirs".into(), &Source::default(), vec![event(1, "x")]);
     assert_eq!(logs.groups().expect("lists"), ["/mine", "/theirs"]);
     let found = logs.group("/mine").expect("reads").expect("is there");
     assert_eq!((found.created_ms, found.retention_days), (77, Some(3)));

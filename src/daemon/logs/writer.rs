@@ -4,6 +4,7 @@
 //! reader never takes one file for another; adding does not.
 
 use super::group::{self, CURRENT, Meta};
+use super::queue::Place;
 use super::{LogEvent, Retention};
 use crate::daemon::clock;
 use std::collections::BTreeMap;
@@ -14,8 +15,8 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-/// Batches that wait for the writer.
-pub(super) const BATCHES_MAX: usize = 1024;
+/// Batches that wait for the writer. What they hold is bounded in bytes (`queue.rs`).
+pub(super) const BATCHES_MAX: usize = 4096;
 /// Files kept open by the writer.
 const OPEN_FILES_MAX: usize = 64;
 /// Bytes collected for one write.
@@ -25,8 +26,8 @@ const PAUSE: Duration = Duration::from_millis(4);
 
 /// What the writer is told.
 pub(super) enum Order {
-    /// Events to be added.
-    Write { group: Arc<str>, events: Vec<LogEvent> },
+    /// Events to be added, and what they hold of the queue's bytes; none if their sender waits for them.
+    Write { group: Arc<str>, events: Vec<LogEvent>, place: Option<Place> },
     /// Answered when everything before it is in the files.
     Flush(SyncSender<()>),
     /// A new file is begun.
@@ -56,7 +57,10 @@ impl Writer {
             let mut flushes = Vec::new();
             for order in std::iter::once(first).chain(inbox.try_iter().take(BATCHES_MAX)) {
                 match order {
-                    Order::Write { group, events } => self.take(&group, &events),
+                    Order::Write { group, events, place } => {
+                        self.take(&group, &events);
+                        drop((events, place));
+                    }
                     Order::Flush(done) => flushes.push(done),
                     Order::Close(group) => self.close(&group),
                     Order::Delete { group, done } => {

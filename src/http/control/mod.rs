@@ -440,6 +440,11 @@ pub(super) fn body_error(error: BodyError, limit: usize, operation: &str) -> Api
             ErrorCode::InvalidRequestContentException,
             "The request body did not arrive in time.",
         ),
+        BodyError::OverBudget => ApiError::too_many_requests(
+            "The payloads of the calls under way, with this one, are larger than one environment may send at a time.",
+            "CallerRateLimitExceeded",
+            Some(1),
+        ),
         BodyError::Broken => ApiError::new(
             ErrorCode::InvalidRequestContentException,
             "The request body ended before its announced end.",

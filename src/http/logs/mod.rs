@@ -181,7 +181,7 @@ async fn read(body: Intake) -> Result<Input, Fault> {
                 format!("A request has at most {REQUEST_MAX} bytes."),
             )
         },
-        BodyError::TooSlow | BodyError::Broken => {
+        BodyError::TooSlow | BodyError::OverBudget | BodyError::Broken => {
             Fault::new("SerializationException", "The request body did not arrive as a whole.")
         }
     })?;

@@ -138,7 +138,7 @@ impl Control {
         }
         let body = body.read(PAYLOAD_MAX).await.map_err(|error| match error {
             BodyError::TooLarge => Failure::TooLarge,
-            BodyError::TooSlow | BodyError::Broken => Failure::Broken,
+            BodyError::TooSlow | BodyError::OverBudget | BodyError::Broken => Failure::Broken,
         })?;
         let origin = Origin {
             id: &door.id,

@@ -4,16 +4,18 @@
 //! their messages and deaths. When the daemon is gone, everything is killed and removed.
 
 use super::build::{Build, read_bounded, write_maps};
+use super::checks::{self, Offer};
 use crate::cgroup::{Group, Groups, Layout};
 use crate::channel::{self, Channel, ChannelError};
+use crate::clock::Moment;
 use crate::firewall::Attended;
 use crate::link::Link;
 use crate::mounts::{self, Trees};
 use crate::nat::{self, Nat};
 use crate::seccomp::Filters;
 use crate::spec::{
-    Contents, ForkerConfig, ForkerReply, ForkerRequest, InitReport, InitRequest, InnerUser, LaunchSpec,
-    NetworkClass, SandboxId,
+    ForkerConfig, ForkerReply, ForkerRequest, InitReport, InitRequest, InnerUser, LaunchSpec, NetworkClass,
+    SandboxId,
 };
 use crate::sys::{self, Forked};
 use nix::fcntl::{OFlag, open};
@@ -27,13 +29,14 @@ use std::fs::File;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 const CONFIG_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Sandboxes under construction at once: a build is mostly kernel work, more only queue up there.
 const BUILDING_MAX: usize = 4;
-/// Launches that wait for a sandbox; the daemon bounds its own starts far below.
-const WAITING_MAX: usize = 4096;
-const TMP_MB_MAX: u32 = 32_768;
+/// A build that has not ended after so long hangs. It takes some ten milliseconds, on a crowded machine a second.
+const BUILD_MAX_MS: u16 = 30_000;
+const BUILD_MAX: Duration = Duration::from_millis(BUILD_MAX_MS as u64);
 const REMOVE_RETRY_MS: u16 = 20;
 /// After a hand-over the park is refilled when nothing has happened for so long: making a sandbox takes a core and the
 /// kernel's network lock, which the function that has just been given one needs for its own start.
@@ -68,9 +71,15 @@ pub fn main() -> Result<(), Problem> {
 }
 
 enum Phase {
-    Building,
-    Parked { listeners: Vec<OwnedFd> },
+    Building {
+        since: Moment,
+    },
+    Parked {
+        listeners: Vec<OwnedFd>,
+    },
     Given(SandboxId),
+    /// Killed before anybody had it; it only waits to be buried.
+    Broken,
 }
 
 struct Sandbox {
@@ -84,6 +93,15 @@ struct Sandbox {
     /// In class `nat`; nobody else's until it is given back.
     address: Option<Ipv4Addr>,
     phase: Phase,
+}
+
+impl Sandbox {
+    /// Kills it; from now on it counts for nothing.
+    fn break_off(&mut self) {
+        sys::pidfd_kill(self.pidfd.as_fd()).ok();
+        self.phase = Phase::Broken;
+        (self.channel, self.logs) = (None, None);
+    }
 }
 
 /// What must be right about a sandbox when it is built; all else is set at the hand-over.
@@ -187,6 +205,7 @@ impl Forker {
                     self.bury(slot)?;
                 }
             }
+            self.give_up_builds();
             self.mend_firewall()?;
             if from_daemon {
                 match self.daemon.receive() {
@@ -218,7 +237,7 @@ impl Forker {
         for (slot, sandbox) in &self.sandboxes {
             fds.push(PollFd::new(sandbox.pidfd.as_fd(), PollFlags::POLLIN));
             owners.push((*slot, true));
-            if let (Phase::Building, Some(channel)) = (&sandbox.phase, &sandbox.channel) {
+            if let (Phase::Building { .. }, Some(channel)) = (&sandbox.phase, &sandbox.channel) {
                 fds.push(PollFd::new(channel.as_fd(), PollFlags::POLLIN));
                 owners.push((*slot, false));
             }
@@ -227,12 +246,14 @@ impl Forker {
             // Only wakes; `mend_firewall` looks.
             fds.push(PollFd::new(nat.announcements(), PollFlags::POLLIN));
         }
-        let retry_ms = self.nat.as_ref().and_then(Nat::retry_ms);
-        let timeout = match (self.resting, self.lingering.is_empty()) {
-            (true, _) => PollTimeout::from(REST_MS),
-            (false, false) => PollTimeout::from(REMOVE_RETRY_MS),
-            (false, true) => retry_ms.map_or(PollTimeout::NONE, PollTimeout::from),
-        };
+        let is_building = self.sandboxes.values().any(|s| matches!(s.phase, Phase::Building { .. }));
+        let wakes = [
+            self.resting.then_some(REST_MS),
+            (!self.lingering.is_empty()).then_some(REMOVE_RETRY_MS),
+            self.nat.as_ref().and_then(Nat::retry_ms),
+            is_building.then_some(BUILD_MAX_MS),
+        ];
+        let timeout = wakes.into_iter().flatten().min().map_or(PollTimeout::NONE, PollTimeout::from);
         match poll(&mut fds, timeout) {
             Ok(0) => self.resting = false,
             Ok(_) | Err(nix::Error::EINTR) => {}
@@ -275,25 +296,8 @@ impl Forker {
 
     /// Refuses what does not fit, before anything is made.
     fn check(&self, spec: &LaunchSpec) -> Result<(), String> {
-        match &spec.contents {
-            Contents::Task { runtime, .. } if !self.trees.knows(runtime) => {
-                return Err(format!("no runtime {runtime:?} on this host"));
-            }
-            Contents::Task { .. } | Contents::Root { .. } => {}
-        }
-        if !spec.user.is_allowed() {
-            return Err("no function is root".to_owned());
-        }
-        if spec.network == NetworkClass::Nat && self.nat.is_none() {
-            return Err("no sandbox of this daemon has a network".to_owned());
-        }
-        if spec.tmp_mb == 0 || spec.tmp_mb > TMP_MB_MAX || spec.memory_mb == 0 {
-            return Err("a size is out of range".to_owned());
-        }
-        if self.waiting.len() >= WAITING_MAX {
-            return Err("too many launches are waiting".to_owned());
-        }
-        Ok(())
+        let knows = |runtime: &str| self.trees.knows(runtime);
+        checks::launch(spec, &Offer { knows: &knows, nat: self.nat.is_some(), waiting: self.waiting.len() })
     }
 
     fn fail(&self, sandbox: SandboxId, detail: String) -> Result<(), Problem> {
@@ -312,8 +316,9 @@ impl Forker {
             };
             let Some((sandbox, spec)) = self.waiting.remove(at) else { break };
             if let Err(problem) = self.hand_over(slot, sandbox, &spec) {
-                if let Some(broken) = self.sandboxes.get(&slot) {
-                    sys::pidfd_kill(broken.pidfd.as_fd()).ok();
+                if let Some(sandbox) = self.sandboxes.get_mut(&slot) {
+                    // At once nobody's: it dies in its own time, and the next who waits must not be given it.
+                    sandbox.break_off();
                 }
                 self.fail(sandbox, problem.to_string())?;
             }
@@ -354,7 +359,7 @@ impl Forker {
     /// Keeps enough sandboxes under construction for those who wait and for the park.
     fn refill(&mut self) {
         loop {
-            let building: Vec<Kind> = self.in_phase(|phase| matches!(phase, Phase::Building));
+            let building: Vec<Kind> = self.in_phase(|phase| matches!(phase, Phase::Building { .. }));
             let parked: Vec<Kind> = self.in_phase(|phase| matches!(phase, Phase::Parked { .. }));
             if building.len() >= BUILDING_MAX || self.sandboxes.len() >= self.config.sandboxes_max as usize {
                 return;
@@ -413,7 +418,7 @@ impl Forker {
         let (link, address) = self.plan_link(kind)?;
         match self.fork_into_group(slot, kind, link) {
             Ok((group, (pid, pidfd, channel, logs, mounts))) => {
-                let phase = Phase::Building;
+                let phase = Phase::Building { since: Moment::now() };
                 let (channel, logs) = (Some(channel), Some(logs));
                 let sandbox = Sandbox { pid, pidfd, channel, mounts, logs, group, kind, address, phase };
                 self.sandboxes.insert(slot, sandbox);
@@ -493,7 +498,7 @@ impl Forker {
     /// Hears what a sandbox under construction has to say.
     fn hear(&mut self, slot: u32) {
         let Some(sandbox) = self.sandboxes.get_mut(&slot) else { return };
-        let (Phase::Building, Some(channel)) = (&sandbox.phase, &sandbox.channel) else { return };
+        let (Phase::Building { .. }, Some(channel)) = (&sandbox.phase, &sandbox.channel) else { return };
         let mut poll_fd = [PollFd::new(channel.as_fd(), PollFlags::POLLIN)];
         if !matches!(poll(&mut poll_fd, PollTimeout::ZERO), Ok(1)) {
             return;
@@ -521,9 +526,19 @@ impl Forker {
             Ok(None) => return,
             Err(error) => format!("a sandbox under construction died: {error}"),
         };
-        sys::pidfd_kill(sandbox.pidfd.as_fd()).ok();
-        sandbox.channel = None;
+        sandbox.break_off();
         self.build_failed(kind, &detail);
+    }
+
+    /// Builds that hang end here, so that others can begin.
+    fn give_up_builds(&mut self) {
+        let hangs =
+            |s: &Sandbox| matches!(s.phase, Phase::Building { since } if since.elapsed() >= BUILD_MAX);
+        while let Some(sandbox) = self.sandboxes.values_mut().find(|s| hangs(s)) {
+            sandbox.break_off();
+            let kind = sandbox.kind;
+            self.build_failed(kind, "a sandbox under construction did not become ready in time");
+        }
     }
 
     /// A sandbox's pid 1 is dead, and with it all its processes and mounts: remove the rest.
@@ -536,11 +551,11 @@ impl Forker {
         }
         match sandbox.phase {
             Phase::Given(id) => Ok(self.daemon.send(&ForkerReply::Destroyed { sandbox: id }, &[])?),
-            Phase::Building if sandbox.channel.is_some() => {
+            Phase::Building { .. } => {
                 self.build_failed(sandbox.kind, "a sandbox under construction died");
                 Ok(())
             }
-            Phase::Building | Phase::Parked { .. } => Ok(()),
+            Phase::Parked { .. } | Phase::Broken => Ok(()),
         }
     }
 

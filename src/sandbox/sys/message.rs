@@ -17,8 +17,10 @@ pub(crate) struct Packet {
     pub(crate) length: usize,
     /// The descriptors that came with it, close-on-exec.
     pub(crate) fds: Vec<OwnedFd>,
-    /// Neither bytes nor descriptors were cut off.
+    /// No bytes were cut off.
     pub(crate) whole: bool,
+    /// No descriptors were cut off.
+    pub(crate) all_fds: bool,
 }
 
 /// Receives one packet.
@@ -35,8 +37,9 @@ pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> nix::Result<
     // SAFETY: every pointer in the message is to a live buffer of the length that stands beside it.
     let length = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC) };
     let length = usize::try_from(length).map_err(|_| nix::Error::last())?;
-    let whole = message.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) == 0;
-    Ok(Packet { length, fds: take_descriptors(&message), whole })
+    let lacks = |flag| message.msg_flags & flag == 0;
+    let (whole, all_fds) = (lacks(libc::MSG_TRUNC), lacks(libc::MSG_CTRUNC));
+    Ok(Packet { length, fds: take_descriptors(&message), whole, all_fds })
 }
 
 /// Takes what the kernel installed, also of a message that was cut short: each header tells what is behind it.
