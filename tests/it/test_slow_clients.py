@@ -24,9 +24,8 @@ LARGE = "def handler(event, context):\n    return 'x' * 5_000_000\n"
 
 
 def invocation(name, length):
-    return (
-        f"POST /2015-03-31/functions/{name}/invocations HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n"
-    ).encode()
+    path = f"/2015-03-31/functions/{name}/invocations"
+    return f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n".encode()
 
 
 def is_held(connection):

@@ -70,10 +70,13 @@ def test_a_flood_of_empty_lines_is_held_within_a_bound_and_drowns_nobody_elses(m
             heard += 1
         assert flooding.result().json["errorType"] == "Sandbox.Timedout"
     assert memory.growth < GROWTH_MAX_MB, f"{memory.growth} MB more"
-    text = waiting.until(
-        lambda: (found := daemon.cli("logs", quiet.name, "--limit", LINES_MAX).stdout) and f"heard {heard - 1}\n" in found and found,
-        "the last line is there",
-    )
+    last = f"heard {heard - 1}\n"
+
+    def all_is_there():
+        text = daemon.cli("logs", quiet.name, "--limit", LINES_MAX).stdout
+        return last in text and text
+
+    text = waiting.until(all_is_there, "the last line is there")
     assert [n for n in range(heard) if f"heard {n}\n" not in text] == []
 
 
