@@ -330,6 +330,13 @@ impl Admission {
         self.promises.get(&id).map_or(0, |promise| promise.wanted)
     }
 
+    /// What is promised to one qualifier, if it is one of this function's.
+    #[must_use]
+    pub fn promised_of_qualifier(&self, id: ProvisionedId, function: FunctionId) -> u32 {
+        let promise = self.promises.get(&id).filter(|promise| promise.function == function);
+        promise.map_or(0, |promise| promise.wanted)
+    }
+
     /// What is promised to the qualifiers of one function.
     #[must_use]
     pub fn promised_of(&self, function: FunctionId) -> u32 {

@@ -239,7 +239,6 @@ const fn waited_for(what: WaitedFor) -> &'static str {
         WaitedFor::Initialization => "initialization",
         WaitedFor::Starts => "starts",
         WaitedFor::Capacity => "capacity",
-        WaitedFor::ScalingRate => "scaling-rate",
         WaitedFor::RequestRate => "request-rate",
     }
 }

@@ -121,6 +121,7 @@ impl Measuring {
                 }
             }
             Event::StartFailed { environment, .. }
+            | Event::StartUnneeded { environment }
             | Event::Died { environment }
             | Event::Destroyed { environment } => {
                 self.rising.remove(environment);
