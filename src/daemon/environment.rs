@@ -125,12 +125,10 @@ pub(crate) async fn run(
             drive(&mut environment, &mut receiver).await;
             environment.end();
         }
-        Err(error) => {
-            tracing::error!(%error, "the log pipe could not be watched");
-            scheduler.tell(Told::Died { environment: id });
-        }
+        Err(error) => tracing::error!(%error, "the log pipe could not be watched"),
     }
-    receiver.close();
+    give_back_rest(id, &mut receiver, &scheduler).await;
+    scheduler.tell(Told::Died { environment: id });
     tasks.shutdown().await;
     shared.sandboxes.destroy(sandbox).await;
     if tokio::time::timeout(BURIAL_MAX, gone).await.is_err() {
@@ -138,6 +136,21 @@ pub(crate) async fn run(
     }
     shared.metrics.environments.dec();
     scheduler.tell(Told::Destroyed { environment: id });
+}
+
+/// What was assigned behind the environment's last word did not run: it starts over elsewhere, before it would be failed
+/// with the environment.
+async fn give_back_rest(
+    id: EnvironmentId,
+    receiver: &mut mpsc::Receiver<Message>,
+    scheduler: &EnvironmentHandle,
+) {
+    receiver.close();
+    while let Some(message) = receiver.recv().await {
+        if let Message::Deliver(invocation) = message {
+            scheduler.tell(Told::GivenBack { environment: id, invocation });
+        }
+    }
 }
 
 async fn launch(
@@ -465,7 +478,13 @@ impl Environment {
         );
         // First, so that a caller who comes right back is given this environment.
         let answered = std::mem::take(&mut self.answered).then(|| Arc::clone(&self.revision));
-        self.scheduler.tell(Told::Released { environment: self.id, invocation: invocation.id, answered });
+        self.scheduler.tell(Told::Released {
+            environment: self.id,
+            invocation: invocation.id,
+            // Nobody may be given to one that is dying.
+            reuse: !self.lifecycle.is_dead(),
+            answered,
+        });
         if let Some((outcome, failed)) = flight.held {
             invocation.answer(Answer { payload: outcome.into_payload(request_id), failed, log_tail: tail });
         }
@@ -593,7 +612,6 @@ impl Driver for Environment {
             Action::Dead { why } => {
                 tracing::debug!(environment = self.id.0, ?why, "environment ended");
                 self.dead = true;
-                self.scheduler.tell(Told::Died { environment: self.id });
             }
         }
         None

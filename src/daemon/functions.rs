@@ -11,6 +11,7 @@ pub(crate) use provisioned::Promise;
 
 use super::cached::{Cached, Entry, Latest, Route};
 use super::decisions::Label;
+use super::doors::Door;
 use super::revision::Revision;
 use super::scheduler::{Order, SchedulerHandle};
 use crate::runtimes::image::Image;
@@ -22,6 +23,7 @@ use hearth_api::arn::Home;
 use hearth_logic::records::SystemLevel;
 use hearth_logic::{FunctionId, ProvisionedId, RevisionId};
 use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -67,6 +69,8 @@ pub(crate) struct Functions {
     scheduler: SchedulerHandle,
     home: Home,
     cached: RwLock<Cached>,
+    /// Of functions with an idle time-out of their own.
+    idle_timeouts: BTreeMap<String, Duration>,
     gates: Vec<Mutex<()>>,
     last_id: AtomicU64,
 }
@@ -76,7 +80,13 @@ impl Functions {
     pub(crate) fn new(store: Store, runtimes: Arc<Runtimes>, scheduler: SchedulerHandle, home: Home) -> Self {
         let gates = (0..GATES).map(|_| Mutex::new(())).collect();
         let (cached, last_id) = (RwLock::default(), AtomicU64::new(0));
-        Self { store, runtimes, scheduler, home, cached, gates, last_id }
+        let idle_timeouts = BTreeMap::new();
+        Self { store, runtimes, scheduler, home, cached, idle_timeouts, gates, last_id }
+    }
+
+    /// With idle time-outs for some functions, by name.
+    pub(crate) fn with_idle_timeouts(self, idle_timeouts: BTreeMap<String, Duration>) -> Self {
+        Self { idle_timeouts, ..self }
     }
 
     /// The runtimes of this host.
@@ -230,7 +240,7 @@ impl Functions {
         self.make_room(&mut cached, &record.name);
         cached.open(&record.name, || Entry::new(FunctionId(self.next_id())));
         let admitted = cached.change(&record.name, |entry| {
-            let revision = Arc::new(self.revision(record, served, entry.function));
+            let revision = Arc::new(self.revision(record, served, (entry.function, entry.door.clone())));
             entry.reserved = record.reserved_concurrency;
             let old = match version {
                 Version::Latest => {
@@ -240,13 +250,13 @@ impl Functions {
                 }
                 Version::Number(number) => entry.versions.insert(number, Arc::clone(&revision)),
             };
-            (entry.function, old.map(|old| old.id), revision)
+            (entry.function, old, revision)
         });
         // It was opened three lines above, under the same lock.
         let (function, old, revision) = admitted.ok_or(Unavailable::Missing)?;
-        self.scheduler.order(Order::Function { function, reserved: record.reserved_concurrency });
+        self.tell_limits(&record.name, function, record.reserved_concurrency);
         if let Some(old) = old {
-            self.scheduler.order(Order::Retire(old));
+            self.retire(&old);
         }
         Ok(revision)
     }
@@ -279,7 +289,7 @@ impl Functions {
     pub(crate) fn reserve(&self, name: &str, reserved: Option<u32>) {
         self.write().change(name, |entry| {
             entry.reserved = reserved;
-            self.scheduler.order(Order::Function { function: entry.function, reserved });
+            self.tell_limits(name, entry.function, reserved);
         });
     }
 
@@ -301,7 +311,7 @@ impl Functions {
     pub(crate) fn forget_version(&self, name: &str, number: u64) {
         let gone = self.write().change(name, |entry| entry.versions.remove(&number)).flatten();
         if let Some(revision) = gone {
-            self.scheduler.order(Order::Retire(revision.id));
+            self.retire(&revision);
         }
     }
 
@@ -313,6 +323,17 @@ impl Functions {
         }
     }
 
+    fn tell_limits(&self, name: &str, function: FunctionId, reserved: Option<u32>) {
+        let idle_timeout = self.idle_timeouts.get(name).copied();
+        self.scheduler.order(Order::Function { function, reserved, idle_timeout });
+    }
+
+    /// Marked before it is told: whoever offers it afterwards is recognised as late.
+    fn retire(&self, revision: &Revision) {
+        revision.retire();
+        self.scheduler.order(Order::Retire(revision.id));
+    }
+
     fn dismiss(&self, entry: &Entry) {
         for provision in entry.provisions.values() {
             self.scheduler.order(Order::Provision {
@@ -322,7 +343,7 @@ impl Functions {
             });
         }
         for revision in entry.revisions() {
-            self.scheduler.order(Order::Retire(revision.id));
+            self.retire(revision);
         }
         self.scheduler.order(Order::FunctionGone(entry.function));
     }
@@ -349,7 +370,12 @@ impl Functions {
         self.last_id.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    fn revision(&self, record: &FunctionRecord, served: Served, function: FunctionId) -> Revision {
+    fn revision(
+        &self,
+        record: &FunctionRecord,
+        served: Served,
+        (function, door): (FunctionId, Door),
+    ) -> Revision {
         let settings = &record.configuration;
         let runtime = settings.runtime.clone().unwrap_or_default();
         let logging = &settings.logging;
@@ -381,6 +407,8 @@ impl Functions {
             runtime_version_arn: runtime_version_arn(&self.home.region, &runtime, &served),
             region: self.home.region.clone(),
             finishing: std::sync::atomic::AtomicU32::new(0),
+            door,
+            retired: std::sync::atomic::AtomicBool::new(false),
             runtime,
             served,
         }
@@ -416,7 +444,6 @@ mod tests {
     use crate::runtimes::Missing;
     use crate::store::VersionChange;
     use crate::store::tests::{Fixture, record};
-    use std::collections::BTreeMap;
     use tokio::sync::mpsc;
 
     pub(super) fn functions(fixture: &Fixture, cached_max: usize) -> (Functions, mpsc::Receiver<Order>) {
@@ -439,7 +466,12 @@ mod tests {
         let mut told = Vec::new();
         while let Ok(order) = inbox.try_recv() {
             told.push(match order {
-                Order::Function { function, reserved } => format!("function {} {reserved:?}", function.0),
+                Order::Function { function, reserved, idle_timeout: None } => {
+                    format!("function {} {reserved:?}", function.0)
+                }
+                Order::Function { function, idle_timeout, .. } => {
+                    format!("function {} idles {idle_timeout:?}", function.0)
+                }
                 Order::FunctionGone(function) => format!("gone {}", function.0),
                 Order::Retire(_) => "retire".to_owned(),
                 Order::Provision { provisioned, parts, .. } => {
@@ -476,6 +508,31 @@ mod tests {
         functions.published("c", "c-2", "c-3");
         changed.revision_id = "c-3".to_owned();
         assert_eq!(functions.admit(&changed).expect("admits").id, before);
+    }
+
+    #[tokio::test]
+    async fn an_idle_time_out_of_ones_own_is_told_with_every_setting() {
+        let fixture = Fixture::new();
+        let (functions, mut inbox) = functions(&fixture, 10);
+        let own = BTreeMap::from([("a".to_owned(), Duration::from_secs(7))]);
+        let functions = functions.with_idle_timeouts(own);
+        functions.admit(&native("a", None)).expect("admits");
+        functions.admit(&native("b", None)).expect("admits");
+        functions.reserve("a", Some(3));
+        assert_eq!(told(&mut inbox), ["function 1 idles Some(7s)", "function 3 None", "function 1 idles Some(7s)"]);
+    }
+
+    #[tokio::test]
+    async fn a_revision_that_was_replaced_or_deleted_knows_it() {
+        let fixture = Fixture::new();
+        let (functions, _inbox) = functions(&fixture, 10);
+        let before = functions.admit(&native("f", None)).expect("admits");
+        let mut changed = native("f", None);
+        changed.revision_id = "f-2".to_owned();
+        let after = functions.admit(&changed).expect("admits");
+        assert!(before.is_retired() && !after.is_retired());
+        functions.forget("f");
+        assert!(after.is_retired());
     }
 
     #[tokio::test]

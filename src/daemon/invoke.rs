@@ -172,12 +172,19 @@ pub(crate) fn refused_at_the_door(
     request_id: RequestId,
     invoked_arn: &str,
 ) -> Option<Refusal> {
+    if shared.scheduler.is_recorded() {
+        // The recording is of all traffic.
+        return None;
+    }
     // What has just been answered gives its permit back in a moment.
     if serving.revision.finishing.load(Ordering::Relaxed) > 0 {
         return None;
     }
     let (reason, usage) = match (serving.reserved, serving.provisioned) {
         (Some(0), _) => (Reason::ReservedFunctionConcurrentInvocationLimitExceeded, Some((0, 0))),
+        (Some(reserved), None) if serving.revision.door.is_shut() => {
+            (Reason::ReservedFunctionConcurrentInvocationLimitExceeded, Some((reserved, reserved)))
+        }
         (None, None) if shared.scheduler.is_full() => (Reason::ConcurrentInvocationLimitExceeded, None),
         _ => return None,
     };
@@ -187,7 +194,7 @@ pub(crate) fn refused_at_the_door(
     shared.decisions.open(&Arrival { id, request_id, revision, invoked_arn, since, at });
     let waited = Duration::ZERO;
     shared.decisions.refused(id, &TurnedAway { reason, retry_after: None, waited, usage });
-    shared.metrics.throttle(&revision.name, reason.as_str());
+    shared.metrics.throttle(revision, reason);
     Some(Refusal::Limit { reason, retry_after: None })
 }
 
@@ -228,7 +235,7 @@ pub(crate) async fn invoke(shared: &Shared, call: Call) -> Returned {
         Ok(()) => wait.await.unwrap_or_else(|_| Err(Refusal::Internal("the invocation was lost".to_owned()))),
     };
     if let Err(Refusal::Limit { reason, .. }) = &result {
-        shared.metrics.throttle(&revision.name, reason.as_str());
+        shared.metrics.throttle(&revision, *reason);
     }
     Returned { trace_id, result }
 }

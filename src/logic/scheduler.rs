@@ -175,6 +175,18 @@ impl Scheduler {
         self.fleet.pool(revision).is_some()
     }
 
+    /// True while somebody waits for an environment of the revision.
+    #[must_use]
+    pub fn is_awaited(&self, revision: RevisionId) -> bool {
+        self.fleet.pool(revision).is_some_and(|pool| !pool.waiters().is_empty())
+    }
+
+    /// True while the invocation waits or runs.
+    #[must_use]
+    pub fn knows(&self, invocation: InvocationId) -> bool {
+        self.invocations.contains_key(&invocation)
+    }
+
     /// What has become of a provisioned-concurrency configuration, if it is known.
     #[must_use]
     pub fn provisioned(&self, provisioned: ProvisionedId) -> Option<ProvisionedState> {

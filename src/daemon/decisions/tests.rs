@@ -33,6 +33,8 @@ fn revision(name: &str) -> Revision {
         region: String::new(),
         role: String::new(),
         finishing: AtomicU32::new(0),
+        door: crate::daemon::doors::Door::default(),
+        retired: std::sync::atomic::AtomicBool::new(false),
     }
 }
 
