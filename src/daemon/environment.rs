@@ -92,7 +92,7 @@ pub(crate) async fn run(
     };
     scheduler.tell(Told::Launched { environment: id });
     shared.metrics.environments.inc();
-    shared.metrics.cold_start(&revision.name);
+    shared.metrics.cold_start(&revision);
     let (sender, mut receiver) = inbox;
     let asked = sender.clone();
     let _readers = shared.logs.register(
@@ -249,7 +249,7 @@ impl Environment {
         Self {
             lifecycle: Lifecycle::new(clock::now(), settings(&revision, initialization)),
             minted: shared.keys.mint(SandboxId(id.0), &revision.role, &revision.name),
-            series: shared.metrics.series(&revision.name),
+            series: shared.metrics.series(&revision),
             shared: Arc::clone(shared),
             id,
             revision,
@@ -369,8 +369,6 @@ impl Environment {
             content_type: String::new(),
             payload: invocation.payload.clone(),
         };
-        self.shared.metrics.concurrent.inc();
-        self.series.begin();
         self.flights.insert(
             request_id,
             Flight { invocation, held: None, reported_by_handler: false, produced_bytes: None },
@@ -461,8 +459,7 @@ impl Environment {
         self.output.platform(system_log::ended(&self.revision, &figures, produced_bytes));
         self.output.flush();
         self.shared.metrics.duration.observe(report.duration.as_secs_f64());
-        self.shared.metrics.concurrent.dec();
-        self.series.end(Some(report.duration));
+        self.series.end(report.duration);
         let tail = self.output.take_tail();
         let Some(flight) = self.flights.remove(&request_id) else { return };
         let mut invocation = flight.invocation;
@@ -605,8 +602,6 @@ impl Driver for Environment {
             Action::InitReport { phase, duration, status } => self.init_report(phase, duration, &status),
             Action::GiveBack { delivery } => {
                 let flight = self.flights.remove(&delivery.request_id)?;
-                self.shared.metrics.concurrent.dec();
-                self.series.end(None);
                 self.scheduler.tell(Told::GivenBack { environment: self.id, invocation: flight.invocation });
             }
             Action::Dead { why } => {

@@ -7,7 +7,7 @@
 mod provisioned;
 
 pub(crate) use super::cached::Provision;
-pub(crate) use provisioned::Promise;
+pub(crate) use provisioned::{Promise, watch as watch_provisioned};
 
 use super::cached::{Cached, Entry, Latest, Route};
 use super::decisions::Label;
@@ -352,6 +352,13 @@ impl Functions {
         if let Some(entry) = cached.make_room(but) {
             self.dismiss(&entry);
         }
+    }
+
+    /// These functions by name, with what is known of each; who was deleted has none.
+    pub(crate) fn named(&self, functions: &BTreeMap<FunctionId, u32>) -> Vec<(String, u32)> {
+        let cached = self.read();
+        let known = cached.iter().filter_map(|(name, entry)| Some((name, functions.get(&entry.function)?)));
+        known.map(|(name, count)| (name.to_owned(), *count)).collect()
     }
 
     fn cached(&self, name: &str, version: Version) -> Option<Arc<Revision>> {

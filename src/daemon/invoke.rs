@@ -115,6 +115,30 @@ pub(crate) struct Invocation {
 }
 
 impl Invocation {
+    /// One of a test, and what will be answered to it.
+    #[cfg(test)]
+    pub(crate) fn sample(
+        number: u64,
+        revision: &Arc<Revision>,
+    ) -> (Box<Self>, oneshot::Receiver<Result<Answer, Refusal>>) {
+        let (reply, wait) = oneshot::channel();
+        let invocation = Self {
+            id: InvocationId(number),
+            request_id: RequestId::from_bytes(u128::from(number).to_be_bytes()),
+            revision: Arc::clone(revision),
+            invoked_arn: String::new(),
+            trace_id: String::new(),
+            client_context: String::new(),
+            payload: Bytes::new(),
+            wants_log: false,
+            source: Source::Synchronous,
+            provisioned: None,
+            held_back: false,
+            reply: Some(reply),
+        };
+        (Box::new(invocation), wait)
+    }
+
     /// Answers the caller; only the first answer counts.
     pub(crate) fn answer(&mut self, answer: Answer) {
         if let Some(reply) = self.reply.take() {

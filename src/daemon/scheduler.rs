@@ -2,6 +2,7 @@
 //!
 //! Decides nothing: `hearth_logic::scheduler` does. Keeps what the machine only knows by number: the waiting invocations
 //! and the inboxes of environments.
+//! Long because all that the machine says is performed in one place.
 
 use super::clock;
 use super::decisions::TurnedAway;
@@ -594,3 +595,6 @@ impl Driver for SchedulerDriver {
         false
     }
 }
+
+#[cfg(test)]
+mod tests;

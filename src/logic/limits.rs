@@ -8,8 +8,6 @@ use std::time::Duration;
 
 /// Invocations in flight per account and region, unless configured (AWS: 1,000).
 pub const ACCOUNT_CONCURRENCY: u32 = 1_000;
-/// Concurrency that reservations must leave to functions without one (AWS: 100).
-pub const UNRESERVED_FLOOR: u32 = 100;
 /// How long an environment is kept warm without work, unless configured.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 /// Memory of the box that environments may use, in MB, unless the daemon says what it has.
