@@ -6,6 +6,7 @@ use crate::limits::RETRY_PAUSE;
 
 mod arrivals;
 mod model;
+mod model_room;
 mod pools;
 mod provisioned;
 mod rates;
