@@ -159,7 +159,7 @@ fn broken_permits(scheduler: &Scheduler) -> Option<String> {
 
 /// Whoever waits or idles has a deadline, and nobody else; nobody waits for a start that could begin now.
 fn broken_deadlines(scheduler: &Scheduler) -> Option<String> {
-    let (fleet, timers, limits) = (scheduler.fleet(), scheduler.timers(), scheduler.limits());
+    let (fleet, timers) = (scheduler.fleet(), scheduler.timers());
     for (id, environment) in fleet.iter().filter(|(_, environment)| environment.is_idle()) {
         let armed = timers.at(Due::Idle(id));
         if armed != environment.armed {

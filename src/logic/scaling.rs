@@ -263,7 +263,7 @@ mod tests {
         let mut rates = Rates::default();
         let scaling = Scaling::PerFunction { burst: 0, per_minute: 60 };
         assert_eq!(rates.claim_start(at(9), F, scaling), Err(TooFast(None)));
-        assert_eq!(rates.may_request(at(9), Some(F), Rate::per_second(0)), Err(TooFast(None)));
+        assert_eq!(rates.may_request(at(9), Whose::Function(F), Rate::per_second(0)), Err(TooFast(None)));
     }
 
     #[test]

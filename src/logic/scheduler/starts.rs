@@ -120,11 +120,13 @@ impl Scheduler {
         }
     }
 
-    /// Whose turn it is, of those who want less than `below` if that is given.
+    /// Whose turn it is, of those who want less than `below` if that is given, or more than there ever will be.
     fn next(&self, below: Option<u32>) -> Option<(Wanter, Next)> {
         let wanters = self.fleet.line.wanters().take(PASSED_BY_MAX);
         let mut found = wanters.filter_map(|wanter| Some((wanter, self.next_of(wanter)?)));
-        found.find(|(_, next)| below.is_none_or(|below| next.memory_mb < below))
+        let budget_mb = self.limits.memory_budget_mb();
+        let is_next = |memory_mb: u32| below.is_none_or(|below| memory_mb < below);
+        found.find(|(_, next)| is_next(next.memory_mb) || u64::from(next.memory_mb) > budget_mb)
     }
 
     /// Whether others may pass by a wanter that has no room. The first in line takes turns with them.

@@ -170,7 +170,7 @@ impl Naive {
 #[test]
 fn every_start_is_that_of_rules_too_simple_to_be_wrong() {
     let (mut starts, mut passed, mut held) = (0, 0, 0);
-    for seed in 0..200 {
+    for seed in 0..80 {
         let (mut random, mut offered) = (Random::new(seed), 0);
         let mut desk = Desk::new(|limits| {
             (limits.memory_capacity_mb, limits.memory_overcommit) = (BUDGET_MB, 1);
@@ -178,7 +178,7 @@ fn every_start_is_that_of_rules_too_simple_to_be_wrong() {
         });
         let sizes = (0..FUNCTIONS).map(|_| 128 * u32::try_from(1 + random.below(8)).unwrap()).collect();
         let mut naive = Naive { sizes, ..Naive::default() };
-        for step in 0..400 {
+        for step in 0..200 {
             let (said, expected) = if random.percent(20) {
                 let pause = Duration::from_millis(random.below(4_000));
                 let said = desk.wait(pause);
@@ -195,5 +195,5 @@ fn every_start_is_that_of_rules_too_simple_to_be_wrong() {
             held += usize::from(desk.scheduler.holds());
         }
     }
-    assert!(starts > 5_000 && passed > 300 && held > 1_000, "{starts} starts, {passed} passed by, {held} held");
+    assert!(starts > 1_000 && passed > 50 && held > 200, "{starts} starts, {passed} passed by, {held} held");
 }
