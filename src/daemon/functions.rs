@@ -526,7 +526,10 @@ mod tests {
         functions.admit(&native("a", None)).expect("admits");
         functions.admit(&native("b", None)).expect("admits");
         functions.reserve("a", Some(3));
-        assert_eq!(told(&mut inbox), ["function 1 idles Some(7s)", "function 3 None", "function 1 idles Some(7s)"]);
+        assert_eq!(
+            told(&mut inbox),
+            ["function 1 idles Some(7s)", "function 3 None", "function 1 idles Some(7s)"]
+        );
     }
 
     #[tokio::test]

@@ -67,7 +67,9 @@ impl Residents {
         if self.departed.len() > DEPARTED_MAX
             && let Some((oldest, resident)) = self.departed.pop_first()
         {
-            self.forget(resident.revision, |kin| drop(kin.ended.remove(&oldest)));
+            self.forget(resident.revision, |kin| {
+                kin.ended.remove(&oldest);
+            });
         }
     }
 

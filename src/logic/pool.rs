@@ -267,7 +267,9 @@ mod tests {
                 match what {
                     0 if !pool.waiters.contains_key(&Turn(n)) => pool.add_waiter(Turn(n), InvocationId(n), &mut line),
                     0 | 1 => pool.remove_waiter(Turn(n), &mut line),
-                    2 => drop(pool.start_began(&mut line)),
+                    2 => {
+                        pool.start_began(&mut line);
+                    }
                     _ => pool.start_ended(&mut line),
                 }
                 prop_assert_eq!(pool.broken_law(&line), None);

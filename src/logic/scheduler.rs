@@ -34,8 +34,8 @@ use crate::pool::Turn;
 use crate::provisioned::Configuration;
 use crate::scaling::Rates;
 use crate::timers::Timers;
-use starts::Blocked;
 use crate::{EnvironmentId, FunctionId, InvocationId, Machine, ProvisionedId, RevisionId, Time};
+use starts::Blocked;
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -88,7 +88,8 @@ impl Functions {
         };
         for (name, qualifier) in stuck {
             let _turn = self.gate(&name).await;
-            let Some(Provision { wanted, obstacle: Some(before), .. }) = self.promised(&name, &qualifier) else {
+            let Some(Provision { wanted, obstacle: Some(before), .. }) = self.promised(&name, &qualifier)
+            else {
                 continue;
             };
             let found = self.runnable(&name, &qualifier, wanted).await?;

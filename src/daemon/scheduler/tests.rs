@@ -170,6 +170,7 @@ async fn fast_calls_one_after_the_other_cost_one_start_of_the_scaling_rate() {
     let bench = bench(|limits| limits.scaling = Scaling::PerFunction { burst: 2, per_minute: 0 });
     let (mut last, mut replies) = (bench.offer(), Vec::new());
     bench.ready(0);
+    bench.until("the first runs", |machine| machine.census().waiting == 0).await;
     for _ in 0..20 {
         // It has answered, and its caller is back before it is free.
         bench.revision.finishing.fetch_add(1, Ordering::Relaxed);
@@ -194,7 +195,9 @@ async fn a_late_offer_does_not_make_a_retired_revision_current_again() {
     bench.handle.order(Order::Retire(bench.revision.id));
     let (second, _other) = bench.offer();
     bench.ready(1);
-    bench.until("both run", |machine| machine.census().environments == 2 && machine.census().waiting == 0).await;
+    bench
+        .until("both run", |machine| machine.census().environments == 2 && machine.census().waiting == 0)
+        .await;
     bench.released(0, first, false);
     bench.released(1, second, false);
     bench.until("nothing runs", |machine| machine.admission().running() == 0).await;
@@ -220,7 +223,9 @@ async fn the_door_of_a_function_is_shut_while_its_reservation_is_used_up() {
     let (_second, _running) = bench.offer();
     assert_eq!(refusal(bench.offer().1.await), full);
     bench.handle.order(limits(2));
-    bench.until("more is reserved", |machine| machine.admission().reserved_of(FunctionId(1)) == Some(2)).await;
+    bench
+        .until("more is reserved", |machine| machine.admission().reserved_of(FunctionId(1)) == Some(2))
+        .await;
     assert!(!door.is_shut(), "the limit is another one");
     let (_third, _waiting) = bench.offer();
     assert_eq!(refusal(bench.offer().1.await), full);
@@ -236,7 +241,9 @@ async fn what_is_in_flight_is_what_holds_a_permit() {
     let bench = bench(|_| ());
     let revision = &bench.revision;
     let _series = bench.shared.metrics.series(revision);
-    assert!(!bench.shared.metrics.render().contains("hearth_function_concurrent_executions{function=\"f\"} 1"));
+    assert!(
+        !bench.shared.metrics.render().contains("hearth_function_concurrent_executions{function=\"f\"} 1")
+    );
     let in_flight = |all| {
         let functions = if all > 0 { vec![("f".to_owned(), all)] } else { Vec::new() };
         crate::daemon::metrics::InFlight { all, unreserved: all, functions }

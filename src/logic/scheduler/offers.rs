@@ -87,7 +87,8 @@ impl Scheduler {
             let rate = Rate::per_second(each * u64::from(units));
             self.rates.may_request(now, whose, rate).map(|()| Some((whose, rate)))
         };
-        let promised = offer.provisioned.map(|id| (id, self.admission.promised_of_qualifier(id, offer.function)));
+        let promised =
+            offer.provisioned.map(|id| (id, self.admission.promised_of_qualifier(id, offer.function)));
         let soonest = match promised.filter(|(_, units)| *units > 0) {
             None => None,
             Some((id, units)) => match within(Whose::Provisioned(id), units) {

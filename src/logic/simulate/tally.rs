@@ -2,8 +2,8 @@
 //!
 //! Reads the scheduler's actions and books; it never influences them.
 
-use super::recent::Recent;
 use super::figures::{Figures, FunctionFigures, Peaks, Percentiles, Shares};
+use super::recent::Recent;
 use crate::admission::Reason;
 use crate::exchange::{Detail, StartType, WaitedFor};
 use crate::scheduler::{Action, Scheduler, Why};
@@ -219,7 +219,12 @@ impl Tally {
             warm_starts: warm,
             provisioned_starts: provisioned,
             spilled_over,
-            throttles: self.throttles.into_iter().filter(|(_, n)| *n > 0).map(|(reason, n)| (reason.as_str(), n)).collect(),
+            throttles: self
+                .throttles
+                .into_iter()
+                .filter(|(_, n)| *n > 0)
+                .map(|(reason, n)| (reason.as_str(), n))
+                .collect(),
             failures: self.failures,
             environments_started: environments,
             destroyed: self.destroyed.into_iter().map(|(why, n)| (why.as_str(), n)).collect(),

@@ -56,7 +56,9 @@ impl Naive {
     fn review_circle(&mut self) {
         let wants: Vec<u64> = (0..FUNCTIONS).filter(|function| self.lacks_starts(*function) > 0).collect();
         self.circle.retain(|function| wants.contains(function));
-        self.circle.extend(wants.iter().filter(|function| !self.circle.contains(function)).copied().collect::<Vec<_>>());
+        self.circle.extend(
+            wants.iter().filter(|function| !self.circle.contains(function)).copied().collect::<Vec<_>>(),
+        );
     }
 
     fn begin(&mut self, now: Time) -> Vec<Action> {
@@ -123,7 +125,8 @@ impl Naive {
     }
 
     fn any(&self, random: &mut Random, fits: impl Fn(Does) -> bool) -> Option<usize> {
-        let some: Vec<usize> = (0..self.environments.len()).filter(|at| fits(self.environments[*at].does)).collect();
+        let some: Vec<usize> =
+            (0..self.environments.len()).filter(|at| fits(self.environments[*at].does)).collect();
         some.get(usize::try_from(random.below(some.len() as u64)).unwrap()).copied()
     }
 
@@ -184,7 +187,9 @@ fn every_start_is_that_of_rules_too_simple_to_be_wrong() {
                 let said = desk.wait(pause);
                 (said, naive.begin(desk.now))
             } else {
-                let Some((event, mut expected)) = naive.happening(&mut random, &mut offered) else { continue };
+                let Some((event, mut expected)) = naive.happening(&mut random, &mut offered) else {
+                    continue;
+                };
                 expected.extend(naive.begin(desk.now));
                 (desk.tell(event), expected)
             };

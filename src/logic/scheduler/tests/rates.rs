@@ -224,11 +224,15 @@ fn provisioned_stream(account: u32, promised: u32) -> (u64, u64) {
     let (mut ends, mut refused) = (std::collections::VecDeque::new(), 0);
     for n in 0..10_000_u64 {
         desk.wait(Duration::from_micros(500));
-        if n >= 200 && let Some(Some(event)) = ends.pop_front() {
+        if n >= 200
+            && let Some(Some(event)) = ends.pop_front()
+        {
             desk.tell(event);
         }
         let end = match desk.tell(offer_for(n, Some(P))).as_slice() {
-            [Action::Assign { invocation, environment, .. }] => Some(released(environment.0, invocation.0, true)),
+            [Action::Assign { invocation, environment, .. }] => {
+                Some(released(environment.0, invocation.0, true))
+            }
             [Action::Refuse { .. }] => None,
             other => panic!("{other:?}"),
         };
@@ -251,8 +255,7 @@ fn a_promise_of_all_that_there_is_can_be_used() {
 
 #[test]
 fn beyond_the_rate_of_the_promise_one_is_one_of_the_others() {
-    let mut desk =
-        Desk::new(|limits| (limits.account_concurrency, limits.requests_per_concurrency) = (3, 2));
+    let mut desk = Desk::new(|limits| (limits.account_concurrency, limits.requests_per_concurrency) = (3, 2));
     let part = ProvisionedPart { revision: R, memory_mb: 128, wanted: 1 };
     desk.tell(Event::Provision { provisioned: P, function: F, parts: vec![part] });
     desk.ready(0);

@@ -106,7 +106,9 @@ fn a_steady_stream_of_small_ones_does_not_starve_a_large_one_nor_one_large_one_t
                 Action::Assign { invocation, environment, .. } => {
                     ends.entry(tick + 5).or_default().push((environment.0, invocation.0));
                 }
-                Action::Destroy { environment, .. } => said.extend(desk.tell(Event::Destroyed { environment })),
+                Action::Destroy { environment, .. } => {
+                    said.extend(desk.tell(Event::Destroyed { environment }))
+                }
                 _ => {}
             }
         }
