@@ -225,9 +225,7 @@ async fn run(started: Started) -> Result<(), Problem> {
     let fetcher = Fetcher::new(&config.endpoints, &config.region, surroundings, blobs.clone())?;
     let unpacker = Arc::new(Unpacker::new(blobs.clone(), &layout.unpacked()));
     let (scheduler, inbox) = SchedulerHandle::new();
-    let home = Home::new(config.region.clone(), config.account_id.clone());
-    let functions = Functions::new(store.clone(), runtimes, scheduler.clone(), home)
-        .with_idle_timeouts(config.idle_timeouts.clone());
+    let functions = functions(&config, &store, runtimes, &scheduler);
     let shared = Arc::new(Shared {
         metrics,
         logs: Logs::start(&layout.logs(), retention(&config))?,
@@ -282,6 +280,17 @@ async fn run(started: Started) -> Result<(), Problem> {
     store.close().await;
     shared.logs.flush();
     outcome
+}
+
+fn functions(
+    config: &Config,
+    store: &Store,
+    runtimes: Arc<Runtimes>,
+    scheduler: &SchedulerHandle,
+) -> Functions {
+    let home = Home::new(config.region.clone(), config.account_id.clone());
+    Functions::new(store.clone(), runtimes, scheduler.clone(), home)
+        .with_idle_timeouts(config.idle_timeouts.clone())
 }
 
 fn retention(config: &Config) -> Retention {

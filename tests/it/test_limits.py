@@ -11,6 +11,7 @@ from lib.functions import error_of
 
 RESERVED = "ReservedFunctionConcurrentInvocationLimitExceeded"
 LARGE = 5 * 1024 * 1024
+SLOW_INIT = "import time\ntime.sleep(6)\n\ndef handler(event, context):\n    return 1\n"
 
 
 def in_flight(daemon, function):
@@ -106,20 +107,23 @@ def test_a_function_at_its_reservation_refuses_before_it_is_sent_anything_large(
 
 def test_what_is_in_flight_is_counted_alike_everywhere(client, daemon, make):
     reserving, other = make(functions.SLEEP, Timeout=60), make(functions.SLEEP, Timeout=60)
+    waits = make(SLOW_INIT, Timeout=60)
     client.put_function_concurrency(FunctionName=reserving.name, ReservedConcurrentExecutions=5)
 
     def figures():
         read = metrics.read(daemon)
-        named = [("hearth_function_concurrent_executions", frozenset({("function", it.name)})) for it in (reserving, other)]
+        named = [("hearth_function_concurrent_executions", frozenset({("function", it.name)})) for it in (reserving, other, waits)]
         plain = [(f"hearth_{name}concurrent_executions", frozenset()) for name in ("", "unreserved_")]
         return [read.get(key, 0) for key in named + plain]
 
     with concurrent.futures.ThreadPoolExecutor(5) as pool:
-        held = [pool.submit(function.invoke, {"seconds": 3}, False) for function in (reserving, reserving, other)]
-        waiting.until(lambda: figures() == [2, 1, 3, 1], lambda: f"three are in flight: {figures()}")
+        called = (reserving, reserving, other, waits)
+        held = [pool.submit(function.invoke, {"seconds": 5}, False) for function in called]
+        # Who waits for an initialisation is in flight, too.
+        waiting.until(lambda: figures() == [2, 1, 1, 4, 2], lambda: f"four are in flight: {figures()}")
         for one in held:
             assert one.result().ok()
-    waiting.until(lambda: figures() == [0, 0, 0, 0], lambda: f"none is: {figures()}")
+    waiting.until(lambda: figures() == [0, 0, 0, 0, 0], lambda: f"none is: {figures()}")
 
 
 def test_the_series_of_a_deleted_function_go(client, daemon, make):
