@@ -60,7 +60,7 @@ use Fallback::{Empty, Integer as Number, Text as Words, Unset};
 use Kind::{Address, Choice, Endpoint, Integer, List, Path, Text};
 
 /// Keys without a table first, then table by table: the order of the sample file.
-pub(super) const KEYS: [Key; 57] = [
+pub(super) const KEYS: [Key; 58] = [
     key("listen", Address, Words("127.0.0.1:3001"), "", "Where the API listens. Port 0 picks a free one."),
     key(
         "admin_listen",

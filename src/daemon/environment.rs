@@ -127,8 +127,7 @@ pub(crate) async fn run(
         }
         Err(error) => tracing::error!(%error, "the log pipe could not be watched"),
     }
-    give_back_rest(id, &mut receiver, &scheduler).await;
-    scheduler.tell(Told::Died { environment: id });
+    last_word(id, &mut receiver, &scheduler).await;
     tasks.shutdown().await;
     shared.sandboxes.destroy(sandbox).await;
     if tokio::time::timeout(BURIAL_MAX, gone).await.is_err() {
@@ -138,19 +137,16 @@ pub(crate) async fn run(
     scheduler.tell(Told::Destroyed { environment: id });
 }
 
-/// What was assigned behind the environment's last word did not run: it starts over elsewhere, before it would be failed
-/// with the environment.
-async fn give_back_rest(
-    id: EnvironmentId,
-    receiver: &mut mpsc::Receiver<Message>,
-    scheduler: &EnvironmentHandle,
-) {
+/// Says that the environment takes nothing any more. What was assigned meanwhile did not run: it is given back before it
+/// would be failed with the environment.
+async fn last_word(id: EnvironmentId, receiver: &mut mpsc::Receiver<Message>, scheduler: &EnvironmentHandle) {
     receiver.close();
     while let Some(message) = receiver.recv().await {
         if let Message::Deliver(invocation) = message {
             scheduler.tell(Told::GivenBack { environment: id, invocation });
         }
     }
+    scheduler.tell(Told::Died { environment: id });
 }
 
 async fn launch(
@@ -616,3 +612,6 @@ impl Driver for Environment {
         self.dead
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -153,6 +153,11 @@ impl SchedulerHandle {
         self.orders.send(order);
     }
 
+    /// The side that environments have.
+    pub(super) fn of_environment(&self) -> EnvironmentHandle {
+        EnvironmentHandle(self.clone())
+    }
+
     /// Whether what is asked of the scheduler is recorded: nothing may be decided beside it then.
     pub(crate) fn is_recorded(&self) -> bool {
         self.is_recorded.load(Ordering::Relaxed)
@@ -446,7 +451,7 @@ impl SchedulerDriver {
         let inhabited = Inhabited { inbox: sender.clone(), function: revision.function };
         self.environments.insert(environment, inhabited);
         self.residents.comes(environment, revision.id, &revision.label);
-        let handle = EnvironmentHandle(self.handle.clone());
+        let handle = self.handle.of_environment();
         let (revision, shared) = (Arc::clone(revision), Arc::clone(&self.shared));
         let made_for = (revision, initialization);
         tokio::spawn(environment::run(environment, made_for, shared, (sender, receiver), handle));

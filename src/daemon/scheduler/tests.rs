@@ -10,7 +10,6 @@ use crate::daemon::functions::Functions;
 use crate::daemon::invoke::Answer;
 use crate::daemon::logs::{Logs, Retention};
 use crate::daemon::metrics::Metrics;
-use crate::daemon::reserve::{Reserve, Term};
 use crate::daemon::sandboxes::Sandboxes;
 use crate::runtimes::{Missing, Runtimes};
 use crate::store::Unpacker;
@@ -32,7 +31,6 @@ struct Bench {
     revision: Arc<Revision>,
     offered: AtomicU64,
     _forker: OwnedFd,
-    _term: Term,
     _files: (Fixture, Scratch),
 }
 
@@ -50,7 +48,6 @@ fn bench(change: impl FnOnce(&mut SchedulerLimits)) -> Bench {
         Sandboxes::start(Channel::new(ours), metrics.firewall_changes.clone()).expect("starts");
     let runtimes = Arc::new(Runtimes::new(&[], &BTreeMap::new(), Missing::Refuse));
     let home = Home::new("us-east-1".to_owned(), "000000000000".to_owned());
-    let (reserve, term) = Reserve::hold(0);
     let retention = Retention { file_bytes: 1 << 20, files: 1, age: Duration::from_secs(3_600) };
     let shared = Arc::new(Shared {
         metrics,
@@ -66,20 +63,11 @@ fn bench(change: impl FnOnce(&mut SchedulerLimits)) -> Bench {
         network: config.network,
         decisions: Decisions::default(),
         invocations: AtomicU64::new(0),
-        reserve,
     });
     let mut limits = SchedulerLimits { freeze_after: None, ..SchedulerLimits::default() };
     change(&mut limits);
     tokio::spawn(start((limits, None), Arc::clone(&shared), handle.clone(), inbox));
-    Bench {
-        handle,
-        shared,
-        revision,
-        offered: AtomicU64::new(0),
-        _forker: forker,
-        _term: term,
-        _files: (fixture, logs),
-    }
+    Bench { handle, shared, revision, offered: AtomicU64::new(0), _forker: forker, _files: (fixture, logs) }
 }
 
 const fn e(number: u64) -> EnvironmentId {
@@ -101,7 +89,7 @@ impl Bench {
     }
 
     fn tell(&self, told: Told) {
-        EnvironmentHandle(self.handle.clone()).tell(told);
+        self.handle.of_environment().tell(told);
     }
 
     /// An environment is up and takes whoever waits.
