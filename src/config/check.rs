@@ -8,6 +8,7 @@ use crate::aws::s3::Addressing;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Bytes of a domain below which host names are made.
 const DOMAIN_MAX: usize = 180;
@@ -47,6 +48,8 @@ pub(crate) struct Config {
     pub(crate) log: Log,
     /// `[limits]`.
     pub(crate) limits: Limits,
+    /// Idle time-outs of `[functions.*]`.
+    pub(crate) idle_timeouts: BTreeMap<String, Duration>,
     /// `[sandbox]`.
     pub(crate) sandbox: Sandbox,
     /// `[network]`.
@@ -293,6 +296,7 @@ fn build(it: &Reader<'_>) -> Config {
             level: it.text("log.level"),
         },
         limits: limits::read(it),
+        idle_timeouts: limits::idle_timeouts(it),
         sandbox: Sandbox {
             uid_base: it.small("sandbox.uid_base"),
             uid_count: it.small("sandbox.uid_count"),

@@ -60,7 +60,7 @@ use Fallback::{Empty, Integer as Number, Text as Words, Unset};
 use Kind::{Address, Choice, Endpoint, Integer, List, Path, Text};
 
 /// Keys without a table first, then table by table: the order of the sample file.
-pub(super) const KEYS: [Key; 57] = [
+pub(super) const KEYS: [Key; 58] = [
     key("listen", Address, Words("127.0.0.1:3001"), "", "Where the API listens. Port 0 picks a free one."),
     key(
         "admin_listen",
@@ -226,8 +226,8 @@ pub(super) const KEYS: [Key; 57] = [
         Integer(0, 1_000_000),
         Unset("0, or 10 in the profile aws"),
         "requests",
-        "Synchronous requests per second for each unit of concurrency that a function has reserved, or that all others share; 0 \
-         for any number.",
+        "Synchronous requests per second for each unit of concurrency that a function has reserved, that a version or alias is \
+         provisioned with, or that all others share; 0 for any number.",
     ),
     key(
         "limits.requests_per_environment",
@@ -276,7 +276,7 @@ pub(super) const KEYS: [Key; 57] = [
         Integer(0, 1_000_000),
         Number(10_000),
         "invocations",
-        "Invocations that wait for an environment; more are throttled.",
+        "Invocations that wait until the start of an environment for them may begin; more are throttled.",
     ),
     key(
         "limits.wait_max_s",
@@ -387,6 +387,13 @@ pub(super) const KEYS: [Key; 57] = [
         Unset("network.class"),
         "",
         "Network class of one function, for example [functions.\"resize\"] network = \"none\".",
+    ),
+    key(
+        "functions.*.idle_timeout_s",
+        Integer(1, 86_400),
+        Unset("limits.idle_timeout_s"),
+        "seconds",
+        "How long environments of one function are kept warm without work.",
     ),
     key(
         "logs.max_file_mb",

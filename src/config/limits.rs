@@ -4,8 +4,9 @@
 //! `keys`. Reads the machine's memory and processors where the limits are not set.
 
 use super::check::{Config, Reader, origin_of};
-use super::merge::{Origins, Problem};
+use super::merge::{Origins, Problem, Value};
 use hearth_logic::{Profile, Scaling, SchedulerLimits};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Sandboxes being made at once, for each processor.
@@ -88,6 +89,19 @@ pub(super) fn read(it: &Reader<'_>) -> Limits {
         freeze_after_ms: it.number("limits.freeze_after_ms"),
         recycle_after_s: it.number("limits.recycle_after_s"),
     }
+}
+
+/// Functions that idle for a time of their own.
+pub(super) fn idle_timeouts(it: &Reader<'_>) -> BTreeMap<String, Duration> {
+    let own = it.0.settings.iter().filter_map(|(parts, (value, _))| match (parts.as_slice(), value) {
+        ([first, function, last], Value::Integer(seconds))
+            if first == "functions" && last == "idle_timeout_s" =>
+        {
+            Some((function.clone(), Duration::from_secs(u64::try_from(*seconds).unwrap_or(0))))
+        }
+        _ => None,
+    });
+    own.collect()
 }
 
 impl Limits {

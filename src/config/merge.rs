@@ -388,7 +388,9 @@ fn nearest(name: &str, known: impl Iterator<Item = String>, most: usize) -> Opti
         true => (0, candidate),
         false => (edits, candidate),
     });
-    scored.min().filter(|(edits, _)| *edits <= most).map(|(_, candidate)| candidate)
+    // What is meant for all is more likely meant than what is meant for one.
+    let scored = scored.map(|(edits, candidate)| (edits, candidate.contains('*'), candidate));
+    scored.min().filter(|(edits, _, _)| *edits <= most).map(|(_, _, candidate)| candidate)
 }
 
 /// Levenshtein distance in bytes; names are short.

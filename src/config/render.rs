@@ -19,8 +19,10 @@ pub(crate) fn render_sample() -> String {
         if table.contains('*') {
             text.push('\n');
             comment(&mut text, key.doc);
-            text.push_str(match table {
-                "functions.*" => "#[functions.\"resize\"]\n#network = \"none\"\n",
+            text.push_str(match key.name {
+                "functions.*.network" => "#[functions.\"resize\"]\n#network = \"none\"\n",
+                // Of the same table: two headings would be one too many.
+                "functions.*.idle_timeout_s" => "#idle_timeout_s = 60\n",
                 _ => "#[runtimes.\"python3.12\"]\n#interpreter = \"/opt/python/bin/python3.12\"\n",
             });
             continue;

@@ -3,6 +3,7 @@
 //! Bounded in all, whatever a function has of versions and aliases; what does not fit is read again when it is invoked.
 //! Holds and forgets; what serves, and what the scheduler hears of it, is decided in `functions`.
 
+use super::doors::Door;
 use super::revision::Revision;
 use crate::store::{Alias, Version};
 use hearth_logic::routing::Share;
@@ -69,6 +70,7 @@ pub(crate) struct Provision {
 /// One function.
 pub(super) struct Entry {
     pub(super) function: FunctionId,
+    pub(super) door: Door,
     /// Its reservation holds whether it runs or not, so the scheduler must go on knowing it.
     pub(super) reserved: Option<u32>,
     /// By version or alias; kept whether it runs or not, too.
@@ -79,9 +81,10 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) const fn new(function: FunctionId) -> Self {
+    pub(super) fn new(function: FunctionId) -> Self {
         Self {
             function,
+            door: Door::default(),
             reserved: None,
             provisions: BTreeMap::new(),
             latest: None,

@@ -6,6 +6,8 @@
 use prometheus::core::Collector;
 use prometheus::{GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec};
 use prometheus::{Opts, Registry, Result};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
 /// Configurations that have series of their own.
 const CONFIGURATIONS_MAX: usize = 2000;
@@ -22,6 +24,8 @@ pub(crate) struct Provisioned {
     pub(crate) qualifier: String,
     /// Environments that are ready.
     pub(crate) allocated: u32,
+    /// All that have come up, those of parts that are not wanted any more included.
+    pub(crate) serving: u32,
     /// Of them, those that run an invocation.
     pub(crate) running: u32,
 }
@@ -29,7 +33,10 @@ pub(crate) struct Provisioned {
 /// See the module.
 pub(crate) struct Concurrency {
     durations: HistogramVec,
+    all: IntGauge,
     running: IntGaugeVec,
+    /// Labels whose `running` is not 0.
+    busy: Mutex<BTreeSet<String>>,
     invocations: IntCounterVec,
     spilled_over: IntCounterVec,
     provisioned_running: IntGaugeVec,
@@ -45,9 +52,13 @@ impl Concurrency {
             "hearth_function_duration_seconds",
             "CloudWatch's Duration: handler time of a function's invocations.",
         );
+        let all = Opts::new(
+            "hearth_concurrent_executions",
+            "CloudWatch's ConcurrentExecutions of the account: invocations in flight, waiting ones included.",
+        );
         let running = Opts::new(
             "hearth_function_concurrent_executions",
-            "CloudWatch's ConcurrentExecutions of a function: its invocations in flight.",
+            "CloudWatch's ConcurrentExecutions of a function: its invocations in flight, waiting ones included.",
         );
         let invocations = Opts::new(
             "hearth_provisioned_concurrency_invocations_total",
@@ -72,13 +83,14 @@ impl Concurrency {
         );
         let unreserved = Opts::new(
             "hearth_unreserved_concurrent_executions",
-            "CloudWatch's UnreservedConcurrentExecutions: invocations in flight of functions without reserved concurrency, \
-             beyond what is provisioned.",
+            "CloudWatch's UnreservedConcurrentExecutions: invocations in flight of functions without reserved concurrency.",
         );
         let durations = HistogramVec::new(durations.buckets(DURATION_BUCKETS.to_vec()), &FUNCTION)?;
         Ok(Self {
             durations: kept(registry, durations)?,
+            all: kept(registry, IntGauge::with_opts(all)?)?,
             running: kept(registry, IntGaugeVec::new(running, &FUNCTION)?)?,
+            busy: Mutex::default(),
             invocations: kept(registry, IntCounterVec::new(invocations, &FUNCTION)?)?,
             spilled_over: kept(registry, IntCounterVec::new(spilled_over, &FUNCTION)?)?,
             provisioned_running: kept(registry, IntGaugeVec::new(provisioned_running, &CONFIGURATION)?)?,
@@ -88,9 +100,42 @@ impl Concurrency {
         })
     }
 
-    /// Handler times and invocations in flight of the function with this label.
-    pub(super) fn of_function(&self, label: &str) -> (Histogram, IntGauge) {
-        (self.durations.with_label_values(&[label]), self.running.with_label_values(&[label]))
+    /// Handler times of the function with this label; its invocations in flight are shown from now on, too.
+    pub(super) fn of_function(&self, label: &str) -> Histogram {
+        self.running.with_label_values(&[label]);
+        self.durations.with_label_values(&[label])
+    }
+
+    /// What is in flight: in all, of functions without a reservation, and by label; several functions may have one.
+    pub(super) fn in_flight<'a>(
+        &self,
+        all: u32,
+        unreserved: u32,
+        labels: impl Iterator<Item = (&'a str, u32)>,
+    ) {
+        self.all.set(i64::from(all));
+        self.unreserved.set(i64::from(unreserved));
+        let mut sums: BTreeMap<&str, i64> = BTreeMap::new();
+        for (label, running) in labels {
+            *sums.entry(label).or_default() += i64::from(running);
+        }
+        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        for label in busy.iter().filter(|label| !sums.contains_key(label.as_str())) {
+            self.running.with_label_values(&[label]).set(0);
+        }
+        *busy = sums.keys().map(|label| (*label).to_owned()).collect();
+        for (label, running) in sums {
+            self.running.with_label_values(&[label]).set(running);
+        }
+    }
+
+    /// The function with this label was deleted.
+    pub(super) fn forget(&self, label: &str) {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner).remove(label);
+        self.durations.remove_label_values(&[label]).ok();
+        self.running.remove_label_values(&[label]).ok();
+        self.invocations.remove_label_values(&[label]).ok();
+        self.spilled_over.remove_label_values(&[label]).ok();
     }
 
     /// Counts an invocation that was given a provisioned environment.
@@ -104,8 +149,7 @@ impl Concurrency {
     }
 
     /// What the scheduler knows; series of configurations that are gone go with them.
-    pub(crate) fn read(&self, unreserved: u32, provisioned: &[Provisioned]) {
-        self.unreserved.set(i64::from(unreserved));
+    pub(crate) fn read(&self, provisioned: &[Provisioned]) {
         self.provisioned_running.reset();
         self.allocated.reset();
         self.utilization.reset();
@@ -113,7 +157,8 @@ impl Concurrency {
             let labels = [one.function.as_str(), one.qualifier.as_str()];
             self.provisioned_running.with_label_values(&labels).set(i64::from(one.running));
             self.allocated.with_label_values(&labels).set(i64::from(one.allocated));
-            let share = f64::from(one.running) / f64::from(one.allocated.max(1));
+            // What runs counts until it has ended, also where its environment is not wanted any more.
+            let share = f64::from(one.running) / f64::from(one.serving.max(1));
             self.utilization.with_label_values(&labels).set(share);
         }
     }

@@ -9,7 +9,7 @@ mod record;
 mod window;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub(crate) use record::{ColdCause, Evicted, Label, Place, Record, start_word, waited_word};
 pub(crate) use window::{Tally, Window};

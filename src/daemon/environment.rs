@@ -92,7 +92,7 @@ pub(crate) async fn run(
     };
     scheduler.tell(Told::Launched { environment: id });
     shared.metrics.environments.inc();
-    shared.metrics.cold_start(&revision.name);
+    shared.metrics.cold_start(&revision);
     let (sender, mut receiver) = inbox;
     let asked = sender.clone();
     let _readers = shared.logs.register(
@@ -125,12 +125,9 @@ pub(crate) async fn run(
             drive(&mut environment, &mut receiver).await;
             environment.end();
         }
-        Err(error) => {
-            tracing::error!(%error, "the log pipe could not be watched");
-            scheduler.tell(Told::Died { environment: id });
-        }
+        Err(error) => tracing::error!(%error, "the log pipe could not be watched"),
     }
-    receiver.close();
+    last_word(id, &mut receiver, &scheduler).await;
     tasks.shutdown().await;
     shared.sandboxes.destroy(sandbox).await;
     if tokio::time::timeout(BURIAL_MAX, gone).await.is_err() {
@@ -138,6 +135,18 @@ pub(crate) async fn run(
     }
     shared.metrics.environments.dec();
     scheduler.tell(Told::Destroyed { environment: id });
+}
+
+/// Says that the environment takes nothing any more. What was assigned meanwhile did not run: it is given back before it
+/// would be failed with the environment.
+async fn last_word(id: EnvironmentId, receiver: &mut mpsc::Receiver<Message>, scheduler: &EnvironmentHandle) {
+    receiver.close();
+    while let Some(message) = receiver.recv().await {
+        if let Message::Deliver(invocation) = message {
+            scheduler.tell(Told::GivenBack { environment: id, invocation });
+        }
+    }
+    scheduler.tell(Told::Died { environment: id });
 }
 
 async fn launch(
@@ -241,7 +250,7 @@ impl Environment {
         Self {
             lifecycle: Lifecycle::new(clock::now(), settings(&revision, initialization)),
             minted: shared.keys.mint(SandboxId(id.0), &revision.role, &revision.name),
-            series: shared.metrics.series(&revision.name),
+            series: shared.metrics.series(&revision),
             shared: Arc::clone(shared),
             id,
             revision,
@@ -361,8 +370,6 @@ impl Environment {
             content_type: String::new(),
             payload: invocation.payload.clone(),
         };
-        self.shared.metrics.concurrent.inc();
-        self.series.begin();
         self.flights.insert(
             request_id,
             Flight { invocation, held: None, reported_by_handler: false, produced_bytes: None },
@@ -453,8 +460,7 @@ impl Environment {
         self.output.platform(system_log::ended(&self.revision, &figures, produced_bytes));
         self.output.flush();
         self.shared.metrics.duration.observe(report.duration.as_secs_f64());
-        self.shared.metrics.concurrent.dec();
-        self.series.end(Some(report.duration));
+        self.series.end(report.duration);
         let tail = self.output.take_tail();
         let Some(flight) = self.flights.remove(&request_id) else { return };
         let mut invocation = flight.invocation;
@@ -470,7 +476,13 @@ impl Environment {
         );
         // First, so that a caller who comes right back is given this environment.
         let answered = std::mem::take(&mut self.answered).then(|| Arc::clone(&self.revision));
-        self.scheduler.tell(Told::Released { environment: self.id, invocation: invocation.id, answered });
+        self.scheduler.tell(Told::Released {
+            environment: self.id,
+            invocation: invocation.id,
+            // Nobody may be given to one that is dying.
+            reuse: !self.lifecycle.is_dead(),
+            answered,
+        });
         if let Some((outcome, failed)) = flight.held {
             invocation.answer(Answer { payload: outcome.into_payload(request_id), failed, log_tail: tail });
         }
@@ -594,14 +606,11 @@ impl Driver for Environment {
             Action::InitReport { phase, duration, status } => self.init_report(phase, duration, &status),
             Action::GiveBack { delivery } => {
                 let flight = self.flights.remove(&delivery.request_id)?;
-                self.shared.metrics.concurrent.dec();
-                self.series.end(None);
                 self.scheduler.tell(Told::GivenBack { environment: self.id, invocation: flight.invocation });
             }
             Action::Dead { why } => {
                 tracing::debug!(environment = self.id.0, ?why, "environment ended");
                 self.dead = true;
-                self.scheduler.tell(Told::Died { environment: self.id });
             }
         }
         None
@@ -611,3 +620,6 @@ impl Driver for Environment {
         self.dead
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,10 +8,11 @@ mod provisioned;
 mod taking_up;
 
 pub(crate) use super::cached::Provision;
-pub(crate) use provisioned::Promise;
+pub(crate) use provisioned::{Promise, watch as watch_provisioned};
 
 use super::cached::{Cached, Entry, Latest, Route};
 use super::decisions::Label;
+use super::doors::Door;
 use super::revision::Revision;
 use super::scheduler::{Order, SchedulerHandle};
 use crate::runtimes::image::Image;
@@ -23,6 +24,7 @@ use hearth_api::arn::Home;
 use hearth_logic::records::SystemLevel;
 use hearth_logic::{FunctionId, ProvisionedId, RevisionId};
 use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -68,6 +70,8 @@ pub(crate) struct Functions {
     scheduler: SchedulerHandle,
     home: Home,
     cached: RwLock<Cached>,
+    /// Of functions with an idle time-out of their own.
+    idle_timeouts: BTreeMap<String, Duration>,
     gates: Vec<Mutex<()>>,
     last_id: AtomicU64,
 }
@@ -77,7 +81,13 @@ impl Functions {
     pub(crate) fn new(store: Store, runtimes: Arc<Runtimes>, scheduler: SchedulerHandle, home: Home) -> Self {
         let gates = (0..GATES).map(|_| Mutex::new(())).collect();
         let (cached, last_id) = (RwLock::default(), AtomicU64::new(0));
-        Self { store, runtimes, scheduler, home, cached, gates, last_id }
+        let idle_timeouts = BTreeMap::new();
+        Self { store, runtimes, scheduler, home, cached, idle_timeouts, gates, last_id }
+    }
+
+    /// With idle time-outs for some functions, by name.
+    pub(crate) fn with_idle_timeouts(self, idle_timeouts: BTreeMap<String, Duration>) -> Self {
+        Self { idle_timeouts, ..self }
     }
 
     /// The runtimes of this host.
@@ -213,7 +223,7 @@ impl Functions {
         self.make_room(&mut cached, &record.name);
         cached.open(&record.name, || Entry::new(FunctionId(self.next_id())));
         let admitted = cached.change(&record.name, |entry| {
-            let revision = Arc::new(self.revision(record, served, entry.function));
+            let revision = Arc::new(self.revision(record, served, (entry.function, entry.door.clone())));
             entry.reserved = record.reserved_concurrency;
             let old = match version {
                 Version::Latest => {
@@ -223,13 +233,13 @@ impl Functions {
                 }
                 Version::Number(number) => entry.versions.insert(number, Arc::clone(&revision)),
             };
-            (entry.function, old.map(|old| old.id), revision)
+            (entry.function, old, revision)
         });
         // It was opened three lines above, under the same lock.
         let (function, old, revision) = admitted.ok_or(Unavailable::Missing)?;
-        self.scheduler.order(Order::Function { function, reserved: record.reserved_concurrency });
+        self.tell_limits(&record.name, function, record.reserved_concurrency);
         if let Some(old) = old {
-            self.scheduler.order(Order::Retire(old));
+            self.retire(&old);
         }
         Ok(revision)
     }
@@ -262,7 +272,7 @@ impl Functions {
     pub(crate) fn reserve(&self, name: &str, reserved: Option<u32>) {
         self.write().change(name, |entry| {
             entry.reserved = reserved;
-            self.scheduler.order(Order::Function { function: entry.function, reserved });
+            self.tell_limits(name, entry.function, reserved);
         });
     }
 
@@ -284,7 +294,7 @@ impl Functions {
     pub(crate) fn forget_version(&self, name: &str, number: u64) {
         let gone = self.write().change(name, |entry| entry.versions.remove(&number)).flatten();
         if let Some(revision) = gone {
-            self.scheduler.order(Order::Retire(revision.id));
+            self.retire(&revision);
         }
     }
 
@@ -296,6 +306,17 @@ impl Functions {
         }
     }
 
+    fn tell_limits(&self, name: &str, function: FunctionId, reserved: Option<u32>) {
+        let idle_timeout = self.idle_timeouts.get(name).copied();
+        self.scheduler.order(Order::Function { function, reserved, idle_timeout });
+    }
+
+    /// Marked before it is told: whoever offers it afterwards is recognised as late.
+    fn retire(&self, revision: &Revision) {
+        revision.retire();
+        self.scheduler.order(Order::Retire(revision.id));
+    }
+
     fn dismiss(&self, entry: &Entry) {
         for provision in entry.provisions.values() {
             self.scheduler.order(Order::Provision {
@@ -305,7 +326,7 @@ impl Functions {
             });
         }
         for revision in entry.revisions() {
-            self.scheduler.order(Order::Retire(revision.id));
+            self.retire(revision);
         }
         self.scheduler.order(Order::FunctionGone(entry.function));
     }
@@ -314,6 +335,13 @@ impl Functions {
         if let Some(entry) = cached.make_room(but) {
             self.dismiss(&entry);
         }
+    }
+
+    /// These functions by name, with what is known of each; who was deleted has none.
+    pub(crate) fn named(&self, functions: &BTreeMap<FunctionId, u32>) -> Vec<(String, u32)> {
+        let cached = self.read();
+        let known = cached.iter().filter_map(|(name, entry)| Some((name, functions.get(&entry.function)?)));
+        known.map(|(name, count)| (name.to_owned(), *count)).collect()
     }
 
     fn cached(&self, name: &str, version: Version) -> Option<Arc<Revision>> {
@@ -332,7 +360,12 @@ impl Functions {
         self.last_id.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    fn revision(&self, record: &FunctionRecord, served: Served, function: FunctionId) -> Revision {
+    fn revision(
+        &self,
+        record: &FunctionRecord,
+        served: Served,
+        (function, door): (FunctionId, Door),
+    ) -> Revision {
         let settings = &record.configuration;
         let runtime = settings.runtime.clone().unwrap_or_default();
         let logging = &settings.logging;
@@ -364,6 +397,8 @@ impl Functions {
             runtime_version_arn: runtime_version_arn(&self.home.region, &runtime, &served),
             region: self.home.region.clone(),
             finishing: std::sync::atomic::AtomicU32::new(0),
+            door,
+            retired: std::sync::atomic::AtomicBool::new(false),
             runtime,
             served,
         }
@@ -394,177 +429,4 @@ pub(crate) fn runtime_version_arn(region: &str, runtime: &str, served: &Served) 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::runtimes::Missing;
-    use crate::store::VersionChange;
-    use crate::store::tests::{Fixture, record};
-    use std::collections::BTreeMap;
-    use tokio::sync::mpsc;
-
-    pub(super) fn functions(fixture: &Fixture, cached_max: usize) -> (Functions, mpsc::Receiver<Order>) {
-        let runtimes = Arc::new(Runtimes::new(&[], &BTreeMap::new(), Missing::Refuse));
-        let (scheduler, inbox) = SchedulerHandle::new();
-        let home = Home::new("us-east-1".to_owned(), "000000000000".to_owned());
-        let mut functions = Functions::new(fixture.store.clone(), runtimes, scheduler, home);
-        functions.cached = RwLock::new(Cached::bounded(cached_max));
-        (functions, inbox)
-    }
-
-    pub(super) fn native(name: &str, reserved: Option<u32>) -> FunctionRecord {
-        let mut record = record(name);
-        record.configuration.runtime = Some("provided.al2023".to_owned());
-        record.reserved_concurrency = reserved;
-        record
-    }
-
-    pub(super) fn told(inbox: &mut mpsc::Receiver<Order>) -> Vec<String> {
-        let mut told = Vec::new();
-        while let Ok(order) = inbox.try_recv() {
-            told.push(match order {
-                Order::Function { function, reserved } => format!("function {} {reserved:?}", function.0),
-                Order::FunctionGone(function) => format!("gone {}", function.0),
-                Order::Retire(_) => "retire".to_owned(),
-                Order::Provision { provisioned, parts, .. } => {
-                    let parts: Vec<String> = parts
-                        .iter()
-                        .map(|(revision, wanted)| format!("{} {wanted}", revision.version))
-                        .collect();
-                    format!("provision {} [{}]", provisioned.0, parts.join(", "))
-                }
-                _ => "other".to_owned(),
-            });
-        }
-        told
-    }
-
-    #[tokio::test]
-    async fn a_function_that_was_never_invoked_is_not_kept_in_memory() {
-        let fixture = Fixture::new();
-        let (functions, mut inbox) = functions(&fixture, 10);
-        functions.settled(&native("a", None)).await.expect("settles");
-        assert!(functions.cached("a", Version::Latest).is_none() && told(&mut inbox).is_empty());
-        functions.settled(&native("b", Some(5))).await.expect("settles");
-        assert_eq!(told(&mut inbox), ["function 1 Some(5)"], "a reservation holds before the first call");
-        functions.admit(&native("c", None)).expect("admits");
-        let mut changed = native("c", None);
-        changed.revision_id = "c-2".to_owned();
-        functions.settled(&changed).await.expect("settles");
-        let stored = |name| functions.read().get(name)?.latest.as_ref().map(|latest| latest.stored.clone());
-        assert_eq!(stored("c").as_deref(), Some("c-2"));
-        // Publishing changes the stored revision, and nothing that runs.
-        let before = functions.cached("c", Version::Latest).expect("kept").id;
-        functions.published("c", "c-1", "other");
-        assert_eq!(stored("c").as_deref(), Some("c-2"), "of another revision");
-        functions.published("c", "c-2", "c-3");
-        changed.revision_id = "c-3".to_owned();
-        assert_eq!(functions.admit(&changed).expect("admits").id, before);
-    }
-
-    #[tokio::test]
-    async fn the_scheduler_hears_of_functions_that_leave_memory_and_reservations_stay() {
-        let fixture = Fixture::new();
-        let (functions, mut inbox) = functions(&fixture, 3);
-        functions.admit(&native("a-reserves", Some(7))).expect("admits");
-        let running = functions.admit(&native("b-runs", None)).expect("admits");
-        functions.admit(&native("c-idle", None)).expect("admits");
-        told(&mut inbox);
-        let gone = functions.cached("c-idle", Version::Latest).expect("there").function;
-        functions.admit(&native("d", None)).expect("admits");
-        let said = told(&mut inbox);
-        assert_eq!(said[..2], ["retire".to_owned(), format!("gone {}", gone.0)], "{said:?}");
-        let kept: Vec<bool> = ["a-reserves", "b-runs", "c-idle", "d"]
-            .map(|name| functions.cached(name, Version::Latest).is_some())
-            .into();
-        assert_eq!(kept, [true, true, false, true]);
-        // Its reservation gone, the first one may leave as well.
-        functions.reserve("a-reserves", None);
-        functions.admit(&native("e", None)).expect("admits");
-        assert!(functions.cached("a-reserves", Version::Latest).is_none());
-        drop(running);
-    }
-    fn numbered(name: &str, number: u64, reserved: Option<u32>) -> FunctionRecord {
-        let mut record = native(name, reserved);
-        record.version = number.to_string();
-        record
-    }
-
-    #[tokio::test]
-    async fn all_versions_are_one_function_to_the_scheduler_and_go_together() {
-        let fixture = Fixture::new();
-        let (functions, mut inbox) = functions(&fixture, 10);
-        let one = functions.admit(&numbered("f", 1, Some(3))).expect("admits");
-        let latest = functions.admit(&native("f", Some(3))).expect("admits");
-        assert!(one.function == latest.function && one.id != latest.id);
-        assert_eq!(told(&mut inbox), ["function 1 Some(3)", "function 1 Some(3)"]);
-        let mut settled = numbered("f", 1, Some(3));
-        settled.revision_id = "later".to_owned();
-        assert_eq!(functions.admit(&settled).expect("admits").id, one.id, "a version never changes");
-        functions.forget_version("f", 1);
-        functions.forget_version("f", 2);
-        assert_eq!(told(&mut inbox), ["retire"]);
-        functions.admit(&numbered("f", 3, Some(3))).expect("admits");
-        told(&mut inbox);
-        functions.forget("f");
-        assert_eq!(told(&mut inbox), ["retire", "retire", "gone 1"]);
-    }
-
-    #[tokio::test]
-    async fn what_was_before_serves_while_an_update_is_made_and_after_it_failed() {
-        let fixture = Fixture::new();
-        let (functions, _inbox) = functions(&fixture, 10);
-        let before = functions.admit(&native("f", None)).expect("admits").id;
-        let mut next = native("f", None);
-        next.revision_id = "f-2".to_owned();
-        for kind in [UpdateKind::InProgress, UpdateKind::Failed] {
-            next.last_update = crate::store::UpdateStatus::of(kind);
-            assert_eq!(functions.admit(&next).expect("admits").id, before);
-        }
-        next.last_update = crate::store::UpdateStatus::of(UpdateKind::Successful);
-        assert_ne!(functions.admit(&next).expect("admits").id, before);
-    }
-
-    #[tokio::test]
-    async fn an_alias_is_followed_from_the_disk_then_from_memory_and_where_it_was_moved() {
-        let fixture = Fixture::new();
-        let (functions, _inbox) = functions(&fixture, 10);
-        let store = &fixture.store;
-        let latest = native("f", None);
-        let mut alias = Alias {
-            function: "f".to_owned(),
-            name: "live".to_owned(),
-            version: Version::Number(1),
-            additional: Some((2, 0.5)),
-            description: String::new(),
-            revision_id: "a".to_owned(),
-        };
-        let published = |number: u64, expected: &str, after: &str| {
-            let (expected, revision_id) = (expected.to_owned(), after.to_owned());
-            let published =
-                Box::new(crate::store::Published::of(&latest, number, format!("v{number}"), None));
-            Change::Version(VersionChange::Publish { expected, revision_id, published })
-        };
-        let changes = vec![
-            Change::Create(Box::new(latest.clone())),
-            published(1, "f-1", "f-2"),
-            published(2, "f-2", "f-3"),
-            Change::Version(VersionChange::CreateAlias(Box::new(alias.clone()))),
-        ];
-        store.commit(changes).await.expect("commits");
-        let serving = async |draw: u64| match functions.serving("f", Some("live"), || draw).await {
-            Ok(serving) => serving.revision.version.clone(),
-            Err(error) => format!("{error:?}"),
-        };
-        for _ in 0..3 {
-            assert_eq!([serving(u64::MAX).await, serving(0).await], ["1", "2"]);
-        }
-        assert!(functions.read().get("f").is_some_and(|entry| entry.aliases.contains_key("live")));
-        alias.additional = None;
-        functions.reroute(&alias);
-        assert_eq!([serving(u64::MAX).await, serving(0).await], ["1", "1"]);
-        functions.forget_alias("f", "live");
-        assert_eq!(serving(0).await, "2", "it is on disk still");
-        let missing = functions.serving("f", Some("other"), || 0).await;
-        assert!(matches!(missing, Err(Unavailable::Missing)));
-    }
-}
+mod tests;

@@ -120,6 +120,30 @@ pub(crate) struct Invocation {
 }
 
 impl Invocation {
+    /// One of a test, and what will be answered to it.
+    #[cfg(test)]
+    pub(crate) fn sample(
+        number: u64,
+        revision: &Arc<Revision>,
+    ) -> (Box<Self>, oneshot::Receiver<Result<Answer, Refusal>>) {
+        let (reply, wait) = oneshot::channel();
+        let invocation = Self {
+            id: InvocationId(number),
+            request_id: RequestId::from_bytes(u128::from(number).to_be_bytes()),
+            revision: Arc::clone(revision),
+            invoked_arn: String::new(),
+            trace_id: String::new(),
+            client_context: String::new(),
+            payload: Bytes::new(),
+            wants_log: false,
+            source: Source::Synchronous,
+            provisioned: None,
+            held_back: false,
+            reply: Some(reply),
+        };
+        (Box::new(invocation), wait)
+    }
+
     /// Answers the caller; only the first answer counts.
     pub(crate) fn answer(&mut self, answer: Answer) {
         if let Some(reply) = self.reply.take() {
@@ -177,12 +201,19 @@ pub(crate) fn refused_at_the_door(
     request_id: RequestId,
     invoked_arn: &str,
 ) -> Option<Refusal> {
+    if shared.scheduler.is_recorded() {
+        // The recording is of all traffic.
+        return None;
+    }
     // What has just been answered gives its permit back in a moment.
     if serving.revision.finishing.load(Ordering::Relaxed) > 0 {
         return None;
     }
     let (reason, usage) = match (serving.reserved, serving.provisioned) {
         (Some(0), _) => (Reason::ReservedFunctionConcurrentInvocationLimitExceeded, Some((0, 0))),
+        (Some(reserved), None) if serving.revision.door.is_shut() => {
+            (Reason::ReservedFunctionConcurrentInvocationLimitExceeded, Some((reserved, reserved)))
+        }
         (None, None) if shared.scheduler.is_full() => (Reason::ConcurrentInvocationLimitExceeded, None),
         _ => return None,
     };
@@ -192,7 +223,7 @@ pub(crate) fn refused_at_the_door(
     shared.decisions.open(&Arrival { id, request_id, revision, invoked_arn, since, at });
     let waited = Duration::ZERO;
     shared.decisions.refused(id, &TurnedAway { reason, retry_after: None, waited, usage });
-    shared.metrics.throttle(&revision.name, reason.as_str());
+    shared.metrics.throttle(revision, reason);
     Some(Refusal::Limit { reason, retry_after: None })
 }
 
@@ -233,7 +264,7 @@ pub(crate) async fn invoke(shared: &Shared, call: Call) -> Returned {
         Ok(()) => wait.await.unwrap_or_else(|_| Err(Refusal::Internal("the invocation was lost".to_owned()))),
     };
     if let Err(Refusal::Limit { reason, .. }) = &result {
-        shared.metrics.throttle(&revision.name, reason.as_str());
+        shared.metrics.throttle(&revision, *reason);
     }
     Returned { trace_id, result }
 }

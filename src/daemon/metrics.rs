@@ -2,7 +2,9 @@
 
 use super::concurrency::Concurrency;
 use super::reasons::Reasons;
+use super::revision::Revision;
 use hearth_api::operations::{Row, TABLE};
+use hearth_logic::admission::Reason;
 use http::StatusCode;
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
@@ -42,8 +44,6 @@ pub(crate) struct Metrics {
     pub(crate) memory_stalled: IntGauge,
     /// Of them, those that stand still.
     pub(crate) frozen: IntGauge,
-    /// Invocations in flight.
-    pub(crate) concurrent: IntGauge,
     /// Log events that were not stored.
     pub(crate) log_events_dropped: IntCounter,
     /// Times another program changed the firewall rules of network class `nat`.
@@ -61,21 +61,12 @@ pub(crate) struct Series {
     invocations: IntCounter,
     errors: IntCounter,
     duration: Histogram,
-    concurrent: IntGauge,
 }
 
 impl Series {
-    /// An invocation begins to run.
-    pub(crate) fn begin(&self) {
-        self.concurrent.inc();
-    }
-
-    /// One is over, or was given back without having run.
-    pub(crate) fn end(&self, duration: Option<Duration>) {
-        self.concurrent.dec();
-        if let Some(duration) = duration {
-            self.duration.observe(duration.as_secs_f64());
-        }
+    /// An invocation is over.
+    pub(crate) fn end(&self, duration: Duration) {
+        self.duration.observe(duration.as_secs_f64());
     }
 
     /// Counts an invocation that ran.
@@ -85,6 +76,16 @@ impl Series {
             self.errors.inc();
         }
     }
+}
+
+/// Permits that are out.
+pub(crate) struct InFlight {
+    /// All.
+    pub(crate) all: u32,
+    /// Those of functions without a reservation.
+    pub(crate) unreserved: u32,
+    /// By function, as far as they are known by name.
+    pub(crate) functions: Vec<(String, u32)>,
 }
 
 impl Metrics {
@@ -143,10 +144,6 @@ impl Metrics {
             memory: gauge("hearth_environments_memory_bytes", "Memory that all sandboxes use.")?,
             memory_stalled: gauge("hearth_memory_stalled", "1 while tasks stall for want of memory.")?,
             frozen: gauge("hearth_environments_frozen", "Idle environments that are frozen.")?,
-            concurrent: gauge(
-                "hearth_concurrent_executions",
-                "CloudWatch's ConcurrentExecutions of the account: invocations in flight.",
-            )?,
             log_events_dropped: counter("hearth_log_events_dropped_total", "Log events not stored.")?,
             firewall_changes: counter(
                 "hearth_firewall_changes_total",
@@ -159,54 +156,79 @@ impl Metrics {
         })
     }
 
-    /// The label under which a function is counted.
-    fn label<'a>(&self, function: &'a str) -> &'a str {
+    /// The label under which a function is counted. What is not current any more adds none: nobody would take it away.
+    fn label<'a>(&self, revision: &'a Revision) -> &'a str {
+        self.label_of(&revision.name, !revision.is_retired())
+    }
+
+    fn label_of<'a>(&self, function: &'a str, may_add: bool) -> &'a str {
         if self.named.read().is_ok_and(|named| named.contains(function)) {
             return function;
         }
         let Ok(mut named) = self.named.write() else { return OTHER };
-        if named.len() >= FUNCTIONS_MAX {
+        if !may_add || named.len() >= FUNCTIONS_MAX {
             return OTHER;
         }
         named.insert(function.to_owned());
         function
     }
 
+    /// The function was deleted: its series go, and another one may have its place.
+    pub(crate) fn forget(&self, function: &str) {
+        if !self.named.write().is_ok_and(|mut named| named.remove(function)) {
+            return;
+        }
+        for series in [&self.invocations, &self.errors, &self.cold_starts, &self.signature_failures] {
+            // One that never was counted has no series.
+            series.remove_label_values(&[function]).ok();
+        }
+        for reason in Reason::ALL {
+            self.throttles.remove_label_values(&[function, reason.as_str()]).ok();
+        }
+        self.concurrency.forget(function);
+    }
+
     /// The series of a function's invocations, looked up once per environment.
-    pub(crate) fn series(&self, function: &str) -> Series {
-        let label = self.label(function);
-        let (duration, concurrent) = self.concurrency.of_function(label);
+    pub(crate) fn series(&self, revision: &Revision) -> Series {
+        let label = self.label(revision);
         Series {
             invocations: self.invocations.with_label_values(&[label]),
             errors: self.errors.with_label_values(&[label]),
-            duration,
-            concurrent,
+            duration: self.concurrency.of_function(label),
         }
     }
 
     /// Counts an invocation that was given a provisioned environment.
-    pub(crate) fn provisioned(&self, function: &str) {
-        self.concurrency.provisioned(self.label(function));
+    pub(crate) fn provisioned(&self, revision: &Revision) {
+        self.concurrency.provisioned(self.label(revision));
     }
 
     /// Counts an invocation that found none of them free.
-    pub(crate) fn spilled_over(&self, function: &str) {
-        self.concurrency.spilled_over(self.label(function));
+    pub(crate) fn spilled_over(&self, revision: &Revision) {
+        self.concurrency.spilled_over(self.label(revision));
     }
 
-    /// Counts an invocation that was refused.
-    pub(crate) fn throttle(&self, function: &str, reason: &str) {
-        self.throttles.with_label_values(&[self.label(function), reason]).inc();
+    /// Counts an invocation that was refused with 429. A daemon that ends says that and throttles nobody.
+    pub(crate) fn throttle(&self, revision: &Revision, reason: Reason) {
+        if reason != Reason::ShuttingDown {
+            self.throttles.with_label_values(&[self.label(revision), reason.as_str()]).inc();
+        }
     }
 
     /// Counts an environment that was started.
-    pub(crate) fn cold_start(&self, function: &str) {
-        self.cold_starts.with_label_values(&[self.label(function)]).inc();
+    pub(crate) fn cold_start(&self, revision: &Revision) {
+        self.cold_starts.with_label_values(&[self.label(revision)]).inc();
     }
 
     /// Counts a package that was deployed without a signature, against the wish of its code signing configuration.
     pub(crate) fn signature_failure(&self, function: &str) {
-        self.signature_failures.with_label_values(&[self.label(function)]).inc();
+        self.signature_failures.with_label_values(&[self.label_of(function, true)]).inc();
+    }
+
+    /// Takes over what is in flight, as the scheduler's books have it.
+    pub(crate) fn in_flight(&self, in_flight: &InFlight) {
+        let labels = in_flight.functions.iter().map(|(function, n)| (self.label_of(function, false), *n));
+        self.concurrency.in_flight(in_flight.all, in_flight.unreserved, labels);
     }
 
     /// Counts a control API request; the operation comes from the table, so it is bounded.

@@ -9,13 +9,8 @@ use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterV
 
 const WAIT_BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 60.0];
 const STARTS: [StartType; 3] = [StartType::Warm, StartType::Cold, StartType::Provisioned];
-const WAITS: [WaitedFor; 5] = [
-    WaitedFor::Initialization,
-    WaitedFor::Starts,
-    WaitedFor::Capacity,
-    WaitedFor::ScalingRate,
-    WaitedFor::RequestRate,
-];
+const WAITS: [WaitedFor; 4] =
+    [WaitedFor::Initialization, WaitedFor::Starts, WaitedFor::Capacity, WaitedFor::RequestRate];
 const ENDS: [Why; 8] = [
     Why::IdleTimeout,
     Why::Evicted,

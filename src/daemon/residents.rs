@@ -19,9 +19,19 @@ struct Resident {
     why: Option<Why>,
 }
 
+/// What is known of one revision's environments, so that nobody has to count them.
+#[derive(Default)]
+struct Kin {
+    /// Those that are there and are to stay.
+    staying: usize,
+    /// Those that are to go or are gone.
+    ended: BTreeMap<EnvironmentId, Why>,
+}
+
 /// See the module.
 #[derive(Default)]
 pub(super) struct Residents {
+    kin: BTreeMap<RevisionId, Kin>,
     present: BTreeMap<EnvironmentId, Resident>,
     departed: BTreeMap<EnvironmentId, Resident>,
 }
@@ -30,25 +40,44 @@ impl Residents {
     /// It is being made.
     pub(super) fn comes(&mut self, environment: EnvironmentId, revision: RevisionId, label: &Arc<Label>) {
         self.present.insert(environment, Resident { revision, label: Arc::clone(label), why: None });
+        self.kin.entry(revision).or_default().staying += 1;
     }
 
     /// It is to go; true if that is news.
     pub(super) fn leaves(&mut self, environment: EnvironmentId, why: Why) -> bool {
         let Some(resident) = self.present.get_mut(&environment) else { return false };
-        let is_news = resident.why.is_none();
-        resident.why.get_or_insert(why);
-        is_news
+        if resident.why.is_some() {
+            return false;
+        }
+        resident.why = Some(why);
+        let kin = self.kin.entry(resident.revision).or_default();
+        kin.staying = kin.staying.saturating_sub(1);
+        kin.ended.insert(environment, why);
+        true
     }
 
     /// Nothing of it is left. One that nobody sent away never served, and is no reason for anything.
     pub(super) fn gone(&mut self, environment: EnvironmentId) {
-        if let Some(resident) = self.present.remove(&environment)
-            && resident.why.is_some()
+        let Some(resident) = self.present.remove(&environment) else { return };
+        if resident.why.is_none() {
+            self.forget(resident.revision, |kin| kin.staying = kin.staying.saturating_sub(1));
+            return;
+        }
+        self.departed.insert(environment, resident);
+        if self.departed.len() > DEPARTED_MAX
+            && let Some((oldest, resident)) = self.departed.pop_first()
         {
-            self.departed.insert(environment, resident);
-            if self.departed.len() > DEPARTED_MAX {
-                self.departed.pop_first();
-            }
+            self.forget(resident.revision, |kin| {
+                kin.ended.remove(&oldest);
+            });
+        }
+    }
+
+    fn forget(&mut self, revision: RevisionId, change: impl FnOnce(&mut Kin)) {
+        let Some(kin) = self.kin.get_mut(&revision) else { return };
+        change(kin);
+        if kin.staying == 0 && kin.ended.is_empty() {
+            self.kin.remove(&revision);
         }
     }
 
@@ -59,7 +88,6 @@ impl Residents {
         revision: RevisionId,
         decision: &'a Decision,
     ) -> Assignment<'a> {
-        // A walk, but only for what costs a sandbox anyway.
         let is_cold = decision.start == StartType::Cold;
         let others = if is_cold { self.others(environment, revision) } else { 0 };
         let cause = is_cold.then(|| match (others, self.last_end(revision)) {
@@ -72,19 +100,14 @@ impl Residents {
     }
 
     fn others(&self, environment: EnvironmentId, revision: RevisionId) -> usize {
-        let counts = |(id, resident): &(&EnvironmentId, &Resident)| {
-            **id != environment && resident.revision == revision && resident.why.is_none()
-        };
-        self.present.iter().filter(counts).count()
+        let own = self.present.get(&environment);
+        let is_counted = own.is_some_and(|own| own.revision == revision && own.why.is_none());
+        self.kin.get(&revision).map_or(0, |kin| kin.staying.saturating_sub(usize::from(is_counted)))
     }
 
     /// Why the youngest environment of the revision that is gone, or going, went.
     fn last_end(&self, revision: RevisionId) -> Option<Why> {
-        let of = |all: &BTreeMap<EnvironmentId, Resident>| {
-            let found = all.iter().rev().find(|(_, it)| it.revision == revision && it.why.is_some());
-            found.and_then(|(id, resident)| Some((*id, resident.why?)))
-        };
-        of(&self.present).into_iter().chain(of(&self.departed)).max_by_key(|(id, _)| *id).map(|(_, why)| why)
+        self.kin.get(&revision)?.ended.last_key_value().map(|(_, why)| *why)
     }
 
     fn evicted(&self, environment: EnvironmentId) -> Evicted {
@@ -157,6 +180,7 @@ mod tests {
         residents.comes(EnvironmentId(1), REVISION, &label());
         residents.gone(EnvironmentId(1));
         assert_eq!(cause(&residents, 2), (Some(ColdCause::First), 0));
+        assert!(residents.kin.is_empty(), "nothing is known of it any more");
     }
 
     #[test]
@@ -168,6 +192,7 @@ mod tests {
             residents.gone(EnvironmentId(number));
         }
         assert_eq!(residents.departed.len(), DEPARTED_MAX);
+        assert_eq!(residents.kin[&REVISION].ended.len(), DEPARTED_MAX);
         let last = 2 * DEPARTED_MAX as u64 - 1;
         let made_room = decision(StartType::Cold, &[0, last]);
         let evicted = residents.assignment(EnvironmentId(9_999), RevisionId(2), &made_room).evicted;

@@ -1,6 +1,7 @@
 //! A function as it can be run: immutable code and settings, made once from what the store holds.
 
 use super::decisions::Label;
+use super::doors::Door;
 use super::{clock, random};
 use crate::runtimes::image::Image;
 use crate::runtimes::process::{Context, Credentials};
@@ -12,7 +13,7 @@ use hearth_logic::{FunctionId, RevisionId};
 use hearth_sandbox::{Contents, Digest, InnerUser};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 /// One function version with its effective settings; the key of a pool.
@@ -65,9 +66,23 @@ pub(crate) struct Revision {
     pub(crate) role: String,
     /// How many of its environments have answered and are not free yet.
     pub(crate) finishing: AtomicU32,
+    /// Its function's.
+    pub(crate) door: Door,
+    /// Another one serves, or none: see [`Revision::retire`].
+    pub(crate) retired: AtomicBool,
 }
 
 impl Revision {
+    /// It does not serve any more, for good; who found it before may still run it.
+    pub(crate) fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+    }
+
+    /// Whether it was retired.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
+    }
+
     /// Whether an interpreter of ours runs it.
     pub(crate) const fn is_managed(&self) -> bool {
         matches!(self.served.kind, Kind::Interpreted(..))

@@ -2,12 +2,15 @@
 //!
 //! Decides nothing: `hearth_logic::scheduler` does. Keeps what the machine only knows by number: the waiting invocations
 //! and the inboxes of environments.
+//! Long because all that the machine says is performed in one place.
 
 use super::clock;
 use super::decisions::TurnedAway;
+use super::doors::Doors;
 use super::drive::{Driver, drive};
 use super::environment::{self, INBOX_MAX, Message};
 use super::invoke::{Invocation, Refusal, Shared};
+use super::lane::Lane;
 use super::overview::Overview;
 use super::record::{Recorded, Recorder};
 use super::residents::Residents;
@@ -24,13 +27,14 @@ use std::time::Duration;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::oneshot;
 
-/// Messages that wait for the scheduler; senders beyond wait themselves.
+/// Messages that wait for the scheduler; one more invocation is refused, everything else stands in line behind them.
 const MESSAGES_MAX: usize = 16 * 1024;
 /// A runtime that has answered asks for the next event well within this time.
 const FINISHING_PAUSE: Duration = Duration::from_millis(2);
 /// The same with the little processor time that a small function has: so long an invocation is held back at most.
 const HOLD_MAX: Duration = Duration::from_millis(250);
 const FORGET_AT_MIN: usize = 64;
+const RESERVATION_FULL: Reason = Reason::ReservedFunctionConcurrentInvocationLimitExceeded;
 
 /// What arrives at the scheduler.
 pub(crate) enum Order {
@@ -38,8 +42,8 @@ pub(crate) enum Order {
     Offer(Box<Invocation>),
     /// An environment has something to tell.
     Told(Told),
-    /// Limits of a function: `None` means unreserved.
-    Function { function: FunctionId, reserved: Option<u32> },
+    /// Limits of a function: no reservation means unreserved, no time-out that of all.
+    Function { function: FunctionId, reserved: Option<u32>, idle_timeout: Option<Duration> },
     /// So many environments of each of these are kept ready from now on, for a version or alias; none: not any more.
     Provision { provisioned: ProvisionedId, function: FunctionId, parts: Vec<(Arc<Revision>, u32)> },
     /// The function is gone.
@@ -62,7 +66,7 @@ pub(crate) enum Order {
     /// A start that was put off is due.
     Begin { environment: EnvironmentId, revision: RevisionId },
     /// An invocation that was held back is offered once more.
-    OfferAgain(InvocationId),
+    OfferAgain(RevisionId, InvocationId),
     /// Somebody wants to read the machine as it is by now.
     Look(Box<dyn FnOnce(&Scheduler) + Send>),
 }
@@ -92,6 +96,8 @@ pub(crate) enum Told {
         environment: EnvironmentId,
         /// Which invocation.
         invocation: InvocationId,
+        /// Whether it can take another one.
+        reuse: bool,
         /// Set if its answer went out before: the revision that counts it as finishing.
         answered: Option<Arc<Revision>>,
     },
@@ -117,9 +123,11 @@ pub(crate) enum Told {
 /// Handle to the scheduler's task.
 #[derive(Clone)]
 pub(crate) struct SchedulerHandle {
-    orders: mpsc::Sender<Order>,
+    orders: Lane<Order>,
     /// Whether functions without a reservation have used up what they share; a moment old.
     is_full: Arc<AtomicBool>,
+    /// Whether all that is asked of it is to be written down.
+    is_recorded: Arc<AtomicBool>,
 }
 
 /// The environments' side of the handle.
@@ -127,7 +135,7 @@ pub(crate) struct SchedulerHandle {
 pub(crate) struct EnvironmentHandle(SchedulerHandle);
 
 impl EnvironmentHandle {
-    /// Tells without waiting; if the queue is full a task of its own waits, one per environment at most.
+    /// Tells without waiting. What one environment tells is heard in that order.
     pub(crate) fn tell(&self, told: Told) {
         self.0.order(Order::Told(told));
     }
@@ -136,16 +144,23 @@ impl EnvironmentHandle {
 impl SchedulerHandle {
     /// Makes the queue; the task is started by `start`.
     pub(crate) fn new() -> (Self, mpsc::Receiver<Order>) {
-        let (orders, inbox) = mpsc::channel(MESSAGES_MAX);
-        (Self { orders, is_full: Arc::default() }, inbox)
+        let (orders, inbox) = Lane::new(MESSAGES_MAX);
+        (Self { orders, is_full: Arc::default(), is_recorded: Arc::default() }, inbox)
     }
 
-    /// Hands an order over, in the background if the queue is full.
+    /// Hands an order over without waiting. What one sender orders is heard in that order.
     pub(crate) fn order(&self, order: Order) {
-        if let Err(TrySendError::Full(order)) = self.orders.try_send(order) {
-            let orders = self.orders.clone();
-            tokio::spawn(async move { orders.send(order).await.ok() });
-        }
+        self.orders.send(order);
+    }
+
+    /// The side that environments have.
+    pub(super) fn of_environment(&self) -> EnvironmentHandle {
+        EnvironmentHandle(self.clone())
+    }
+
+    /// Whether what is asked of the scheduler is recorded: nothing may be decided beside it then.
+    pub(crate) fn is_recorded(&self) -> bool {
+        self.is_recorded.load(Ordering::Relaxed)
     }
 
     /// Whether an invocation of a function without a reservation is sure to be throttled, as things stood a moment ago.
@@ -161,20 +176,16 @@ impl SchedulerHandle {
         let (answer, wait) = oneshot::channel();
         // Who does not wait any more gets no answer.
         let order = Order::Look(Box::new(move |machine| drop(answer.send(look(machine)))));
-        self.orders.send(order).await.ok()?;
+        self.order(order);
         wait.await.ok()
     }
 
     /// Offers an invocation; gives it back if the queue is full or the scheduler is gone.
     pub(crate) fn offer(&self, invocation: Box<Invocation>) -> Result<(), Box<Invocation>> {
-        match self.orders.try_send(Order::Offer(invocation)) {
-            Ok(()) => Ok(()),
-            Err(TrySendError::Full(Order::Offer(back)) | TrySendError::Closed(Order::Offer(back))) => {
-                Err(back)
-            }
-            // Only an offer was sent.
-            Err(_) => Ok(()),
-        }
+        self.orders.offer(Order::Offer(invocation)).map_err(|order| match order {
+            Order::Offer(back) => back,
+            _ => unreachable!("only an offer was sent"),
+        })
     }
 }
 
@@ -185,12 +196,15 @@ pub(crate) async fn start(
     handle: SchedulerHandle,
     mut inbox: mpsc::Receiver<Order>,
 ) {
+    handle.is_recorded.store(recorder.is_some(), Ordering::Relaxed);
     let mut driver = SchedulerDriver {
         machine: Recorded::new(Scheduler::new(limits), recorder),
         shared,
         handle,
         waiting: BTreeMap::new(),
         held: BTreeMap::new(),
+        returned: Vec::new(),
+        doors: Doors::default(),
         environments: BTreeMap::new(),
         residents: Residents::default(),
         revisions: BTreeMap::new(),
@@ -201,6 +215,12 @@ pub(crate) async fn start(
     drive(&mut driver, &mut inbox).await;
 }
 
+/// An environment that is there, or on its way.
+struct Inhabited {
+    inbox: mpsc::Sender<Message>,
+    function: FunctionId,
+}
+
 struct SchedulerDriver {
     machine: Recorded,
     shared: Arc<Shared>,
@@ -208,8 +228,11 @@ struct SchedulerDriver {
     waiting: BTreeMap<InvocationId, Box<Invocation>>,
     /// Those that were refused for want of a permit that is on its way; at most as many as have been answered and are not
     /// free yet.
-    held: BTreeMap<InvocationId, Box<Invocation>>,
-    environments: BTreeMap<EnvironmentId, mpsc::Sender<Message>>,
+    held: BTreeMap<(RevisionId, InvocationId), Box<Invocation>>,
+    /// Those that came back in this step: the machine knows what becomes of them, unless it does not know them.
+    returned: Vec<InvocationId>,
+    doors: Doors,
+    environments: BTreeMap<EnvironmentId, Inhabited>,
     /// For the reasons of decisions.
     residents: Residents,
     /// Revisions that environments may be started for.
@@ -233,6 +256,10 @@ impl SchedulerDriver {
             provisioned: invocation.provisioned,
         };
         self.revisions.entry(revision.id).or_insert_with(|| Arc::clone(revision));
+        if revision.is_retired() {
+            // It was found before it was retired. An offer makes current again: that must not last.
+            self.handle.order(Order::Retire(revision.id));
+        }
         self.waiting.insert(invocation.id, invocation);
         event
     }
@@ -242,11 +269,11 @@ impl SchedulerDriver {
             Told::Launched { environment } => Event::Launched { environment },
             Told::Ready { environment } => Event::Ready { environment },
             Told::StartFailed { environment, detail } => {
-                self.environments.remove(&environment);
-                self.residents.gone(environment);
+                self.forget(environment);
                 Event::StartFailed { environment, detail }
             }
-            Told::Released { environment, invocation, answered } => {
+            Told::Released { environment, invocation, reuse, answered } => {
+                self.eases(environment);
                 if let Some(revision) = answered {
                     revision.finishing.fetch_sub(1, Ordering::Relaxed);
                     // After what is said here: the permit is back by then.
@@ -255,20 +282,35 @@ impl SchedulerDriver {
                         self.handle.order(Order::Offer(held));
                     }
                 }
-                Event::Released { environment, invocation, reuse: true }
+                Event::Released { environment, invocation, reuse }
             }
             Told::GivenBack { environment, invocation } => {
                 let id = invocation.id;
                 self.waiting.insert(id, invocation);
+                self.returned.push(id);
                 Event::GivenBack { environment, invocation: id }
             }
-            Told::Died { environment } => Event::Died { environment },
+            Told::Died { environment } => {
+                self.eases(environment);
+                Event::Died { environment }
+            }
             Told::Destroyed { environment } => {
-                self.environments.remove(&environment);
-                self.residents.gone(environment);
+                self.forget(environment);
                 Event::Destroyed { environment }
             }
         })
+    }
+
+    fn forget(&mut self, environment: EnvironmentId) {
+        self.eases(environment);
+        self.environments.remove(&environment);
+        self.residents.gone(environment);
+    }
+
+    fn eases(&mut self, environment: EnvironmentId) {
+        if let Some(Inhabited { function, .. }) = self.environments.get(&environment) {
+            self.doors.open(*function);
+        }
     }
 
     fn provision(
@@ -277,6 +319,7 @@ impl SchedulerDriver {
         function: FunctionId,
         parts: Vec<(Arc<Revision>, u32)>,
     ) -> Event {
+        self.doors.open(function);
         self.provisioned.insert(provisioned, parts.iter().map(|(revision, _)| revision.id).collect());
         if parts.is_empty() {
             self.provisioned.remove(&provisioned);
@@ -293,39 +336,42 @@ impl SchedulerDriver {
     /// on its way back: who calls one after the other must not be throttled for calling at once. One for each such
     /// permit, and each once; all others are refused without delay.
     fn hold_back(&mut self, invocation: InvocationId, reason: Reason) -> bool {
-        let is_full = matches!(
-            reason,
-            Reason::ReservedFunctionConcurrentInvocationLimitExceeded
-                | Reason::ConcurrentInvocationLimitExceeded
-        );
+        let is_full = matches!(reason, RESERVATION_FULL | Reason::ConcurrentInvocationLimitExceeded);
         let may_fit = self.waiting.get(&invocation).is_some_and(|waiting| {
             let finishing = waiting.revision.finishing.load(Ordering::Relaxed);
             !waiting.held_back
                 && finishing > 0
-                && self.held_of(waiting.revision.id).count() < finishing as usize
+                && self.held_of(waiting.revision.id).take(finishing as usize).count() < finishing as usize
         });
         if !is_full || !may_fit {
             return false;
         }
         let Some(mut waiting) = self.waiting.remove(&invocation) else { return false };
         waiting.held_back = true;
-        self.held.insert(invocation, waiting);
+        let revision = waiting.revision.id;
+        self.held.insert((revision, invocation), waiting);
         let handle = self.handle.clone();
         tokio::spawn(async move {
             tokio::time::sleep(HOLD_MAX).await;
-            handle.order(Order::OfferAgain(invocation));
+            handle.order(Order::OfferAgain(revision, invocation));
         });
         true
     }
 
-    fn held_of(&self, revision: RevisionId) -> impl Iterator<Item = InvocationId> {
-        self.held.iter().filter(move |(_, held)| held.revision.id == revision).map(|(id, _)| *id)
+    fn held_of(&self, revision: RevisionId) -> impl Iterator<Item = (RevisionId, InvocationId)> {
+        let all = (revision, InvocationId(0))..=(revision, InvocationId(u64::MAX));
+        self.held.range(all).map(|(key, _)| *key)
     }
 
     fn refuse(&mut self, invocation: InvocationId, refusal: Refusal) {
-        if let Some(mut waiting) = self.waiting.remove(&invocation) {
-            waiting.refuse(refusal);
+        let Some(mut waiting) = self.waiting.remove(&invocation) else { return };
+        if matches!(refusal, Refusal::Limit { reason, .. } if reason == RESERVATION_FULL) {
+            self.doors.shut(&waiting.revision);
+        } else {
+            // One that had waited had a permit, which is back.
+            self.doors.open(waiting.revision.function);
         }
+        waiting.refuse(refusal);
     }
 
     /// Writes down how an invocation comes to its environment.
@@ -350,7 +396,7 @@ impl SchedulerDriver {
         let (admission, limits) = (self.machine.admission(), self.machine.limits());
         let mb = |mb| u32::try_from(mb).unwrap_or(u32::MAX);
         let usage = match reason {
-            Reason::ReservedFunctionConcurrentInvocationLimitExceeded => {
+            RESERVATION_FULL => {
                 admission.reserved_of(function).map(|reserved| (admission.running_of(function), reserved))
             }
             Reason::ConcurrentInvocationLimitExceeded => {
@@ -386,10 +432,10 @@ impl SchedulerDriver {
     }
 
     fn begin(&mut self, environment: EnvironmentId, revision: RevisionId) -> Option<Event> {
-        if self.waiting.values().any(|waiting| waiting.revision.id == revision) {
+        if self.machine.is_awaited(revision) {
             return self.launch(environment, revision, Initialization::OnDemand);
         }
-        Some(Event::StartFailed { environment, detail: "not needed any more".to_owned() })
+        Some(Event::StartUnneeded { environment })
     }
 
     fn launch(
@@ -402,9 +448,10 @@ impl SchedulerDriver {
             return Some(Event::StartFailed { environment, detail: "the revision is gone".to_owned() });
         };
         let (sender, receiver) = mpsc::channel(INBOX_MAX);
-        self.environments.insert(environment, sender.clone());
+        let inhabited = Inhabited { inbox: sender.clone(), function: revision.function };
+        self.environments.insert(environment, inhabited);
         self.residents.comes(environment, revision.id, &revision.label);
-        let handle = EnvironmentHandle(self.handle.clone());
+        let handle = self.handle.of_environment();
         let (revision, shared) = (Arc::clone(revision), Arc::clone(&self.shared));
         let made_for = (revision, initialization);
         tokio::spawn(environment::run(environment, made_for, shared, (sender, receiver), handle));
@@ -419,11 +466,11 @@ impl SchedulerDriver {
     ) -> Option<Event> {
         let waiting = self.waiting.remove(&invocation)?;
         if decision.start == StartType::Provisioned {
-            self.shared.metrics.provisioned(&waiting.revision.name);
+            self.shared.metrics.provisioned(&waiting.revision);
         } else if decision.spilled_over {
-            self.shared.metrics.spilled_over(&waiting.revision.name);
+            self.shared.metrics.spilled_over(&waiting.revision);
         }
-        let Some(inbox) = self.environments.get(&environment) else {
+        let Some(Inhabited { inbox, .. }) = self.environments.get(&environment) else {
             return self.hear(Told::GivenBack { environment, invocation: waiting });
         };
         match inbox.try_send(Message::Deliver(waiting)) {
@@ -451,11 +498,15 @@ impl Driver for SchedulerDriver {
         Some(match order {
             Order::Offer(invocation) => self.offer(invocation),
             Order::Told(told) => return self.hear(told),
-            Order::Function { function, reserved } => {
-                Event::Function { function, reserved, idle_timeout: None }
+            Order::Function { function, reserved, idle_timeout } => {
+                self.doors.open(function);
+                Event::Function { function, reserved, idle_timeout }
             }
             Order::Provision { provisioned, function, parts } => self.provision(provisioned, function, parts),
-            Order::FunctionGone(function) => Event::FunctionGone { function },
+            Order::FunctionGone(function) => {
+                self.doors.open(function);
+                Event::FunctionGone { function }
+            }
             Order::Retire(revision) => Event::Retire { revision },
             Order::Pressure { measured_mb, stalled } => Event::Pressure { measured_mb, stalled },
             Order::Drain(done) => {
@@ -469,8 +520,8 @@ impl Driver for SchedulerDriver {
                 return None;
             }
             Order::Begin { environment, revision } => return self.begin(environment, revision),
-            Order::OfferAgain(invocation) => {
-                let held = self.held.remove(&invocation)?;
+            Order::OfferAgain(revision, invocation) => {
+                let held = self.held.remove(&(revision, invocation))?;
                 self.offer(held)
             }
             Order::Look(look) => {
@@ -491,7 +542,7 @@ impl Driver for SchedulerDriver {
             }
             Action::Freeze { environment } => {
                 // A full inbox has something to do: it is frozen when it has been idle again.
-                if let Some(inbox) = self.environments.get(&environment) {
+                if let Some(Inhabited { inbox, .. }) = self.environments.get(&environment) {
                     inbox.try_send(Message::Freeze).ok();
                 }
             }
@@ -510,7 +561,7 @@ impl Driver for SchedulerDriver {
                 if self.residents.leaves(environment, why) {
                     self.shared.metrics.reasons.ends(why);
                 }
-                if let Some(inbox) = self.environments.get(&environment)
+                if let Some(Inhabited { inbox, .. }) = self.environments.get(&environment)
                     && let Err(TrySendError::Full(message)) = inbox.try_send(Message::Shutdown)
                 {
                     let inbox = inbox.clone();
@@ -527,6 +578,12 @@ impl Driver for SchedulerDriver {
     }
 
     fn settled(&mut self) {
+        for invocation in std::mem::take(&mut self.returned) {
+            // Given back by an environment that the machine had counted out already, with all that it held.
+            if !self.machine.knows(invocation) {
+                self.refuse(invocation, Refusal::Internal("the environment ended".to_owned()));
+            }
+        }
         let admission = self.machine.admission();
         let is_full = admission.running_unreserved() >= admission.unreserved();
         self.handle.is_full.store(is_full, Ordering::Relaxed);
@@ -543,3 +600,6 @@ impl Driver for SchedulerDriver {
         false
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use super::credentials::Keys;
 use super::decisions::Decisions;
 use super::dns::Resolvers;
 use super::fetch::Fetcher;
-use super::functions::Functions;
+use super::functions::{Functions, watch_provisioned};
 use super::invoke::Shared;
 use super::logs::{Logs, Retention};
 use super::metrics::Metrics;
@@ -237,8 +237,7 @@ async fn run(started: Started) -> Result<(), Problem> {
     let fetcher = Fetcher::new(&config.endpoints, &config.region, surroundings, blobs.clone())?;
     let unpacker = Arc::new(Unpacker::new(blobs.clone(), &layout.unpacked()));
     let (scheduler, inbox) = SchedulerHandle::new();
-    let home = Home::new(config.region.clone(), config.account_id.clone());
-    let functions = Functions::new(store.clone(), runtimes, scheduler.clone(), home);
+    let functions = functions(&config, &store, runtimes, &scheduler);
     let shared = Arc::new(Shared {
         metrics,
         logs: Logs::start(&layout.logs(), retention(&config))?,
@@ -260,6 +259,7 @@ async fn run(started: Started) -> Result<(), Problem> {
     let (recorder, recording) = recording.unzip();
     tokio::spawn(scheduler::start((limits, recorder), Arc::clone(&shared), scheduler.clone(), inbox));
     tokio::spawn(pressure::watch(forker.meters, Arc::clone(&shared)));
+    tokio::spawn(watch_provisioned(Arc::clone(&shared)));
     let info = run_info(&config, &layout, &access, (listen.local_addr()?, admin.local_addr()?));
     let base = format!("{}://{}", access.scheme(), info.listen);
     let listen = access.listener(tokio::net::TcpListener::from_std(listen)?);
@@ -294,6 +294,17 @@ async fn run(started: Started) -> Result<(), Problem> {
     store.close().await;
     shared.logs.flush();
     outcome
+}
+
+fn functions(
+    config: &Config,
+    store: &Store,
+    runtimes: Arc<Runtimes>,
+    scheduler: &SchedulerHandle,
+) -> Functions {
+    let home = Home::new(config.region.clone(), config.account_id.clone());
+    Functions::new(store.clone(), runtimes, scheduler.clone(), home)
+        .with_idle_timeouts(config.idle_timeouts.clone())
 }
 
 fn retention(config: &Config) -> Retention {

@@ -11,10 +11,12 @@ use super::server::{Body, Peer, arriving, full};
 use crate::daemon::concurrency::Provisioned;
 use crate::daemon::invoke::Shared;
 use crate::daemon::logs::LogEvent;
+use crate::daemon::metrics::InFlight;
 use bytes::Bytes;
-use hearth_logic::{ProvisionedId, Scheduler, WallTime};
+use hearth_logic::{FunctionId, ProvisionedId, Scheduler, WallTime};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::{Frame, Incoming};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -87,14 +89,19 @@ async fn read_concurrency(shared: &Shared) {
     let read = move |machine: &Scheduler| {
         let of = |(function, qualifier, id): (String, String, ProvisionedId)| {
             let state = machine.provisioned(id)?;
-            let (allocated, running) = (state.allocated, state.running);
-            Some(Provisioned { function, qualifier, allocated, running })
+            let (allocated, serving, running) = (state.allocated, state.serving, state.running);
+            Some(Provisioned { function, qualifier, allocated, serving, running })
         };
         let provisioned: Vec<Provisioned> = names.into_iter().filter_map(of).collect();
-        (machine.admission().running_unreserved(), provisioned)
+        let admission = machine.admission();
+        let running = admission.functions().map(|function| (function, admission.running_of(function)));
+        let functions: BTreeMap<FunctionId, u32> = running.filter(|(_, running)| *running > 0).collect();
+        (admission.running(), admission.running_without_reservation(), functions, provisioned)
     };
-    if let Some((unreserved, provisioned)) = shared.scheduler.look(read).await {
-        shared.metrics.concurrency.read(unreserved, &provisioned);
+    if let Some((all, unreserved, functions, provisioned)) = shared.scheduler.look(read).await {
+        shared.metrics.concurrency.read(&provisioned);
+        let functions = shared.functions.named(&functions);
+        shared.metrics.in_flight(&InFlight { all, unreserved, functions });
     }
 }
 

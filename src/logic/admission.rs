@@ -6,7 +6,6 @@
 //! invocations use beyond it competes with others. It does not know where invocations run, and counts waiting ones as in
 //! flight, as Lambda does.
 
-use crate::limits::UNRESERVED_FLOOR;
 use crate::{FunctionId, ProvisionedId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -36,6 +35,18 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::ReservedFunctionConcurrentInvocationLimitExceeded,
+        Self::ConcurrentInvocationLimitExceeded,
+        Self::FunctionInvocationRateLimitExceeded,
+        Self::ReservedFunctionInvocationRateLimitExceeded,
+        Self::CallerRateLimitExceeded,
+        Self::CapacityExceeded,
+        Self::QueueFull,
+        Self::ShuttingDown,
+    ];
+
     /// The name, as clients see it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -102,28 +113,14 @@ impl Permit {
     }
 }
 
-/// A reservation that would leave too little to the functions without one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution below its \
-     minimum value of [{minimum}]."
-)]
-pub struct BelowFloor {
-    /// What must be left.
-    pub minimum: u32,
-}
-
-/// Whether a function may reserve `wanted` while others reserve `reserved_by_others` of `account`.
-///
-/// An account smaller than the usual floor must be left whole, as Lambda has it.
-///
-/// # Errors
-/// [`BelowFloor`] prints Lambda's own sentence.
-pub fn check_reservation(account: u32, reserved_by_others: u64, wanted: u32) -> Result<(), BelowFloor> {
-    let minimum = UNRESERVED_FLOOR.min(account);
-    let left = u64::from(account).saturating_sub(reserved_by_others).saturating_sub(u64::from(wanted));
-    // A reservation of nothing takes nothing away, so it is never what breaks the floor.
-    if wanted > 0 && left < u64::from(minimum) { Err(BelowFloor { minimum }) } else { Ok(()) }
+/// Whether a function that reserves `current` may reserve `wanted` while others reserve `by_others`, where all together may
+/// reserve `reservable`. Nothing, or less than before, takes nothing away from anybody: it is never what breaks the floor, also
+/// where that was broken already because the account's limit was lowered.
+#[must_use]
+pub fn may_reserve(wanted: u32, current: Option<u32>, by_others: u64, reservable: u32) -> bool {
+    wanted == 0
+        || current.is_some_and(|current| wanted <= current)
+        || by_others.saturating_add(u64::from(wanted)) <= u64::from(reservable)
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -312,6 +309,12 @@ impl Admission {
         self.running_unreserved
     }
 
+    /// Permits out for all functions without a reservation: `UnreservedConcurrentExecutions` of CloudWatch.
+    #[must_use]
+    pub fn running_without_reservation(&self) -> u32 {
+        self.shares.values().filter(|share| share.reserved.is_none()).map(|share| share.running).sum()
+    }
+
     /// Permits out for one function.
     #[must_use]
     pub fn running_of(&self, function: FunctionId) -> u32 {
@@ -328,6 +331,13 @@ impl Admission {
     #[must_use]
     pub fn promised_to(&self, id: ProvisionedId) -> u32 {
         self.promises.get(&id).map_or(0, |promise| promise.wanted)
+    }
+
+    /// What is promised to one qualifier, if it is one of this function's.
+    #[must_use]
+    pub fn promised_of_qualifier(&self, id: ProvisionedId, function: FunctionId) -> u32 {
+        let promise = self.promises.get(&id).filter(|promise| promise.function == function);
+        promise.map_or(0, |promise| promise.wanted)
     }
 
     /// What is promised to the qualifiers of one function.

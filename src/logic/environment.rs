@@ -48,6 +48,8 @@ pub(crate) struct Environment {
     pub(crate) born: Time,
     /// When it is next looked at for having idled; may be earlier than there is something to do.
     pub(crate) armed: Option<Time>,
+    /// Its start took a token of a scaling rate.
+    pub(crate) paid: bool,
     /// What put its start off, and who went for it.
     pub(crate) held_up: Option<WaitedFor>,
     pub(crate) evicted: Vec<EnvironmentId>,

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 /// What can happen to the scheduler. News of an environment or invocation that it does not (or no longer) know is ignored.
 ///
-/// An environment ends with exactly one [`Event::Destroyed`] or, if nothing of it ever was, [`Event::StartFailed`]:
-/// until then its memory is counted.
+/// An environment ends with exactly one [`Event::Destroyed`] or, if nothing of it ever was, [`Event::StartFailed`] or
+/// [`Event::StartUnneeded`]: until then its memory is counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// Somebody wants this to run. Answered by `Assign`, `Refuse` or `Fail`, now or later, unless `Cancel` comes first.
@@ -47,6 +47,12 @@ pub enum Event {
         environment: EnvironmentId,
         /// In words for the log.
         detail: String,
+    },
+    /// The start was not begun, because nobody waited for it any more: nothing of it ever was, and the right to it that a
+    /// scaling rate gave is back.
+    StartUnneeded {
+        /// Which.
+        environment: EnvironmentId,
     },
     /// The invocation is settled and its permit comes back.
     Released {
@@ -146,7 +152,7 @@ pub enum Action {
         /// How it came to that.
         decision: Decision,
     },
-    /// Make an environment. `Ready`, `StartFailed` or `Died` must follow, within a time that the driver bounds.
+    /// Make an environment. `Ready`, `StartFailed`, `StartUnneeded` or `Died` must follow, within a time that the driver bounds.
     Start {
         /// Its id, never used before.
         environment: EnvironmentId,
@@ -255,8 +261,6 @@ pub enum WaitedFor {
     Starts,
     /// Memory, or a place among the environments.
     Capacity,
-    /// The rate at which its function may grow.
-    ScalingRate,
     /// The rate of requests of its environments.
     RequestRate,
 }

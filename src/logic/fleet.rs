@@ -198,9 +198,7 @@ impl Fleet {
         let id = EnvironmentId(self.next_environment);
         self.next_environment += 1;
         pool.member_came();
-        if beginning.provisioned.is_none() {
-            pool.start_began(&mut self.line);
-        }
+        let paid = beginning.provisioned.is_none() && pool.start_began(&mut self.line);
         let environment = Environment {
             revision,
             provisioned: beginning.provisioned,
@@ -218,6 +216,7 @@ impl Fleet {
             began: now,
             born: now,
             armed: None,
+            paid,
             held_up: beginning.held_up,
             evicted: beginning.evicted,
         };

@@ -159,7 +159,7 @@ fn broken_permits(scheduler: &Scheduler) -> Option<String> {
 
 /// Whoever waits or idles has a deadline, and nobody else; nobody waits for a start that could begin now.
 fn broken_deadlines(scheduler: &Scheduler) -> Option<String> {
-    let (fleet, timers, limits) = (scheduler.fleet(), scheduler.timers(), scheduler.limits());
+    let (fleet, timers) = (scheduler.fleet(), scheduler.timers());
     for (id, environment) in fleet.iter().filter(|(_, environment)| environment.is_idle()) {
         let armed = timers.at(Due::Idle(id));
         if armed != environment.armed {
@@ -189,6 +189,7 @@ fn broken_deadlines(scheduler: &Scheduler) -> Option<String> {
         Due::Wait(id) => {
             !scheduler.invocations().get(id).is_some_and(|admitted| admitted.place == Place::Waiting)
         }
+        Due::Pass => !scheduler.holds(),
         Due::Drained => false,
     });
     if let Some(due) = stale {
@@ -199,10 +200,25 @@ fn broken_deadlines(scheduler: &Scheduler) -> Option<String> {
     {
         return Some(format!("provisioned {id} pauses for ever"));
     }
-    let pool = scheduler.next_start().and_then(|revision| fleet.pool(revision))?;
-    let bounded = fleet.launching() >= usize::try_from(limits.starts_max.max(1)).unwrap_or(usize::MAX);
-    if !bounded && fleet.room(pool.memory_mb, limits) != Room::Wait {
-        return Some("a start could begin and does not".to_owned());
+    idle_start(scheduler)
+}
+
+/// Nobody waits for a start that could begin now. Behind one that has no room smaller ones begin, unless all wait for it.
+fn idle_start(scheduler: &Scheduler) -> Option<String> {
+    let (fleet, limits) = (scheduler.fleet(), scheduler.limits());
+    if fleet.launching() >= usize::try_from(limits.starts_max.max(1)).unwrap_or(usize::MAX) {
+        return None;
+    }
+    for wanter in fleet.line.wanters() {
+        let pool = scheduler.next_start_of(wanter).and_then(|revision| fleet.pool(revision))?;
+        match fleet.room(pool.memory_mb, limits) {
+            Room::Wait => return None,
+            Room::TooLarge if scheduler.holds() => return None,
+            Room::TooLarge => {}
+            Room::Fits | Room::Evict(_) | Room::Never => {
+                return Some("a start could begin and does not".to_owned());
+            }
+        }
     }
     None
 }

@@ -9,8 +9,6 @@ use std::time::Duration;
 
 /// Invocations in flight per account and region, unless configured (AWS: 1,000).
 pub const ACCOUNT_CONCURRENCY: u32 = 1_000;
-/// Concurrency that reservations must leave to functions without one (AWS: 100).
-pub const UNRESERVED_FLOOR: u32 = 100;
 /// How long an environment is kept warm without work, unless configured.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 /// Memory of the box that environments may use, in MB, unless the daemon says what it has.
@@ -25,6 +23,11 @@ pub const STARTS_MAX: u32 = 8;
 pub const WAITERS_MAX: u32 = 10_000;
 /// How long an invocation waits for an environment.
 pub const WAIT_MAX: Duration = Duration::from_secs(60);
+/// How long starts for smaller environments pass by one for which there is no room, and how long they then wait for it, in
+/// turn; at most a quarter of the time that one waits.
+pub const PASSING_TURN: Duration = Duration::from_secs(5);
+/// Wanters that are looked at in one step for one that fits.
+pub const PASSED_BY_MAX: usize = 256;
 /// How long an environment idles before it is frozen.
 pub const FREEZE_AFTER: Duration = Duration::from_secs(1);
 /// Age at which an idle environment is replaced (AWS: some hours).

@@ -32,19 +32,22 @@ pub(crate) struct Line {
     places: BTreeMap<Wanter, u64>,
     circle: BTreeSet<(u64, Wanter)>,
     next_place: u64,
+    /// Waiters without a start, in all queues.
+    len: usize,
     /// Paid starts that are not needed any more, by function.
     unneeded: Vec<FunctionId>,
 }
 
 impl Line {
     pub(crate) fn insert(&mut self, function: FunctionId, turn: Turn, revision: RevisionId) {
-        self.queues.entry(function).or_default().turns.insert(turn, revision);
+        let before = self.queues.entry(function).or_default().turns.insert(turn, revision);
+        self.len += usize::from(before.is_none());
         self.join(Wanter::Function(function));
     }
 
     pub(crate) fn remove(&mut self, function: FunctionId, turn: Turn) {
         let Some(queue) = self.queues.get_mut(&function) else { return };
-        queue.turns.remove(&turn);
+        self.len -= usize::from(queue.turns.remove(&turn).is_some());
         while queue.paid > queue.turns.len() {
             queue.paid -= 1;
             self.unneeded.push(function);
@@ -79,6 +82,21 @@ impl Line {
         self.circle.first().map(|(_, wanter)| *wanter)
     }
 
+    /// Everybody, in the order of their turns.
+    pub(crate) fn wanters(&self) -> impl Iterator<Item = Wanter> + '_ {
+        self.circle.iter().map(|(_, wanter)| *wanter)
+    }
+
+    /// True if nobody wants a start.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.circle.is_empty()
+    }
+
+    /// Waiters for whom no start is under way.
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
     /// Its turn is over: the others come first.
     pub(crate) fn served(&mut self, wanter: Wanter) {
         self.quit(wanter);
@@ -90,19 +108,21 @@ impl Line {
         self.queues.get(&function)?.turns.first_key_value().map(|(_, revision)| *revision)
     }
 
-    /// A start for one of the function's waiters begins: told before that waiter is removed.
-    pub(crate) fn begins(&mut self, function: FunctionId) {
-        if let Some(queue) = self.queues.get_mut(&function) {
-            queue.paid = queue.paid.saturating_sub(1);
-            self.served(Wanter::Function(function));
-        }
+    /// A start for one of the function's waiters begins: told before that waiter is removed. True if it was paid for.
+    pub(crate) fn begins(&mut self, function: FunctionId) -> bool {
+        let Some(queue) = self.queues.get_mut(&function) else { return false };
+        let was_paid = queue.paid > 0;
+        queue.paid = queue.paid.saturating_sub(1);
+        self.served(Wanter::Function(function));
+        was_paid
     }
 
-    /// One more of the function's waiters has a start paid for.
-    pub(crate) fn paid(&mut self, function: FunctionId) {
-        if let Some(queue) = self.queues.get_mut(&function) {
-            queue.paid = (queue.paid + 1).min(queue.turns.len());
-        }
+    /// One more of the function's waiters has a start paid for; false if none lacks one.
+    pub(crate) fn paid(&mut self, function: FunctionId) -> bool {
+        let Some(queue) = self.queues.get_mut(&function) else { return false };
+        let lacks = queue.paid < queue.turns.len();
+        queue.paid += usize::from(lacks);
+        lacks
     }
 
     /// Paid starts that came to nothing, since this was last asked.
@@ -124,6 +144,9 @@ impl Line {
         });
         if !self.queues.keys().all(listed) || !waiting || self.places.len() != self.circle.len() {
             return Some("who wants a start has one place in the circle");
+        }
+        if self.queues.values().map(|queue| queue.turns.len()).sum::<usize>() != self.len {
+            return Some("who waits without a start is counted");
         }
         let sound = |queue: &Queue| !queue.turns.is_empty() && queue.paid <= queue.turns.len();
         (!self.queues.values().all(sound)).then_some("no more starts are paid for than wanted")

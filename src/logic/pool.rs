@@ -131,10 +131,12 @@ impl Pool {
         self.rebalance(line);
     }
 
-    pub(crate) fn start_began(&mut self, line: &mut Line) {
-        line.begins(self.function);
+    /// True if the start was paid for with a scaling rate.
+    pub(crate) fn start_began(&mut self, line: &mut Line) -> bool {
+        let was_paid = line.begins(self.function);
         self.starting += 1;
         self.rebalance(line);
+        was_paid
     }
 
     pub(crate) fn member_came(&mut self) {
@@ -248,7 +250,7 @@ mod tests {
         for n in 1..=3 {
             pool.add_waiter(Turn(n), InvocationId(n), &mut line);
         }
-        pool.start_began(&mut line);
+        assert!(!pool.start_began(&mut line), "nobody paid");
         assert_eq!(pool.first_uncovered(), Some(InvocationId(2)));
         pool.remove_waiter(Turn(1), &mut line);
         assert_eq!(pool.first_uncovered(), Some(InvocationId(3)));
@@ -265,7 +267,9 @@ mod tests {
                 match what {
                     0 if !pool.waiters.contains_key(&Turn(n)) => pool.add_waiter(Turn(n), InvocationId(n), &mut line),
                     0 | 1 => pool.remove_waiter(Turn(n), &mut line),
-                    2 => pool.start_began(&mut line),
+                    2 => {
+                        pool.start_began(&mut line);
+                    }
                     _ => pool.start_ended(&mut line),
                 }
                 prop_assert_eq!(pool.broken_law(&line), None);

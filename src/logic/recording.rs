@@ -12,7 +12,7 @@ use crate::{SchedulerLimits, Time};
 use serde::{Deserialize, Serialize};
 
 /// Changes whenever events or actions are encoded otherwise; the test of golden bytes says when.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 /// Bytes of the header line.
 pub const HEADER_MAX: usize = 64 << 10;
 /// Bytes of a chunk's records.

@@ -3,7 +3,7 @@
 //! Decides whether one more start or request is within its rate, and when the next one would be. It starts nothing and
 //! refuses nothing: `scheduler` does. Concurrency itself is `admission`'s. Rates of Lambda's caller-side API are not here.
 
-use crate::{FunctionId, Time};
+use crate::{FunctionId, ProvisionedId, Time};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -100,24 +100,40 @@ impl Bucket {
     }
 }
 
-/// Buckets by function; one that has filled up again is forgotten sooner or later.
+/// Who is counted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Whose {
+    /// All that have no bucket of their own.
+    Shared,
+    /// One function.
+    Function(FunctionId),
+    /// Who comes by a qualifier with provisioned concurrency.
+    Provisioned(ProvisionedId),
+}
+
+/// Buckets by their owners; one that has filled up again is forgotten sooner or later.
 #[derive(Debug, Default)]
 struct Buckets {
     shared: Bucket,
-    own: BTreeMap<FunctionId, Bucket>,
+    own: BTreeMap<Whose, Bucket>,
     sweep_at: usize,
 }
 
 const SWEEP_AT_MIN: usize = 64;
 
 impl Buckets {
-    fn look(&self, whose: Option<FunctionId>) -> Bucket {
-        whose.map_or(self.shared, |function| self.own.get(&function).copied().unwrap_or_default())
+    fn look(&self, whose: Whose) -> Bucket {
+        match whose {
+            Whose::Shared => self.shared,
+            Whose::Function(_) | Whose::Provisioned(_) => self.own.get(&whose).copied().unwrap_or_default(),
+        }
     }
 
-    fn take(&mut self, now: Time, whose: Option<FunctionId>, rate: Rate) {
-        let Some(function) = whose else { return self.shared.take(now, rate) };
-        self.own.entry(function).or_default().take(now, rate);
+    fn take(&mut self, now: Time, whose: Whose, rate: Rate) {
+        if whose == Whose::Shared {
+            return self.shared.take(now, rate);
+        }
+        self.own.entry(whose).or_default().take(now, rate);
         // Doubling with what is left keeps the sweeps' share in a step constant.
         if self.own.len() > self.sweep_at.max(SWEEP_AT_MIN) {
             self.own.retain(|_, bucket| bucket.missing(now) > 0);
@@ -125,11 +141,11 @@ impl Buckets {
         }
     }
 
-    fn give_back(&mut self, now: Time, whose: Option<FunctionId>) {
+    fn give_back(&mut self, now: Time, whose: Whose) {
         match whose {
-            None => self.shared.give_back(now),
-            Some(function) => {
-                if let Some(bucket) = self.own.get_mut(&function) {
+            Whose::Shared => self.shared.give_back(now),
+            Whose::Function(_) | Whose::Provisioned(_) => {
+                if let Some(bucket) = self.own.get_mut(&whose) {
                     bucket.give_back(now);
                 }
             }
@@ -148,10 +164,10 @@ pub(crate) struct Rates {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooFast(pub(crate) Option<Duration>);
 
-fn owner(function: FunctionId, scaling: Scaling) -> Option<FunctionId> {
+const fn owner(function: FunctionId, scaling: Scaling) -> Whose {
     match scaling {
-        Scaling::Unlimited | Scaling::Classic { .. } => None,
-        Scaling::PerFunction { .. } => Some(function),
+        Scaling::Unlimited | Scaling::Classic { .. } => Whose::Shared,
+        Scaling::PerFunction { .. } => Whose::Function(function),
     }
 }
 
@@ -181,13 +197,8 @@ impl Rates {
         }
     }
 
-    /// Whether one more request is within the rate: of the function itself or, for `None`, of all without a reservation.
-    pub(crate) fn may_request(
-        &self,
-        now: Time,
-        whose: Option<FunctionId>,
-        rate: Rate,
-    ) -> Result<(), TooFast> {
+    /// Whether one more request is within the rate.
+    pub(crate) fn may_request(&self, now: Time, whose: Whose, rate: Rate) -> Result<(), TooFast> {
         match self.requests.look(whose).wait(now, rate) {
             Some(Duration::ZERO) => Ok(()),
             wait => Err(TooFast(wait)),
@@ -195,7 +206,7 @@ impl Rates {
     }
 
     /// Counts one.
-    pub(crate) fn count_request(&mut self, now: Time, whose: Option<FunctionId>, rate: Rate) {
+    pub(crate) fn count_request(&mut self, now: Time, whose: Whose, rate: Rate) {
         self.requests.take(now, whose, rate);
     }
 }
@@ -252,7 +263,7 @@ mod tests {
         let mut rates = Rates::default();
         let scaling = Scaling::PerFunction { burst: 0, per_minute: 60 };
         assert_eq!(rates.claim_start(at(9), F, scaling), Err(TooFast(None)));
-        assert_eq!(rates.may_request(at(9), Some(F), Rate::per_second(0)), Err(TooFast(None)));
+        assert_eq!(rates.may_request(at(9), Whose::Function(F), Rate::per_second(0)), Err(TooFast(None)));
     }
 
     #[test]

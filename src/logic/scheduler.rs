@@ -35,6 +35,7 @@ use crate::provisioned::Configuration;
 use crate::scaling::Rates;
 use crate::timers::Timers;
 use crate::{EnvironmentId, FunctionId, InvocationId, Machine, ProvisionedId, RevisionId, Time};
+use starts::Blocked;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -50,6 +51,8 @@ pub(crate) enum Due {
     Wait(InvocationId),
     /// `Destroy` is to be said again.
     Destroy(EnvironmentId),
+    /// Smaller starts may pass again by one for which there is no room.
+    Pass,
     /// `Drained` is to be said again.
     Drained,
 }
@@ -101,6 +104,8 @@ pub struct Scheduler {
     idle_timeouts: BTreeMap<FunctionId, Duration>,
     /// What held up the start that was next when the last step ended, if one was.
     held_up: Option<WaitedFor>,
+    /// Who is first in line and needs more room than can be made, if somebody is.
+    blocked: Option<Blocked>,
     timers: Timers<Due>,
     phase: Phase,
     drained: bool,
@@ -145,6 +150,7 @@ impl Scheduler {
             invocations: BTreeMap::new(),
             idle_timeouts: BTreeMap::new(),
             held_up: None,
+            blocked: None,
             timers: Timers::new(),
             phase: Phase::Serving,
             drained: false,
@@ -167,6 +173,18 @@ impl Scheduler {
     #[must_use]
     pub fn serves(&self, revision: RevisionId) -> bool {
         self.fleet.pool(revision).is_some()
+    }
+
+    /// True while somebody waits for an environment of the revision.
+    #[must_use]
+    pub fn is_awaited(&self, revision: RevisionId) -> bool {
+        self.fleet.pool(revision).is_some_and(|pool| !pool.waiters().is_empty())
+    }
+
+    /// True while the invocation waits or runs.
+    #[must_use]
+    pub fn knows(&self, invocation: InvocationId) -> bool {
+        self.invocations.contains_key(&invocation)
     }
 
     /// What has become of a provisioned-concurrency configuration, if it is known.
@@ -219,6 +237,7 @@ impl Scheduler {
             Event::StartFailed { environment, detail } => {
                 self.gone(now, environment, &Detail::StartFailed(detail), todo);
             }
+            Event::StartUnneeded { environment } => self.unneeded(now, environment),
             Event::Released { environment, invocation, reuse } => {
                 self.released(now, environment, invocation, reuse, todo);
             }
@@ -394,6 +413,8 @@ impl Scheduler {
                     todo.push(Action::Destroy { environment, why });
                 }
             }
+            // The step's end begins what may begin.
+            Due::Pass => {}
             Due::Drained => todo.push(Action::Drained),
         }
     }
@@ -453,6 +474,11 @@ impl Scheduler {
 
     pub(crate) const fn invocations(&self) -> &BTreeMap<InvocationId, Admitted> {
         &self.invocations
+    }
+
+    /// Whether all wait for the room that the first one needs.
+    pub(crate) fn holds(&self) -> bool {
+        self.blocked.is_some_and(|blocked| blocked.holds)
     }
 
     pub(crate) const fn timers(&self) -> &Timers<Due> {

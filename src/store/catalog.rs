@@ -11,6 +11,7 @@ use super::seal::Sealer;
 use super::serving;
 use super::sqlite::SqliteStore;
 use super::versions::{Alias, Published, Version, VersionChange, VersionError};
+use hearth_logic::admission::may_reserve;
 use hearth_sandbox::Digest;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -243,7 +244,7 @@ pub(super) fn decide(
             let mut record = current.ok_or_else(missing)?;
             if let Some(asked) = reserved {
                 let others = reserved_by_others()?;
-                if others + u64::from(asked) > u64::from(reservable) {
+                if !may_reserve(asked, record.reserved_concurrency, others, reservable) {
                     return Err(CommitError::TooMuchReserved { name, asked, others, reservable });
                 }
             }

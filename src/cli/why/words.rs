@@ -117,7 +117,6 @@ pub(super) fn waiting(record: &Value) -> Option<String> {
             )
         }
         Some("capacity") => format!("{waited} for memory, or a place among the environments{spent}"),
-        Some("scaling-rate") => format!("{waited}: its function grows no faster{spent}"),
         Some("request-rate") => {
             format!("{waited}: its environments had taken as many requests as they may in a second")
         }
@@ -237,9 +236,6 @@ pub(super) fn advice(record: &Value, limits: &Value) -> Vec<String> {
             limits["concurrent_starts"]
         )),
         Some("capacity") => advice.push(room(limits)),
-        Some("scaling-rate") => {
-            advice.push("[limits] profile and scaling say how fast functions may grow; profile = \"box\" sets no rate.".to_owned());
-        }
         Some("request-rate") => advice
             .push("[limits] profile = \"box\" sets no rate of requests per environment; \"aws\" allows ten a second.".to_owned()),
         _ => {}
@@ -406,7 +402,6 @@ mod tests {
             ("initialization", "for that environment; its code took 12 ms"),
             ("starts", "may be at once"),
             ("capacity", "for memory"),
-            ("scaling-rate", "no faster"),
             ("request-rate", "in a second"),
         ] {
             let record =

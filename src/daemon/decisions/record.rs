@@ -275,7 +275,6 @@ pub(crate) const fn waited_word(waited_for: WaitedFor) -> &'static str {
         WaitedFor::Initialization => "initialization",
         WaitedFor::Starts => "starts",
         WaitedFor::Capacity => "capacity",
-        WaitedFor::ScalingRate => "scaling-rate",
         WaitedFor::RequestRate => "request-rate",
     }
 }

@@ -7,7 +7,7 @@ use hearth_logic::{EnvironmentId, FunctionId, RevisionId};
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU32;
 
-fn revision(name: &str) -> Revision {
+pub(in crate::daemon) fn revision(name: &str) -> Revision {
     Revision {
         id: RevisionId(1),
         function: FunctionId(1),
@@ -33,6 +33,8 @@ fn revision(name: &str) -> Revision {
         region: String::new(),
         role: String::new(),
         finishing: AtomicU32::new(0),
+        door: crate::daemon::doors::Door::default(),
+        retired: std::sync::atomic::AtomicBool::new(false),
     }
 }
 

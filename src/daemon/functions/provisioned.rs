@@ -6,8 +6,10 @@
 
 use super::{Entry, Functions, Order, Route, Unavailable, Version};
 use crate::daemon::cached::Provision;
+use crate::daemon::invoke::Shared;
 use crate::daemon::revision::Revision;
 use crate::store::{Document, Family, StoreError};
+use hearth_logic::limits::PROVISIONED_PAUSE_MAX;
 use hearth_logic::{FunctionId, ProvisionedId};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -24,19 +26,46 @@ pub(crate) struct Promise {
     pub(crate) modified_ms: i64,
 }
 
+struct Runnable {
+    parts: Vec<(Arc<Revision>, u32)>,
+    obstacle: Option<String>,
+}
+
+/// Looks now and then after provisioned concurrency that could not be had (lambda-behaviour §5.3), for as long as the
+/// daemon lives.
+pub(crate) async fn watch(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(PROVISIONED_PAUSE_MAX).await;
+        if let Err(error) = shared.functions.provision_stuck().await {
+            tracing::error!(%error, "provisioned concurrency could not be tried again");
+        }
+    }
+}
+
 impl Functions {
     /// From now on this many environments of a version or alias are kept ready. Called after it is on disk, within the
     /// function's turn; for an alias again whenever that leads elsewhere.
     pub(crate) async fn provision(&self, name: &str, qualifier: &str, wanted: u32) -> Result<(), StoreError> {
-        let mut obstacle = None;
-        let mut parts = Vec::new();
+        let found = self.runnable(name, qualifier, wanted).await?;
+        self.promise(name, qualifier, wanted, found);
+        Ok(())
+    }
+
+    /// The parts that can run here, and why one cannot.
+    async fn runnable(&self, name: &str, qualifier: &str, wanted: u32) -> Result<Runnable, StoreError> {
+        let mut found = Runnable { parts: Vec::new(), obstacle: None };
         for (version, count) in self.parts(name, qualifier, wanted).await? {
             match self.admit_stored(name, version).await {
-                Ok(revision) => parts.push((revision, count)),
+                Ok(revision) => found.parts.push((revision, count)),
                 Err(Unavailable::Store(error)) => return Err(error),
-                Err(unavailable) => obstacle = Some(why_not(version, unavailable)),
+                Err(unavailable) => found.obstacle = Some(why_not(version, unavailable)),
             }
         }
+        Ok(found)
+    }
+
+    fn promise(&self, name: &str, qualifier: &str, wanted: u32, found: Runnable) {
+        let Runnable { parts, obstacle } = found;
         let mut cached = self.write();
         cached.open(name, || Entry::new(FunctionId(self.next_id())));
         cached.change(name, |entry| {
@@ -45,6 +74,29 @@ impl Functions {
             entry.provisions.insert(qualifier.to_owned(), Provision { id, wanted, obstacle });
             self.tell(id, entry.function, parts);
         });
+    }
+
+    /// Tries again what could not run: a version may have become active. Who is still in the way is not told of again.
+    pub(crate) async fn provision_stuck(&self) -> Result<(), StoreError> {
+        let stuck: Vec<(String, String)> = {
+            let cached = self.read();
+            let all = cached.iter().flat_map(|(name, entry)| {
+                let stuck = entry.provisions.iter().filter(|(_, it)| it.obstacle.is_some());
+                stuck.map(|(qualifier, _)| (name.to_owned(), qualifier.clone()))
+            });
+            all.collect()
+        };
+        for (name, qualifier) in stuck {
+            let _turn = self.gate(&name).await;
+            let Some(Provision { wanted, obstacle: Some(before), .. }) = self.promised(&name, &qualifier)
+            else {
+                continue;
+            };
+            let found = self.runnable(&name, &qualifier, wanted).await?;
+            if found.obstacle.as_ref() != Some(&before) {
+                self.promise(&name, &qualifier, wanted, found);
+            }
+        }
         Ok(())
     }
 
@@ -236,5 +288,22 @@ mod tests {
         functions.resume_provisioned().await.expect("resumes");
         assert!(told(&mut inbox).iter().any(|text| text.ends_with(" [1 2]")));
         assert_eq!(functions.promised("f", "1").map(|it| (it.wanted, it.obstacle)), Some((2, None)));
+    }
+    #[tokio::test]
+    async fn what_could_not_run_is_tried_again_and_told_once_it_can() {
+        let fixture = Fixture::new();
+        let (functions, mut inbox) = functions(&fixture, 10);
+        functions.provision("f", "1", 2).await.expect("provisions");
+        let obstacle = || functions.promised("f", "1").and_then(|provision| provision.obstacle);
+        assert_eq!(obstacle().as_deref(), Some("Version 1 does not exist."));
+        told(&mut inbox);
+        functions.provision_stuck().await.expect("tries");
+        assert_eq!(told(&mut inbox), Vec::<String>::new(), "nothing has changed");
+        published(&fixture, 1).await;
+        functions.provision_stuck().await.expect("tries");
+        assert_eq!(obstacle(), None);
+        assert!(told(&mut inbox).iter().any(|text| text.ends_with(" [1 2]")));
+        functions.provision_stuck().await.expect("tries");
+        assert_eq!(told(&mut inbox), Vec::<String>::new(), "nothing is stuck");
     }
 }

@@ -314,6 +314,7 @@ impl Control {
         let _turn = self.shared.functions.gate(&target.name).await;
         self.commit(Change::Delete { name: target.name.clone() }, &target).await?;
         self.shared.functions.forget(&target.name);
+        self.shared.metrics.forget(&target.name);
         self.shared.code.released.notify_one();
         Ok(DeleteFunctionResponse { status_code: Some(204) })
     }

@@ -69,18 +69,16 @@ fn a_lower_account_limit_stops_nothing_and_admits_nothing() {
 }
 
 #[test]
-fn a_reservation_must_leave_the_floor() {
-    assert_eq!(check_reservation(1_000, 0, 900), Ok(()));
-    assert_eq!(check_reservation(1_000, 0, 901), Err(BelowFloor { minimum: 100 }));
-    assert_eq!(check_reservation(1_000, 900, 1), Err(BelowFloor { minimum: 100 }));
-    assert_eq!(check_reservation(1_000, 900, 0), Ok(()));
-    assert_eq!(check_reservation(10, 0, 1), Err(BelowFloor { minimum: 10 }));
-    assert_eq!(check_reservation(u32::MAX, u64::MAX, u32::MAX), Err(BelowFloor { minimum: 100 }));
-    assert_eq!(
-        BelowFloor { minimum: 100 }.to_string(),
-        "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution \
-         below its minimum value of [100]."
-    );
+fn a_reservation_must_leave_the_floor_unless_it_takes_nothing_more() {
+    assert!(may_reserve(900, None, 0, 900));
+    assert!(!may_reserve(901, None, 0, 900));
+    assert!(!may_reserve(1, None, 900, 900));
+    assert!(may_reserve(0, None, 900, 900));
+    // The account was made smaller: what is there may become less, and not more.
+    assert!(may_reserve(0, Some(500), 900, 50));
+    assert!(may_reserve(499, Some(500), 900, 50) && may_reserve(500, Some(500), 900, 50));
+    assert!(!may_reserve(501, Some(500), 900, 50));
+    assert!(!may_reserve(u32::MAX, None, u64::MAX, u32::MAX));
 }
 
 #[test]

@@ -112,8 +112,13 @@ impl Fleet {
     }
 
     pub(super) fn kept_serves(&mut self, id: Option<ProvisionedId>, revision: RevisionId) {
+        let mut is_wanted = false;
         if let Some(group) = self.group_mut(id, revision) {
             group.serving += 1;
+            is_wanted = group.wanted > 0;
+        }
+        if !is_wanted {
+            return;
         }
         if let Some(configuration) = id.and_then(|id| self.configurations.get_mut(&id)) {
             (configuration.failed, configuration.failures) = (None, 0);

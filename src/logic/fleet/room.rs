@@ -13,8 +13,10 @@ pub(crate) enum Room {
     Fits,
     /// Once these are gone; none of them has work.
     Evict(Vec<EnvironmentId>),
-    /// Not before something else is gone.
+    /// Not before something else is gone; nor does a smaller one.
     Wait,
+    /// Not before something that runs is gone; a smaller one may.
+    TooLarge,
     /// Not even on an empty box.
     Never,
 }
@@ -85,6 +87,7 @@ impl Fleet {
             Room::Evict(victims) => victims,
             // Not enough is idle: all of it goes.
             Room::Wait if self.lacks(0, 0, limits) != (0, 0) => self.idle().collect(),
+            Room::TooLarge => self.idle().collect(),
             Room::Fits | Room::Wait | Room::Never => Vec::new(),
         }
     }
@@ -94,8 +97,11 @@ impl Fleet {
             return Room::Fits;
         }
         let (lack_mb, lack) = self.lacks(memory_mb, places, limits);
-        if (lack_mb, lack) == (0, 0) || lack_mb > self.idle.mb() || lack > self.idle.len() {
+        if (lack_mb, lack) == (0, 0) || lack > self.idle.len() {
             return Room::Wait;
+        }
+        if lack_mb > self.idle.mb() {
+            return Room::TooLarge;
         }
         let (mut victims, mut freed_mb) = (Vec::new(), 0);
         for id in self.idle() {

@@ -92,6 +92,21 @@ impl Scheduler {
         self.fleet.forget_if_empty(revision);
     }
 
+    /// Counts out an environment that was never begun to be made; what its start cost goes to the next who needs one.
+    pub(super) fn unneeded(&mut self, now: Time, environment: EnvironmentId) {
+        let Some(found) = self.fleet.get(environment) else { return };
+        let (revision, paid) = (found.revision, found.paid);
+        let pool = self.fleet.pool(revision);
+        let Some(function) = pool.map(|pool| pool.function) else { return };
+        self.fleet.leave(environment, Why::Unreachable);
+        if paid && !self.fleet.line.paid(function) {
+            self.rates.return_start(now, function, self.limits.scaling);
+        }
+        self.fleet.remove(environment);
+        self.timers.cancel(Due::Destroy(environment));
+        self.fleet.forget_if_empty(revision);
+    }
+
     fn fail_held(&mut self, environment: EnvironmentId, todo: &mut Vec<Action>) {
         let Some(found) = self.fleet.get(environment) else { return };
         let held: Vec<InvocationId> = found.in_flight.keys().copied().collect();
@@ -109,7 +124,11 @@ impl Scheduler {
         detail: &Detail,
         todo: &mut Vec<Action>,
     ) {
+        let revision = self.fleet.get(environment).map(|found| found.revision);
+        let group = revision.and_then(|revision| self.fleet.group(provisioned, revision));
         match (provisioned, detail) {
+            // It was for what is not wanted any more.
+            (Some(_), _) if group.is_none_or(|group| group.wanted == 0) => {}
             (Some(id), Detail::StartFailed(why)) => {
                 self.provision_failed(now, id, Some(ProvisionedFailure::Sandbox(why.clone())));
             }

@@ -7,7 +7,7 @@ use super::{Action, Admitted, Found, Phase, Place, Scheduler, Source};
 use crate::admission::{Reason, Refusal};
 use crate::fleet::Room;
 use crate::provisioned::Group;
-use crate::scaling::{Rate, Scaling, TooFast};
+use crate::scaling::{Rate, Scaling, TooFast, Whose};
 use crate::{FunctionId, InvocationId, ProvisionedId, RevisionId, Time};
 use std::time::Duration;
 
@@ -37,13 +37,13 @@ impl Scheduler {
             return Err(Refusal::of(Reason::ShuttingDown));
         }
         let permit = self.admission.admit(function, provisioned)?;
-        let request = self.request_rate(&offer);
-        if let Some((whose, rate)) = request
-            && let Err(TooFast(retry_after)) = self.rates.may_request(now, whose, rate)
-        {
-            self.admission.give_back(permit);
-            return Err(Refusal { reason: self.too_fast(function), retry_after });
-        }
+        let request = match self.request_rate(now, &offer) {
+            Ok(request) => request,
+            Err(TooFast(retry_after)) => {
+                self.admission.give_back(permit);
+                return Err(Refusal { reason: self.too_fast(function), retry_after });
+            }
+        };
         let pool = self.fleet.enter(revision, function, memory_mb);
         pool.retired = false;
         let (open, covered, memory_mb) = (pool.newest_open(), pool.covers_one_more(), pool.memory_mb);
@@ -75,18 +75,35 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Whose requests are counted together with this one, and their rate: each unit of concurrency may be used so many
-    /// times a second. What goes beyond 10 requests per second of a provisioned environment spills over instead, since no
-    /// environment takes more.
-    fn request_rate(&self, offer: &Offer) -> Option<(Option<FunctionId>, Rate)> {
+    /// Whose requests this one is counted with, and their rate: each unit of concurrency may be used so many times a second.
+    /// What is promised to a qualifier is used by those who come by it first; beyond that they are one of the others. It
+    /// counts from when it is promised, as the concurrency does: while it comes up they run on demand.
+    fn request_rate(&self, now: Time, offer: &Offer) -> Result<Option<(Whose, Rate)>, TooFast> {
         let each = u64::from(self.limits.requests_per_concurrency);
         if each == 0 || offer.source != Source::Synchronous {
-            return None;
+            return Ok(None);
         }
-        Some(match self.admission.reserved_of(offer.function) {
-            Some(reserved) => (Some(offer.function), Rate::per_second(each * u64::from(reserved))),
-            None => (None, Rate::per_second(each * u64::from(self.admission.unreserved()))),
-        })
+        let within = |whose, units: u32| {
+            let rate = Rate::per_second(each * u64::from(units));
+            self.rates.may_request(now, whose, rate).map(|()| Some((whose, rate)))
+        };
+        let promised =
+            offer.provisioned.map(|id| (id, self.admission.promised_of_qualifier(id, offer.function)));
+        let soonest = match promised.filter(|(_, units)| *units > 0) {
+            None => None,
+            Some((id, units)) => match within(Whose::Provisioned(id), units) {
+                Err(TooFast(wait)) => wait,
+                found => return found,
+            },
+        };
+        let others = match self.admission.reserved_of(offer.function) {
+            Some(reserved) => {
+                let units = reserved.saturating_sub(self.admission.promised_of(offer.function));
+                within(Whose::Function(offer.function), units)
+            }
+            None => within(Whose::Shared, self.admission.unreserved()),
+        };
+        others.map_err(|TooFast(wait)| TooFast(wait.into_iter().chain(soonest).min()))
     }
 
     fn too_fast(&self, function: FunctionId) -> Reason {
@@ -96,7 +113,8 @@ impl Scheduler {
         }
     }
 
-    /// Whether one more may wait; takes the right to a start for it, unless one is `covered` by a start under way.
+    /// Whether one more may wait; takes the right to a start for it, unless one is `covered` by a start under way. The line
+    /// that has an end is of those for whom no start is under way: the others are as many as environments.
     fn place_in_line(
         &mut self,
         now: Time,
@@ -104,15 +122,17 @@ impl Scheduler {
         memory_mb: u32,
         covered: bool,
     ) -> Result<(), Refusal> {
-        if self.fleet.room(memory_mb, &self.limits) == Room::Never {
+        let room = self.fleet.room(memory_mb, &self.limits);
+        if room == Room::Never {
             return Err(Refusal::of(Reason::CapacityExceeded));
-        }
-        let waiters_max = usize::try_from(self.limits.waiters_max).unwrap_or(usize::MAX);
-        if self.fleet.waiting() >= waiters_max {
-            return Err(Refusal::of(Reason::QueueFull));
         }
         if covered {
             return Ok(());
+        }
+        let waiters_max = usize::try_from(self.limits.waiters_max).unwrap_or(usize::MAX);
+        let begins_now = self.fleet.line.is_empty() && room == Room::Fits && !self.starts_are_full();
+        if !begins_now && self.fleet.line.len() >= waiters_max {
+            return Err(Refusal::of(Reason::QueueFull));
         }
         let claimed = self.rates.claim_start(now, function, self.limits.scaling);
         claimed.map_err(|TooFast(retry_after)| Refusal { reason: self.too_fast(function), retry_after })

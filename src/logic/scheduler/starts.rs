@@ -2,11 +2,13 @@
 //!
 //! Apart from `scheduler` because it is one loop, run at the end of each step. It does not know who waits or for what.
 
-use super::{Action, Initialization, ProvisionedFailure, Scheduler, WaitedFor, Why};
+use super::{Action, Due, Initialization, ProvisionedFailure, Scheduler, WaitedFor, Why};
 use crate::admission::Reason;
 use crate::fleet::{Beginning, Room};
+use crate::limits::{PASSED_BY_MAX, PASSING_TURN};
 use crate::line::Wanter;
 use crate::{EnvironmentId, InvocationId, ProvisionedId, RevisionId, Time};
+use std::time::Duration;
 
 /// A start that could begin now, as far as turns go.
 struct Next {
@@ -21,18 +23,37 @@ enum Goal {
     Provisioned(ProvisionedId),
 }
 
+/// Who is first in line and needs more room than can be made without something that runs: the others pass it by for a
+/// while and then wait for it, in turn, so that neither starves.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Blocked {
+    wanter: Wanter,
+    since: Time,
+    /// Nobody passes now.
+    pub(super) holds: bool,
+}
+
+/// How the line goes on behind one that was looked at.
+enum Onward {
+    /// From its beginning.
+    Again,
+    /// Past this one.
+    Past,
+    /// Not at all.
+    Halt,
+}
+
 impl Scheduler {
-    /// The revision that the next start is for.
-    pub(crate) fn next_start(&self) -> Option<RevisionId> {
-        match self.fleet.line.next()? {
+    /// The revision that the next start of a wanter is for.
+    pub(crate) fn next_start_of(&self, wanter: Wanter) -> Option<RevisionId> {
+        match wanter {
             Wanter::Function(function) => self.fleet.line.oldest(function),
             Wanter::Provisioned(id) => self.fleet.configuration(id)?.lacking().map(|(revision, _)| revision),
         }
     }
 
-    fn next(&self) -> Option<Next> {
-        let wanter = self.fleet.line.next()?;
-        let revision = self.next_start()?;
+    fn next_of(&self, wanter: Wanter) -> Option<Next> {
+        let revision = self.next_start_of(wanter)?;
         let pool = self.fleet.pool(revision)?;
         let goal = match wanter {
             Wanter::Function(_) => Goal::Waiter(pool.first_uncovered()?),
@@ -41,30 +62,91 @@ impl Scheduler {
         Some(Next { revision, memory_mb: pool.memory_mb, goal })
     }
 
-    /// Starts what is wanted until a bound is met. The first that has no room holds up the others: passing it by would
-    /// starve the large. Provisioned environments do not hold up: they are tried again.
-    pub(super) fn start_wanted(&mut self, now: Time, todo: &mut Vec<Action>) {
+    pub(super) fn starts_are_full(&self) -> bool {
         let starts_max = usize::try_from(self.limits.starts_max.max(1)).unwrap_or(usize::MAX);
+        self.fleet.launching() >= starts_max
+    }
+
+    /// Starts what is wanted until a bound is met. Whoever has no room holds up the others while what is leaving or idle
+    /// makes that room; if it takes more, smaller ones pass it by, but not for ever. Provisioned environments do not hold
+    /// up: they are tried again.
+    pub(super) fn start_wanted(&mut self, now: Time, todo: &mut Vec<Action>) {
         self.held_up_by(None);
-        while let Some(next) = self.next() {
-            if self.fleet.launching() >= starts_max {
+        let mut first = None;
+        while let Some((wanter, next)) = self.next(first.map(|(_, memory_mb)| memory_mb)) {
+            if self.starts_are_full() {
+                first = first.or(Some((wanter, next.memory_mb)));
                 self.held_up_by(Some(WaitedFor::Starts));
-                return;
+                break;
             }
-            let goes_on = match self.fleet.room(next.memory_mb, &self.limits) {
-                Room::Fits => self.start(now, &next, todo),
+            let onward = match self.fleet.room(next.memory_mb, &self.limits) {
+                Room::Fits if self.start(now, &next, todo) => {
+                    self.unblock(|blocked| blocked.wanter == wanter);
+                    Onward::Again
+                }
+                Room::Fits => Onward::Halt,
                 Room::Evict(victims) => {
                     self.make_room(&next, victims, todo);
-                    true
+                    Onward::Again
                 }
-                Room::Never => self.never_fits(now, &next, todo),
-                Room::Wait => self.put_off(now, &next, todo),
+                Room::Never => {
+                    self.never_fits(now, &next, todo);
+                    Onward::Again
+                }
+                room @ (Room::Wait | Room::TooLarge) => self.put_off(now, &next, &room, todo),
             };
-            if !goes_on {
-                self.held_up_by(Some(WaitedFor::Capacity));
-                return;
+            match onward {
+                Onward::Again => {}
+                Onward::Past if self.passes(now, wanter, first.is_none()) => {
+                    self.held_up_by(Some(WaitedFor::Capacity));
+                    let holder = first.map_or(wanter, |(holder, _)| holder);
+                    first = Some((holder, next.memory_mb));
+                }
+                Onward::Past | Onward::Halt => {
+                    first = first.or(Some((wanter, next.memory_mb)));
+                    self.held_up_by(Some(WaitedFor::Capacity));
+                    break;
+                }
             }
         }
+        self.unblock(|blocked| first.is_none_or(|(holder, _)| holder != blocked.wanter));
+    }
+
+    /// Forgets who is blocked, if it is not so any more.
+    fn unblock(&mut self, is_over: impl FnOnce(Blocked) -> bool) {
+        if self.blocked.is_some_and(is_over) {
+            self.blocked = None;
+            self.timers.cancel(Due::Pass);
+        }
+    }
+
+    /// Whose turn it is, of those who want less than `below` if that is given, or more than there ever will be.
+    fn next(&self, below: Option<u32>) -> Option<(Wanter, Next)> {
+        let wanters = self.fleet.line.wanters().take(PASSED_BY_MAX);
+        let mut found = wanters.filter_map(|wanter| Some((wanter, self.next_of(wanter)?)));
+        let budget_mb = self.limits.memory_budget_mb();
+        let is_next = |memory_mb: u32| below.is_none_or(|below| memory_mb < below);
+        found.find(|(_, next)| is_next(next.memory_mb) || u64::from(next.memory_mb) > budget_mb)
+    }
+
+    /// Whether others may pass by a wanter that has no room. The first in line takes turns with them.
+    fn passes(&mut self, now: Time, wanter: Wanter, is_first: bool) -> bool {
+        if !is_first {
+            return true;
+        }
+        let known = self.blocked.filter(|blocked| blocked.wanter == wanter);
+        let since = known.map_or(now, |blocked| blocked.since);
+        let turn = PASSING_TURN.min(self.limits.wait_max / 4).max(Duration::from_millis(1));
+        let turns = now.since(since).as_nanos() / turn.as_nanos();
+        let holds = turns % 2 == 1;
+        self.blocked = Some(Blocked { wanter, since, holds });
+        if holds {
+            let rounds = u32::try_from(turns + 1).unwrap_or(u32::MAX);
+            self.timers.set(Due::Pass, since.after(turn.saturating_mul(rounds)));
+        } else {
+            self.timers.cancel(Due::Pass);
+        }
+        !holds
     }
 
     /// Remembers the reason for as long as somebody is held up: a start that comes of the next event tells it.
@@ -106,34 +188,33 @@ impl Scheduler {
         }
     }
 
-    fn never_fits(&mut self, now: Time, next: &Next, todo: &mut Vec<Action>) -> bool {
+    fn never_fits(&mut self, now: Time, next: &Next, todo: &mut Vec<Action>) {
         match next.goal {
             Goal::Waiter(invocation) => self.refuse(now, invocation, Reason::CapacityExceeded, todo),
             Goal::Provisioned(id) => self.provision_failed(now, id, Some(ProvisionedFailure::Capacity)),
         }
-        true
     }
 
-    /// No room: a waiter holds its turn. A configuration gives up what it has too much of, waits for what is going already,
+    /// No room: a waiter keeps its turn. A configuration gives up what it has too much of, waits for what is going already,
     /// or leaves its turn to others for a while.
-    fn put_off(&mut self, now: Time, next: &Next, todo: &mut Vec<Action>) -> bool {
-        let Goal::Provisioned(id) = next.goal else { return false };
-        if self.fleet.leaving() > 0 {
-            return false;
+    fn put_off(&mut self, now: Time, next: &Next, room: &Room, todo: &mut Vec<Action>) -> Onward {
+        let is_too_large = *room == Room::TooLarge;
+        let Goal::Provisioned(id) = next.goal else {
+            return if is_too_large { Onward::Past } else { Onward::Halt };
+        };
+        if self.fleet.leaving() > 0 && !is_too_large {
+            return Onward::Halt;
         }
         let held_back = self.fleet.is_held_back(&self.limits);
         let spare = self.fleet.configuration(id).and_then(|found| found.to_spare());
         match spare {
-            Some(environment) if !held_back => {
-                self.drop_kept(id, environment, todo);
-                true
-            }
+            Some(environment) if !held_back => self.drop_kept(id, environment, todo),
             Some(_) | None => {
                 // Nobody knows how long memory stalls: that is no failure yet.
                 let failure = (!held_back).then_some(ProvisionedFailure::Capacity);
                 self.provision_failed(now, id, failure);
-                true
             }
         }
+        Onward::Again
     }
 }

@@ -6,9 +6,11 @@ use crate::limits::RETRY_PAUSE;
 
 mod arrivals;
 mod model;
+mod model_room;
 mod pools;
 mod provisioned;
 mod rates;
+mod room;
 
 const F: FunctionId = FunctionId(1);
 const R: RevisionId = RevisionId(10);
@@ -304,7 +306,22 @@ fn the_line_has_an_end() {
     let mut desk = Desk::new(|limits| (limits.waiters_max, limits.starts_max) = (2, 1));
     desk.offer(1);
     desk.offer(2);
-    assert_eq!(desk.offer(3), [refuse(3, Reason::QueueFull)]);
+    desk.offer(3);
+    assert_eq!(desk.offer(4), [refuse(4, Reason::QueueFull)]);
+    // Who has a start under way does not stand in it.
+    assert_eq!(desk.tell(Event::Launched { environment: e(0) }), [start(1, R)]);
+    assert_eq!(desk.offer(5), []);
+}
+
+#[test]
+fn without_a_line_who_can_be_started_for_at_once_is_and_nobody_else() {
+    let mut desk = Desk::new(|limits| (limits.waiters_max, limits.starts_max) = (0, 1));
+    assert_eq!(desk.offer(1), [start(0, R)]);
+    assert_eq!(desk.offer_to(2, S), [refuse(2, Reason::QueueFull)]);
+    assert_eq!(desk.ready(0), [assign(1, 0)]);
+    assert_eq!(desk.offer_to(3, S), [start(1, S)]);
+    assert_eq!(desk.tell(released(0, 1, true)), []);
+    assert_eq!(desk.offer(4), [assign(4, 0)]);
 }
 
 #[test]
@@ -516,6 +533,7 @@ fn news_of_the_unknown_is_ignored() {
         Event::Died { environment: e(9) },
         Event::Destroyed { environment: e(9) },
         Event::StartFailed { environment: e(9), detail: String::new() },
+        Event::StartUnneeded { environment: e(9) },
         Event::Cancel { invocation: i(9) },
         Event::Retire { revision: S },
         Event::FunctionGone { function: FunctionId(9) },

@@ -74,7 +74,9 @@ impl Ledger {
                     self.settle(*invocation);
                 }
             }
-            Event::StartFailed { environment, .. } | Event::Destroyed { environment } => {
+            Event::StartFailed { environment, .. }
+            | Event::StartUnneeded { environment }
+            | Event::Destroyed { environment } => {
                 self.sandboxes.remove(environment);
             }
             Event::Refused { action: Action::Assign { invocation, environment, .. } } => {

@@ -241,7 +241,9 @@ impl World {
             Action::Start { environment, .. } => {
                 let made = self.after_micros(5_000);
                 let up = made.after(Duration::from_micros(self.random.below(300_000)));
-                if trouble && self.random.percent(50) {
+                if trouble && self.random.percent(30) {
+                    self.at(made, Event::StartUnneeded { environment });
+                } else if trouble && self.random.percent(50) {
                     self.at(
                         made,
                         Event::StartFailed { environment, detail: "no more loop devices".to_owned() },

@@ -8,6 +8,7 @@ pub mod arrivals;
 pub mod course;
 pub mod figures;
 pub mod random;
+mod recent;
 pub mod replay;
 pub mod spread;
 pub mod synthetic;

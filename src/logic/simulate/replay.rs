@@ -113,6 +113,7 @@ impl Replay {
                 self.tally.land(*invocation);
             }
             Event::StartFailed { environment, .. }
+            | Event::StartUnneeded { environment }
             | Event::Died { environment }
             | Event::Destroyed { environment } => self.tally.gone(*environment),
             _ => {}

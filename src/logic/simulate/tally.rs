@@ -3,6 +3,7 @@
 //! Reads the scheduler's actions and books; it never influences them.
 
 use super::figures::{Figures, FunctionFigures, Peaks, Percentiles, Shares};
+use super::recent::Recent;
 use crate::admission::Reason;
 use crate::exchange::{Detail, StartType, WaitedFor};
 use crate::scheduler::{Action, Scheduler, Why};
@@ -18,6 +19,10 @@ pub(super) struct Flight {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     flights: BTreeMap<InvocationId, Flight>,
+    /// When the last call came.
+    now: Time,
+    /// Those that were refused and may come again: why, and since when they wait.
+    refused: Recent<(Reason, Time)>,
     /// Environments that are not being destroyed.
     environments: BTreeMap<EnvironmentId, FunctionId>,
     functions: BTreeMap<FunctionId, FunctionTally>,
@@ -77,11 +82,25 @@ impl Tally {
     }
 
     pub(super) fn offered(&mut self, now: Time, invocation: InvocationId, function: FunctionId) {
-        self.counts.invocations += 1;
-        self.flights.insert(invocation, Flight { function, arrived: now });
+        self.now = now;
+        let again = self.refused.take(invocation);
+        let arrived = again.map_or(now, |(_, arrived)| arrived);
+        self.flights.insert(invocation, Flight { function, arrived });
         let tally = self.functions.entry(function).or_default();
-        tally.invocations += 1;
         tally.running += 1;
+        match again {
+            None => {
+                self.counts.invocations += 1;
+                tally.invocations += 1;
+            }
+            // It was held back and not throttled.
+            Some((reason, _)) => {
+                tally.throttled = tally.throttled.saturating_sub(1);
+                if let Some(n) = self.throttles.get_mut(&reason) {
+                    *n = n.saturating_sub(1);
+                }
+            }
+        }
         // Whoever is refused was never in flight: its refusal takes this back before anybody looks.
     }
 
@@ -140,10 +159,11 @@ impl Tally {
             }
             Action::Refuse { invocation, reason, .. } => {
                 *self.throttles.entry(*reason).or_default() += 1;
-                if let Some(flight) = self.land(*invocation)
-                    && let Some(tally) = self.functions.get_mut(&flight.function)
-                {
-                    tally.throttled += 1;
+                if let Some(flight) = self.land(*invocation) {
+                    self.refused.keep(self.now, *invocation, (*reason, flight.arrived));
+                    if let Some(tally) = self.functions.get_mut(&flight.function) {
+                        tally.throttled += 1;
+                    }
                 }
             }
             Action::Fail { invocation, detail } => {
@@ -199,7 +219,12 @@ impl Tally {
             warm_starts: warm,
             provisioned_starts: provisioned,
             spilled_over,
-            throttles: self.throttles.into_iter().map(|(reason, n)| (reason.as_str(), n)).collect(),
+            throttles: self
+                .throttles
+                .into_iter()
+                .filter(|(_, n)| *n > 0)
+                .map(|(reason, n)| (reason.as_str(), n))
+                .collect(),
             failures: self.failures,
             environments_started: environments,
             destroyed: self.destroyed.into_iter().map(|(why, n)| (why.as_str(), n)).collect(),
@@ -239,7 +264,6 @@ const fn waited_for(what: WaitedFor) -> &'static str {
         WaitedFor::Initialization => "initialization",
         WaitedFor::Starts => "starts",
         WaitedFor::Capacity => "capacity",
-        WaitedFor::ScalingRate => "scaling-rate",
         WaitedFor::RequestRate => "request-rate",
     }
 }

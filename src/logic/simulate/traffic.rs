@@ -8,6 +8,7 @@
 
 use super::course::{Happening, Offer, Outside, StartTimes};
 use super::random::{Random, Stream};
+use super::recent::Recent;
 use super::replay::Replay;
 use super::spread::{Reservoir, Spread};
 use crate::recording::{Input, Record};
@@ -54,6 +55,8 @@ pub struct Measuring {
     replay: Replay,
     seed: u64,
     offers: BTreeMap<InvocationId, (usize, RevisionId)>,
+    /// Places of those that may come again.
+    recent: Recent<usize>,
     running: BTreeMap<InvocationId, Time>,
     rising: BTreeMap<EnvironmentId, Rising>,
     durations_us: Vec<u32>,
@@ -69,6 +72,7 @@ impl Measuring {
             replay: Replay::new(limits),
             seed,
             offers: BTreeMap::new(),
+            recent: Recent::default(),
             running: BTreeMap::new(),
             rising: BTreeMap::new(),
             durations_us: Vec::new(),
@@ -106,8 +110,13 @@ impl Measuring {
     fn hear(&mut self, at: Time, event: &Event) {
         match event {
             Event::Offer { invocation, revision, .. } => {
-                self.offers.insert(*invocation, (self.durations_us.len(), *revision));
-                self.durations_us.push(UNKNOWN);
+                let place = self.recent.take(*invocation).unwrap_or_else(|| {
+                    self.durations_us.push(UNKNOWN);
+                    let place = self.durations_us.len() - 1;
+                    self.recent.keep(at, *invocation, place);
+                    place
+                });
+                self.offers.insert(*invocation, (place, *revision));
             }
             Event::Released { invocation, .. } => self.over(at, *invocation),
             Event::Launched { environment } => {
@@ -121,6 +130,7 @@ impl Measuring {
                 }
             }
             Event::StartFailed { environment, .. }
+            | Event::StartUnneeded { environment }
             | Event::Died { environment }
             | Event::Destroyed { environment } => {
                 self.rising.remove(environment);
@@ -220,6 +230,8 @@ pub struct Traffic<'a, I> {
     records: I,
     begin: Option<Time>,
     calls: usize,
+    /// Those that may come again: here they come once.
+    recent: Recent<()>,
     durations: Random,
     starts: Random,
     /// Told before the next call.
@@ -242,6 +254,7 @@ impl<'a, I> Traffic<'a, I> {
             records,
             begin: None,
             calls: 0,
+            recent: Recent::default(),
             durations: Random::new(measured.seed, Stream::Durations, 0),
             starts: Random::new(measured.seed, Stream::Starts, 0),
             reserved: BTreeSet::new(),
@@ -264,9 +277,13 @@ impl<'a, I> Traffic<'a, I> {
     }
 
     /// What a recorded event becomes here.
-    fn happening(&mut self, event: Event) -> Option<Happening> {
+    fn happening(&mut self, at: Time, event: Event) -> Option<Happening> {
         Some(match event {
-            Event::Offer { function, revision, memory_mb, source, provisioned, .. } => {
+            Event::Offer { invocation, function, revision, memory_mb, source, provisioned } => {
+                if self.recent.take(invocation).is_some() {
+                    return None;
+                }
+                self.recent.keep(at, invocation, ());
                 let duration = self.duration(revision);
                 Happening::Offer(Offer { function, revision, memory_mb, source, provisioned, duration })
             }
@@ -319,7 +336,7 @@ impl<E, I: Iterator<Item = Result<Record, E>>> Outside for Traffic<'_, I> {
             let Record::Input { at, input: Input::Step(event), .. } = record else { continue };
             let begin = *self.begin.get_or_insert(at);
             let at = Time::ZERO.after(at.since(begin));
-            let Some(happening) = self.happening(event) else { continue };
+            let Some(happening) = self.happening(at, event) else { continue };
             // A function without settings of its own is told of the changed reservation before its first call.
             if let (Happening::Offer(Offer { function, .. }), Some(_)) = (&happening, self.changes.reserved)
                 && self.reserved.insert(*function)
@@ -379,6 +396,10 @@ mod tests {
             (2_000, offer(2)),
             (2_300, released(2)),
         ];
+        recorded(events)
+    }
+
+    fn recorded(events: impl IntoIterator<Item = (u64, Event)>) -> Vec<Record> {
         let mut scheduler = Scheduler::new(SchedulerLimits::default());
         let record = |(ms, event): (u64, Event)| {
             let at = Time::ZERO.after(Duration::from_millis(5_000 + ms));
@@ -428,6 +449,40 @@ mod tests {
     }
 
     #[test]
+    fn a_call_that_was_held_back_and_offered_again_is_one_call() {
+        let (environment, reuse) = (EnvironmentId(0), true);
+        let released = |n| Event::Released { environment, invocation: InvocationId(n), reuse };
+        let events = [
+            (0, Event::Function { function: F, reserved: Some(1), idle_timeout: None }),
+            (1_000, offer(0)),
+            (1_100, Event::Ready { environment }),
+            (1_200, offer(1)),
+            (1_400, released(0)),
+            (1_400, offer(1)),
+            (1_900, released(1)),
+            (2_000, offer(2)),
+            (2_100, released(2)),
+        ];
+        let records = recorded(events);
+        let mut measuring = Measuring::new(SchedulerLimits::default(), 1);
+        records.iter().for_each(|record| measuring.feed(record.clone()));
+        let (measured, replay) = measuring.done();
+        assert_eq!(measured.durations_us, [300_000, 500_000, 100_000]);
+        let figures = replay.figures();
+        assert_eq!((figures.invocations, figures.completed, figures.throttled()), (3, 3, 0));
+        let (changes, same) = (Changes::default(), |limits| limits);
+        let records = records.into_iter().map(Ok::<_, Infallible>);
+        let mut traffic = Traffic::new(&measured, &changes, &same, records);
+        let mut durations = Vec::new();
+        while let Ok(Some((_, happening))) = traffic.next() {
+            if let Happening::Offer(offer) = happening {
+                durations.push(offer.duration.as_millis());
+            }
+        }
+        assert_eq!(durations, [300, 500, 100]);
+    }
+
+    #[test]
     fn under_others_another_thing_happens() {
         let wider = under(&Changes { reserved: Some(2), ..Changes::default() }, &|limits| limits);
         assert_eq!((wider.completed, wider.throttled(), wider.environments_started), (3, 0, 2));
@@ -455,6 +510,6 @@ mod tests {
         let mut traffic =
             Traffic::new(&measured, &changes, &same, std::iter::empty::<Result<Record, Infallible>>());
         // What was removed stays removed.
-        assert_eq!(traffic.happening(event.clone()), Some(Happening::Tell(event)));
+        assert_eq!(traffic.happening(Time::ZERO, event.clone()), Some(Happening::Tell(event)));
     }
 }

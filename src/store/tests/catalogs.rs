@@ -154,6 +154,26 @@ async fn reservations_of_all_functions_stay_below_the_bound() {
 }
 
 #[tokio::test]
+async fn a_reservation_may_become_less_where_all_together_are_too_much() {
+    let (_fixture, stores) = engines();
+    for (engine, store) in stores {
+        for name in ["a", "b"] {
+            store.commit(create(record(name))).await.expect(engine);
+            store.commit(reserve(name, Some(400))).await.expect(engine);
+        }
+        let asked = |reserved| {
+            let change = Change::Reserve { name: "a".into(), reserved: Some(reserved), reservable: 10 };
+            store.commit(vec![change])
+        };
+        assert!(asked(401).await.is_err(), "{engine}");
+        for reserved in [400, 399, 1, 0] {
+            asked(reserved).await.expect(engine);
+        }
+        assert!(asked(1).await.is_err(), "{engine}: what was given up is gone");
+    }
+}
+
+#[tokio::test]
 async fn tags_are_removed_then_set_and_bounded() {
     let (_fixture, stores) = engines();
     for (engine, store) in stores {
@@ -330,7 +350,8 @@ fn model(functions: &mut BTreeMap<String, FunctionRecord>, changes: &[Change]) -
             }
             (Change::Delete { name }, Some(_)) => functions.remove(name).is_some(),
             (Change::Reserve { reserved, .. }, Some(stored)) => {
-                let fits = reserved.is_none_or(|asked| taken + asked <= 100);
+                let before = stored.reserved_concurrency.unwrap_or(0);
+                let fits = reserved.is_none_or(|asked| asked <= before || taken + asked <= 100);
                 if fits {
                     stored.reserved_concurrency = *reserved;
                 }

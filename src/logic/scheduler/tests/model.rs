@@ -1,7 +1,8 @@
 //! The scheduler against one that is too simple to be wrong: lists, walked from end to end.
 //!
-//! On a machine with room for everything each event must have the same answer, to the action and its order. What room, rates,
-//! provisioned concurrency and time do is left to the other tests and to the worlds of `sim`.
+//! On a machine with room for everything each event must have the same answer, to the action and its order. Who starts when
+//! there is not room for all is `model_room`; what rates, provisioned concurrency and time do is left to the other tests and to
+//! the worlds of `sim`.
 
 use super::*;
 use crate::sim::random::Random;

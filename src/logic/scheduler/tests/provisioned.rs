@@ -217,3 +217,16 @@ fn a_deleted_function_keeps_nothing_ready() {
     assert_eq!(desk.tell(Event::FunctionGone { function: F }), [destroy(0, Why::Retired)]);
     assert_eq!(desk.scheduler.provisioned(P), None);
 }
+
+#[test]
+fn a_start_of_a_former_revision_that_fails_is_no_failure_of_the_new_one() {
+    let mut desk = desk_with(1);
+    desk.tell(provision(vec![part(R, 2)]));
+    assert_eq!(desk.tell(provision(vec![part(S, 1)])), [kept(2, S)]);
+    desk.tell(Event::StartFailed { environment: e(1), detail: "x".to_owned() });
+    assert_eq!(desk.scheduler.provisioned(P).unwrap().failed, None);
+    // And one that comes up is no success of it.
+    desk.tell(Event::StartFailed { environment: e(2), detail: "y".to_owned() });
+    let failed = Some(ProvisionedFailure::Sandbox("y".to_owned()));
+    assert_eq!(desk.scheduler.provisioned(P).unwrap().failed, failed);
+}

@@ -158,3 +158,135 @@ fn a_pace_that_is_lifted_frees_who_rests_within_the_second() {
     assert_eq!(desk.tell(Event::Configure { limits }), []);
     assert_eq!(desk.offer(2), [assign(2, 0)]);
 }
+
+#[test]
+fn a_start_that_was_put_off_and_not_needed_goes_back_to_the_rate() {
+    let mut desk = Desk::new(|limits| limits.scaling = Scaling::PerFunction { burst: 2, per_minute: 0 });
+    desk.warm(1, 0, R);
+    for n in 1..=100 {
+        // The first has answered and is free a moment later: before the start begins.
+        assert_eq!(desk.offer(2 * n), [assign(2 * n, 0)]);
+        assert_eq!(desk.offer(2 * n + 1), [start(n, R)]);
+        assert_eq!(desk.tell(released(0, 2 * n, true)), [assign(2 * n + 1, 0)]);
+        assert_eq!(desk.tell(Event::StartUnneeded { environment: e(n) }), []);
+        desk.tell(released(0, 2 * n + 1, true));
+    }
+    assert_eq!(desk.scheduler.census().environments, 1);
+}
+
+#[test]
+fn a_start_that_was_not_begun_is_paid_for_whoever_waits_next() {
+    let mut desk = Desk::new(|limits| limits.scaling = Scaling::PerFunction { burst: 2, per_minute: 0 });
+    desk.warm(1, 0, R);
+    desk.offer(2);
+    assert_eq!(desk.offer(3), [start(1, R)]);
+    assert_eq!(desk.tell(Event::StartUnneeded { environment: e(1) }), [start(2, R)]);
+    assert_eq!(desk.offer(4), [refuse(4, Reason::FunctionInvocationRateLimitExceeded)]);
+    // What nobody paid for does not come back as a right to another.
+    assert_eq!(desk.ready(2), [assign(3, 2)]);
+    let back = Event::GivenBack { environment: e(2), invocation: i(3) };
+    assert_eq!(desk.tell(back), [destroy(2, Why::Unreachable), start(3, R)]);
+    assert_eq!(desk.tell(released(0, 2, true)), [assign(3, 0)]);
+    assert_eq!(desk.tell(Event::StartUnneeded { environment: e(3) }), []);
+    assert_eq!(desk.offer(5), [refuse(5, Reason::FunctionInvocationRateLimitExceeded)]);
+}
+
+const P: ProvisionedId = ProvisionedId(5);
+
+fn offer_for(invocation: u64, provisioned: Option<ProvisionedId>) -> Event {
+    Event::Offer {
+        invocation: i(invocation),
+        function: F,
+        revision: R,
+        memory_mb: 128,
+        source: Source::Synchronous,
+        provisioned,
+    }
+}
+
+/// 2,000 requests a second of 100 ms each, for a while, by a qualifier with `promised` environments: (all, refused).
+fn provisioned_stream(account: u32, promised: u32) -> (u64, u64) {
+    let mut desk = Desk::new(|limits| {
+        *limits = SchedulerLimits {
+            account_concurrency: account,
+            memory_capacity_mb: u64::MAX,
+            environments_max: 10_000,
+            starts_max: 10_000,
+            freeze_after: None,
+            ..SchedulerLimits::of(Profile::Aws)
+        }
+    });
+    let part = ProvisionedPart { revision: R, memory_mb: 128, wanted: promised };
+    for action in desk.tell(Event::Provision { provisioned: P, function: F, parts: vec![part] }) {
+        let Action::Start { environment, .. } = action else { panic!("{action:?}") };
+        desk.ready(environment.0);
+    }
+    let (mut ends, mut refused) = (std::collections::VecDeque::new(), 0);
+    for n in 0..10_000_u64 {
+        desk.wait(Duration::from_micros(500));
+        if n >= 200
+            && let Some(Some(event)) = ends.pop_front()
+        {
+            desk.tell(event);
+        }
+        let end = match desk.tell(offer_for(n, Some(P))).as_slice() {
+            [Action::Assign { invocation, environment, .. }] => {
+                Some(released(environment.0, invocation.0, true))
+            }
+            [Action::Refuse { .. }] => None,
+            other => panic!("{other:?}"),
+        };
+        refused += u64::from(end.is_none());
+        ends.push_back(end);
+    }
+    (10_000, refused)
+}
+
+#[test]
+fn requests_that_use_promised_concurrency_have_the_rate_of_the_promise() {
+    // 10 for each of 900 environments: nothing of this is for the 1,000 a second that all others share.
+    assert_eq!(provisioned_stream(1_000, 900), (10_000, 0));
+}
+
+#[test]
+fn a_promise_of_all_that_there_is_can_be_used() {
+    assert_eq!(provisioned_stream(300, 300), (10_000, 0));
+}
+
+#[test]
+fn beyond_the_rate_of_the_promise_one_is_one_of_the_others() {
+    let mut desk = Desk::new(|limits| (limits.account_concurrency, limits.requests_per_concurrency) = (3, 2));
+    let part = ProvisionedPart { revision: R, memory_mb: 128, wanted: 1 };
+    desk.tell(Event::Provision { provisioned: P, function: F, parts: vec![part] });
+    desk.ready(0);
+    let mut taken = |n, by| {
+        let said = desk.tell_why(offer_for(n, by));
+        let is_taken = matches!(said.as_slice(), [Action::Assign { .. }]);
+        if is_taken {
+            desk.tell(released(0, n, true));
+        }
+        is_taken.then_some(()).ok_or(said)
+    };
+    // Two of the promise, four of the two that are left.
+    for n in 0..6 {
+        assert_eq!(taken(n, Some(P)), Ok(()), "{n}");
+    }
+    let said = taken(6, Some(P)).unwrap_err();
+    let rate = Reason::FunctionInvocationRateLimitExceeded;
+    assert_eq!(refusal(said), (rate, Some(Duration::from_millis(250))));
+}
+
+#[test]
+fn others_of_a_function_with_a_reservation_do_not_use_up_what_is_promised() {
+    let mut desk = Desk::new(|limits| limits.requests_per_concurrency = 1);
+    desk.tell(Event::Function { function: F, reserved: Some(2), idle_timeout: None });
+    let part = ProvisionedPart { revision: R, memory_mb: 128, wanted: 1 };
+    desk.tell(Event::Provision { provisioned: P, function: F, parts: vec![part] });
+    desk.ready(0);
+    assert_eq!(desk.tell(offer_for(1, None)), [start(1, R)]);
+    assert_eq!(desk.ready(1), [assign(1, 1)]);
+    desk.tell(released(1, 1, true));
+    let rate = Reason::ReservedFunctionInvocationRateLimitExceeded;
+    assert_eq!(desk.tell(offer_for(2, None)), [refuse(2, rate)]);
+    assert_eq!(desk.tell(offer_for(3, Some(P))), [assign(3, 0)]);
+}
