@@ -31,8 +31,8 @@ struct Runnable {
     obstacle: Option<String>,
 }
 
-/// Looks now and then after provisioned concurrency that could not be had (lambda-behaviour §5.3), for as long as the
-/// daemon lives.
+/// Looks now and then after provisioned concurrency that could not be had (AWS documentation, "Configuring provisioned
+/// concurrency for a function"), for as long as the daemon lives.
 pub(crate) async fn watch(shared: Arc<Shared>) {
     loop {
         tokio::time::sleep(PROVISIONED_PAUSE_MAX).await;
