@@ -227,8 +227,7 @@ fn shares(config: &Config, open_files: u64) -> (SchedulerLimits, Connections) {
 async fn run(started: Started) -> Result<(), Problem> {
     let Started { sealer, config, layout, listen, admin, access, runtimes, forker, surroundings, .. } =
         started;
-    let pure_v2 = forker.cgroups == "v2";
-    let freezer = forker.freezer;
+    let (pure_v2, freezer) = (forker.cgroups == "v2", forker.freezer);
     let (limits, connections) = shares(&config, started.open_files);
     let metrics = Metrics::new()?;
     let (sandboxes, forker_gone) = Sandboxes::start(forker.channel, metrics.firewall_changes.clone())?;
