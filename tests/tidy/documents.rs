@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 /// Sections of the README that need no entry in its contents.
 const NOT_IN_CONTENTS: [&str; 2] = ["Inside", "Licence"];
 /// Files of a room that its table need not name: they only declare, or are tests beside what they test.
-const UNNAMED: [&str; 4] = ["mod.rs", "lib.rs", "main.rs", "tests.rs"];
+const UNNAMED: [&str; 5] = ["mod.rs", "lib.rs", "main.rs", "outlet.rs", "tests.rs"];
 
 /// All Markdown of the repository.
 fn documents() -> Vec<Source> {
