@@ -257,8 +257,7 @@ async fn run(started: Started) -> Result<(), Problem> {
     let recording = started.recording.map(|file| file.begin(&limits)).transpose()?;
     let (recorder, recording) = recording.unzip();
     tokio::spawn(scheduler::start((limits, recorder), Arc::clone(&shared), scheduler.clone(), inbox));
-    tokio::spawn(pressure::watch(forker.meters, Arc::clone(&shared)));
-    tokio::spawn(watch_provisioned(Arc::clone(&shared)));
+    look_after(forker.meters, &shared);
     let info = run_info(&config, &layout, &access, (listen.local_addr()?, admin.local_addr()?));
     let base = format!("{}://{}", access.scheme(), info.listen);
     let listen = access.listener(tokio::net::TcpListener::from_std(listen)?);
@@ -304,6 +303,12 @@ fn functions(
     let home = Home::new(config.region.clone(), config.account_id.clone());
     Functions::new(store.clone(), runtimes, scheduler.clone(), home)
         .with_idle_timeouts(config.idle_timeouts.clone())
+}
+
+/// What is looked after for as long as the daemon lives.
+fn look_after(meters: [std::fs::File; 2], shared: &Arc<Shared>) {
+    tokio::spawn(pressure::watch(meters, Arc::clone(shared)));
+    tokio::spawn(watch_provisioned(Arc::clone(shared)));
 }
 
 fn retention(config: &Config) -> Retention {
