@@ -204,9 +204,11 @@ impl Output {
                 Cut::Wait => break,
             }
         }
-        // Stays where it is while it only grows: a frame may come byte by byte.
-        all.drain(..done);
-        self.unsplit = all;
+        // Stays where it is while it only grows: a frame may come byte by byte. Nothing is kept of what is done.
+        if done < all.len() {
+            all.drain(..done);
+            self.unsplit = all;
+        }
     }
 
     fn flush_partial(&mut self, events: &mut Vec<LogEvent>) {

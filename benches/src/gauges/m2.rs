@@ -21,8 +21,8 @@ pub(super) const GAUGE: Gauge = Gauge {
 /// Connections over which functions are registered at the same time.
 const CLIENTS: usize = 16;
 /// Environments whose memory is shared out; the first few pay for what is made once.
-const FIRST: usize = 8;
-const ENVIRONMENTS: usize = 72;
+const FIRST: usize = 32;
+const ENVIRONMENTS: usize = 544;
 const KIB: f64 = 1024.0;
 const MIB: f64 = 1024.0 * 1024.0;
 
