@@ -4,7 +4,7 @@
 use super::offers::Offers;
 use crate::store::{UnpackError, Unpacker, tree_of};
 use hearth_sandbox::{Digest, Tree};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Notify, OnceCell};
 
@@ -17,52 +17,16 @@ type Cell = Arc<OnceCell<Result<(), String>>>;
 pub(crate) struct Code {
     unpacker: Arc<Unpacker>,
     known: Mutex<BTreeMap<Tree, Cell>>,
-    used: Arc<Mutex<BTreeMap<Tree, usize>>>,
     /// Code may have lost its last function.
     pub(crate) released: Notify,
     /// Roots that no function has yet.
     pub(crate) offers: Offers,
 }
 
-/// A tree that a sandbox has mounted; it stays on disk for as long as this lives.
-pub(crate) struct Use {
-    tree: Tree,
-    used: Arc<Mutex<BTreeMap<Tree, usize>>>,
-}
-
-impl Drop for Use {
-    fn drop(&mut self) {
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        match used.get_mut(&self.tree) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => {
-                used.remove(&self.tree);
-            }
-        }
-    }
-}
-
 impl Code {
     /// Over the store's unpacker.
     pub(crate) fn new(unpacker: Arc<Unpacker>) -> Self {
-        Self {
-            unpacker,
-            known: Mutex::default(),
-            used: Arc::default(),
-            released: Notify::new(),
-            offers: Offers::default(),
-        }
-    }
-
-    /// Keeps a tree on disk while a sandbox uses it.
-    pub(crate) fn hold(&self, tree: Tree) -> Use {
-        *self.used.lock().unwrap_or_else(PoisonError::into_inner).entry(tree).or_default() += 1;
-        Use { tree, used: Arc::clone(&self.used) }
-    }
-
-    /// Trees that sandboxes use.
-    pub(crate) fn in_use(&self) -> BTreeSet<Tree> {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+        Self { unpacker, known: Mutex::default(), released: Notify::new(), offers: Offers::default() }
     }
 
     /// Unpacks a root that has just come, and says why it cannot be.

@@ -1,49 +1,50 @@
-//! One environment: the driver of a `Lifecycle` over a sandbox. One task each, from launch to burial.
+//! One environment: the driver of a `Lifecycle` over a sandbox.
 //!
 //! Performs what the lifecycle decides: starts and kills the runtime, answers its calls, answers callers, writes the
 //! platform's log lines. It decides nothing about reuse or limits: it tells the scheduler what happened.
-//! Long because a driver's actions are one thing: apart, nobody could see that each is performed.
+//! A driver's actions stay together, so that anybody can see that each is performed; how the environment comes to be and
+//! goes is `environment/course.rs`'.
+
+mod course;
+
+pub(super) use self::course::run;
 
 use super::clock;
 use super::credentials::Minted;
 use super::decisions::{Ended, Place};
-use super::drive::{Driver, drive};
+use super::drive::Driver;
 use super::invoke::{Answer, Invocation, Shared};
 use super::meters::Meters;
 use super::metrics::Series;
 use super::output::{LogPipe, Output};
 use super::random;
 use super::revision::Revision;
-use super::sandboxes::{Control, Launched};
+use super::sandboxes::Control;
 use super::scheduler::{EnvironmentHandle, Told};
 use super::system_log;
 use crate::runtimes::image;
 use crate::runtimes::process::{self, Context};
-use crate::store::tree_of;
 use hearth_logic::EnvironmentId;
 use hearth_logic::limits::{INIT_TIMEOUT, PROVISIONED_INIT_MIN, TIMEOUT_MAX};
 use hearth_logic::outcome as text;
 use hearth_logic::scheduler::Initialization;
 use hearth_runtime_api::failure::ErrorType;
-use hearth_runtime_api::server::{self, Arrival, Desk, Listener};
+use hearth_runtime_api::server::{Arrival, Desk};
 use hearth_runtime_api::{
     Action, Delivery, DeliveryId, Event, Exit, Lifecycle, Outcome, Phase, Reply, Report, RequestId, Run,
     Settings, Status,
 };
-use hearth_sandbox::spec::{InitReport, InitRequest, LaunchSpec, ProcessSpec};
-use hearth_sandbox::{SandboxId, Tree};
+use hearth_sandbox::SandboxId;
+use hearth_sandbox::spec::{InitReport, InitRequest, ProcessSpec};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinSet;
+use tokio::sync::mpsc;
 
 /// Messages that wait for one environment: its own calls are bounded by its connections.
 pub(crate) const INBOX_MAX: usize = 256;
-/// Nothing of a sandbox takes this long to disappear; the log says so if it does.
-const BURIAL_MAX: Duration = Duration::from_secs(30);
 
 /// What arrives at an environment.
 pub(crate) enum Message {
@@ -68,131 +69,6 @@ pub(crate) enum Message {
 impl From<Arrival> for Message {
     fn from(arrival: Arrival) -> Self {
         Self::Call(arrival)
-    }
-}
-
-/// Launches an environment and drives it until nothing of it is left.
-pub(crate) async fn run(
-    id: EnvironmentId,
-    (revision, initialization): (Arc<Revision>, Initialization),
-    shared: Arc<Shared>,
-    inbox: (mpsc::Sender<Message>, mpsc::Receiver<Message>),
-    scheduler: EnvironmentHandle,
-) {
-    let sandbox = SandboxId(id.0);
-    let _code = shared.code.hold(revision.contents().tree());
-    let _layers = tree_of(&revision.layers).map(|tree| shared.code.hold(Tree::Task(tree)));
-    let launched = match launch(sandbox, &revision, &shared).await {
-        Ok(launched) => launched,
-        Err(detail) => {
-            tracing::error!(function = %revision.name, %detail, "a sandbox could not be made");
-            shared.metrics.launch_failures.inc();
-            return scheduler.tell(Told::StartFailed { environment: id, detail });
-        }
-    };
-    scheduler.tell(Told::Launched { environment: id });
-    shared.metrics.environments.inc();
-    shared.metrics.cold_start(&revision);
-    let (sender, mut receiver) = inbox;
-    let asked = sender.clone();
-    let _readers = shared.logs.register(
-        &revision.log_group,
-        // A full inbox drops the request: whoever is that busy hands over soon.
-        Box::new(move |done| drop(asked.try_send(Message::HandOver(done)))),
-    );
-    let Launched { control, runtime, door, logs, memory_peak, oom_events, cpu, freezer, names, gone } =
-        launched;
-    let control = Arc::new(control);
-    let mut tasks = JoinSet::new();
-    tasks.spawn(forward_reports(Arc::clone(&control), sender.clone()));
-    match LogPipe::new(logs) {
-        Ok(pipe) => {
-            let pipe = Arc::new(pipe);
-            tasks.spawn(watch_output(Arc::clone(&pipe), sender.clone()));
-            tasks.spawn(serve_runtime(runtime, sender.clone(), Arc::clone(&shared.connections)));
-            if let Some(names) = names {
-                tasks.spawn(super::dns::serve(names, Arc::clone(&shared.resolvers)));
-            }
-            let metadata_token = random::hex::<16>();
-            let door_key =
-                crate::http::door::Key { environment: sandbox, metadata_token: metadata_token.clone() };
-            tasks.spawn(crate::http::door::serve(door, door_key, Arc::clone(&shared), Arc::clone(&revision)));
-            let meters = Meters::new([memory_peak, oom_events, cpu, freezer], &shared);
-            let made_for = (revision, initialization);
-            let mut environment =
-                Environment::new(id, made_for, &shared, control, (pipe, meters), (sender, scheduler.clone()));
-            environment.begin(&metadata_token);
-            drive(&mut environment, &mut receiver).await;
-            environment.end();
-        }
-        Err(error) => tracing::error!(%error, "the log pipe could not be watched"),
-    }
-    last_word(id, &mut receiver, &scheduler).await;
-    tasks.shutdown().await;
-    shared.sandboxes.destroy(sandbox).await;
-    if tokio::time::timeout(BURIAL_MAX, gone).await.is_err() {
-        tracing::error!(sandbox = sandbox.0, "a sandbox does not disappear");
-    }
-    shared.metrics.environments.dec();
-    scheduler.tell(Told::Destroyed { environment: id });
-}
-
-/// Says that the environment takes nothing any more. What was assigned meanwhile did not run: it is given back before it
-/// would be failed with the environment.
-async fn last_word(id: EnvironmentId, receiver: &mut mpsc::Receiver<Message>, scheduler: &EnvironmentHandle) {
-    receiver.close();
-    while let Some(message) = receiver.recv().await {
-        if let Message::Deliver(invocation) = message {
-            scheduler.tell(Told::GivenBack { environment: id, invocation });
-        }
-    }
-    scheduler.tell(Told::Died { environment: id });
-}
-
-async fn launch(
-    sandbox: SandboxId,
-    revision: &Arc<Revision>,
-    shared: &Arc<Shared>,
-) -> Result<Launched, String> {
-    let contents = revision.contents();
-    shared.code.ensure_unpacked(contents.tree()).await?;
-    shared.code.ensure_layers(&revision.layers).await?;
-    let spec = LaunchSpec {
-        contents,
-        user: revision.user(),
-        memory_mb: revision.memory_mb,
-        tmp_mb: revision.tmp_mb,
-        network: shared.network.class_of(&revision.name),
-    };
-    shared.sandboxes.launch(sandbox, spec).await
-}
-
-async fn forward_reports(control: Arc<Control>, sender: mpsc::Sender<Message>) {
-    while let Ok(report) = control.receive().await {
-        if sender.send(Message::Report(report)).await.is_err() {
-            return;
-        }
-    }
-    // Nobody listens any more if this fails, and then there is nobody to tell.
-    sender.send(Message::Lost).await.ok();
-}
-
-async fn watch_output(pipe: Arc<LogPipe>, sender: mpsc::Sender<Message>) {
-    while pipe.written().await.is_ok() {
-        if sender.send(Message::Printed).await.is_err() {
-            return;
-        }
-    }
-}
-
-async fn serve_runtime(
-    listener: tokio::net::TcpListener,
-    sender: mpsc::Sender<Message>,
-    pool: Arc<Semaphore>,
-) {
-    if let Err(error) = server::serve(Listener::Tcp(listener), sender, server::Limits::default(), pool).await
-    {
-        tracing::warn!(%error, "a Runtime API listener failed");
     }
 }
 

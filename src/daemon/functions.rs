@@ -15,6 +15,7 @@ use super::decisions::Label;
 use super::doors::Door;
 use super::revision::Revision;
 use super::scheduler::{Order, SchedulerHandle};
+use super::uses::Uses;
 use crate::runtimes::image::Image;
 use crate::runtimes::{Kind, Language, Runtimes, Served};
 use crate::store::{
@@ -72,6 +73,7 @@ pub(crate) struct Functions {
     cached: RwLock<Cached>,
     /// Of functions with an idle time-out of their own.
     idle_timeouts: BTreeMap<String, Duration>,
+    uses: Uses,
     gates: Vec<Mutex<()>>,
     last_id: AtomicU64,
 }
@@ -82,12 +84,18 @@ impl Functions {
         let gates = (0..GATES).map(|_| Mutex::new(())).collect();
         let (cached, last_id) = (RwLock::default(), AtomicU64::new(0));
         let idle_timeouts = BTreeMap::new();
-        Self { store, runtimes, scheduler, home, cached, idle_timeouts, gates, last_id }
+        let uses = Uses::default();
+        Self { store, runtimes, scheduler, home, cached, idle_timeouts, uses, gates, last_id }
     }
 
     /// With idle time-outs for some functions, by name.
     pub(crate) fn with_idle_timeouts(self, idle_timeouts: BTreeMap<String, Duration>) -> Self {
         Self { idle_timeouts, ..self }
+    }
+
+    /// What of the disk may still be run, whatever the catalog says.
+    pub(crate) const fn uses(&self) -> &Uses {
+        &self.uses
     }
 
     /// The runtimes of this host.
@@ -398,10 +406,12 @@ impl Functions {
             region: self.home.region.clone(),
             finishing: std::sync::atomic::AtomicU32::new(0),
             door,
+            held: Vec::new(),
             retired: std::sync::atomic::AtomicBool::new(false),
             runtime,
             served,
         }
+        .holding(&self.uses)
     }
 }
 

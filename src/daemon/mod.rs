@@ -36,3 +36,4 @@ pub(crate) mod sandboxes;
 pub(crate) mod scheduler;
 pub(crate) mod serve;
 mod system_log;
+pub(crate) mod uses;

@@ -2,6 +2,7 @@
 
 use super::decisions::Label;
 use super::doors::Door;
+use super::uses::{Use, Uses};
 use super::{clock, random};
 use crate::runtimes::image::Image;
 use crate::runtimes::process::{Context, Credentials};
@@ -10,7 +11,7 @@ use crate::store::tree_of;
 use hearth_logic::records::{SystemLevel, date};
 use hearth_logic::scheduler::Initialization;
 use hearth_logic::{FunctionId, RevisionId};
-use hearth_sandbox::{Contents, Digest, InnerUser};
+use hearth_sandbox::{Contents, Digest, InnerUser, Tree};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -68,11 +69,20 @@ pub(crate) struct Revision {
     pub(crate) finishing: AtomicU32,
     /// Its function's.
     pub(crate) door: Door,
+    /// Its trees, so that they stay on disk for whoever found it before it was replaced.
+    pub(super) held: Vec<Use>,
     /// Another one serves, or none: see [`Revision::retire`].
     pub(crate) retired: AtomicBool,
 }
 
 impl Revision {
+    /// Keeps what it runs from on disk for as long as it lives.
+    pub(super) fn holding(mut self, uses: &Uses) -> Self {
+        let layers = tree_of(&self.layers).map(Tree::Task);
+        self.held = layers.into_iter().chain([self.contents().tree()]).map(|tree| uses.hold(tree)).collect();
+        self
+    }
+
     /// It does not serve any more, for good; who found it before may still run it.
     pub(crate) fn retire(&self) {
         self.retired.store(true, Ordering::Release);

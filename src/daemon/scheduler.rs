@@ -2,15 +2,18 @@
 //!
 //! Decides nothing: `hearth_logic::scheduler` does. Keeps what the machine only knows by number: the waiting invocations
 //! and the inboxes of environments.
-//! Long because all that the machine says is performed in one place.
 
+mod handle;
+mod known;
+
+pub(crate) use self::handle::{EnvironmentHandle, Order, SchedulerHandle, Told};
+use self::known::Known;
 use super::clock;
 use super::decisions::TurnedAway;
 use super::doors::Doors;
 use super::drive::{Driver, drive};
 use super::environment::{self, INBOX_MAX, Message};
 use super::invoke::{Invocation, Refusal, Shared};
-use super::lane::Lane;
 use super::overview::Overview;
 use super::record::{Recorded, Recorder};
 use super::residents::Residents;
@@ -22,172 +25,16 @@ use hearth_logic::{
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::oneshot;
 
-/// Messages that wait for the scheduler; one more invocation is refused, everything else stands in line behind them.
-const MESSAGES_MAX: usize = 16 * 1024;
 /// A runtime that has answered asks for the next event well within this time.
 const FINISHING_PAUSE: Duration = Duration::from_millis(2);
 /// The same with the little processor time that a small function has: so long an invocation is held back at most.
 const HOLD_MAX: Duration = Duration::from_millis(250);
-const FORGET_AT_MIN: usize = 64;
 const RESERVATION_FULL: Reason = Reason::ReservedFunctionConcurrentInvocationLimitExceeded;
-
-/// What arrives at the scheduler.
-pub(crate) enum Order {
-    /// Run this.
-    Offer(Box<Invocation>),
-    /// An environment has something to tell.
-    Told(Told),
-    /// Limits of a function: no reservation means unreserved, no time-out that of all.
-    Function { function: FunctionId, reserved: Option<u32>, idle_timeout: Option<Duration> },
-    /// So many environments of each of these are kept ready from now on, for a version or alias; none: not any more.
-    Provision { provisioned: ProvisionedId, function: FunctionId, parts: Vec<(Arc<Revision>, u32)> },
-    /// The function is gone.
-    FunctionGone(FunctionId),
-    /// A newer revision serves from now on.
-    Retire(RevisionId),
-    /// What the machine feels.
-    Pressure {
-        /// Memory that environments use, MB.
-        measured_mb: u64,
-        /// Whether tasks stall for want of memory.
-        stalled: bool,
-    },
-    /// No new work; answer when everything is gone.
-    Drain(oneshot::Sender<()>),
-    /// The grace is over.
-    Stop,
-    /// Somebody looks on.
-    Survey(tokio::sync::oneshot::Sender<Overview>),
-    /// A start that was put off is due.
-    Begin { environment: EnvironmentId, revision: RevisionId },
-    /// An invocation that was held back is offered once more.
-    OfferAgain(RevisionId, InvocationId),
-    /// Somebody wants to read the machine as it is by now.
-    Look(Box<dyn FnOnce(&Scheduler) + Send>),
-}
-
-/// What an environment tells.
-pub(crate) enum Told {
-    /// Its sandbox is made.
-    Launched {
-        /// Which environment.
-        environment: EnvironmentId,
-    },
-    /// It takes an invocation.
-    Ready {
-        /// Which environment.
-        environment: EnvironmentId,
-    },
-    /// It could not be made.
-    StartFailed {
-        /// Which environment.
-        environment: EnvironmentId,
-        /// Why.
-        detail: String,
-    },
-    /// It has finished an invocation.
-    Released {
-        /// Which environment.
-        environment: EnvironmentId,
-        /// Which invocation.
-        invocation: InvocationId,
-        /// Whether it can take another one.
-        reuse: bool,
-        /// Set if its answer went out before: the revision that counts it as finishing.
-        answered: Option<Arc<Revision>>,
-    },
-    /// It could not take an invocation, which did not run.
-    GivenBack {
-        /// Which environment.
-        environment: EnvironmentId,
-        /// What it was given.
-        invocation: Box<Invocation>,
-    },
-    /// It takes nothing any more.
-    Died {
-        /// Which environment.
-        environment: EnvironmentId,
-    },
-    /// Nothing of it is left.
-    Destroyed {
-        /// Which environment.
-        environment: EnvironmentId,
-    },
-}
-
-/// Handle to the scheduler's task.
-#[derive(Clone)]
-pub(crate) struct SchedulerHandle {
-    orders: Lane<Order>,
-    /// Whether functions without a reservation have used up what they share; a moment old.
-    is_full: Arc<AtomicBool>,
-    /// Whether all that is asked of it is to be written down.
-    is_recorded: Arc<AtomicBool>,
-}
-
-/// The environments' side of the handle.
-#[derive(Clone)]
-pub(crate) struct EnvironmentHandle(SchedulerHandle);
-
-impl EnvironmentHandle {
-    /// Tells without waiting. What one environment tells is heard in that order.
-    pub(crate) fn tell(&self, told: Told) {
-        self.0.order(Order::Told(told));
-    }
-}
-
-impl SchedulerHandle {
-    /// Makes the queue; the task is started by `start`.
-    pub(crate) fn new() -> (Self, mpsc::Receiver<Order>) {
-        let (orders, inbox) = Lane::new(MESSAGES_MAX);
-        (Self { orders, is_full: Arc::default(), is_recorded: Arc::default() }, inbox)
-    }
-
-    /// Hands an order over without waiting. What one sender orders is heard in that order.
-    pub(crate) fn order(&self, order: Order) {
-        self.orders.send(order);
-    }
-
-    /// The side that environments have.
-    pub(super) fn of_environment(&self) -> EnvironmentHandle {
-        EnvironmentHandle(self.clone())
-    }
-
-    /// Whether what is asked of the scheduler is recorded: nothing may be decided beside it then.
-    pub(crate) fn is_recorded(&self) -> bool {
-        self.is_recorded.load(Ordering::Relaxed)
-    }
-
-    /// Whether an invocation of a function without a reservation is sure to be throttled, as things stood a moment ago.
-    pub(crate) fn is_full(&self) -> bool {
-        self.is_full.load(Ordering::Relaxed)
-    }
-
-    /// Reads the machine once it has heard all that was said before; `None` if the scheduler is gone.
-    pub(crate) async fn look<T: Send + 'static>(
-        &self,
-        look: impl FnOnce(&Scheduler) -> T + Send + 'static,
-    ) -> Option<T> {
-        let (answer, wait) = oneshot::channel();
-        // Who does not wait any more gets no answer.
-        let order = Order::Look(Box::new(move |machine| drop(answer.send(look(machine)))));
-        self.order(order);
-        wait.await.ok()
-    }
-
-    /// Offers an invocation; gives it back if the queue is full or the scheduler is gone.
-    pub(crate) fn offer(&self, invocation: Box<Invocation>) -> Result<(), Box<Invocation>> {
-        self.orders.offer(Order::Offer(invocation)).map_err(|order| match order {
-            Order::Offer(back) => back,
-            _ => unreachable!("only an offer was sent"),
-        })
-    }
-}
 
 /// Runs the scheduler until the daemon ends.
 pub(crate) async fn start(
@@ -207,9 +54,8 @@ pub(crate) async fn start(
         doors: Doors::default(),
         environments: BTreeMap::new(),
         residents: Residents::default(),
-        revisions: BTreeMap::new(),
+        known: Known::default(),
         provisioned: BTreeMap::new(),
-        forget_at: FORGET_AT_MIN,
         drained: None,
     };
     drive(&mut driver, &mut inbox).await;
@@ -235,12 +81,9 @@ struct SchedulerDriver {
     environments: BTreeMap<EnvironmentId, Inhabited>,
     /// For the reasons of decisions.
     residents: Residents,
-    /// Revisions that environments may be started for.
-    revisions: BTreeMap<RevisionId, Arc<Revision>>,
+    known: Known,
     /// Revisions that environments are kept ready of, whether there are any or not.
     provisioned: BTreeMap<ProvisionedId, Vec<RevisionId>>,
-    /// How many revisions are kept before the unused ones are looked for; doubles with what is left.
-    forget_at: usize,
     drained: Option<oneshot::Sender<()>>,
 }
 
@@ -255,7 +98,7 @@ impl SchedulerDriver {
             source: invocation.source,
             provisioned: invocation.provisioned,
         };
-        self.revisions.entry(revision.id).or_insert_with(|| Arc::clone(revision));
+        self.known.learn(revision);
         if revision.is_retired() {
             // It was found before it was retired. An offer makes current again: that must not last.
             self.handle.order(Order::Retire(revision.id));
@@ -327,7 +170,7 @@ impl SchedulerDriver {
         let mut told = Vec::with_capacity(parts.len());
         for (revision, wanted) in parts {
             told.push(ProvisionedPart { revision: revision.id, memory_mb: revision.memory_mb, wanted });
-            self.revisions.insert(revision.id, revision);
+            self.known.learn(&revision);
         }
         Event::Provision { provisioned, function, parts: told }
     }
@@ -419,7 +262,7 @@ impl SchedulerDriver {
         initialization: Initialization,
     ) -> Option<Event> {
         let finishing =
-            self.revisions.get(&revision).map_or(0, |revision| revision.finishing.load(Ordering::Relaxed));
+            self.known.get(revision).map_or(0, |revision| revision.finishing.load(Ordering::Relaxed));
         if finishing == 0 || initialization == Initialization::Provisioned {
             return self.launch(environment, revision, initialization);
         }
@@ -444,7 +287,7 @@ impl SchedulerDriver {
         revision: RevisionId,
         initialization: Initialization,
     ) -> Option<Event> {
-        let Some(revision) = self.revisions.get(&revision) else {
+        let Some(revision) = self.known.get(revision) else {
             return Some(Event::StartFailed { environment, detail: "the revision is gone".to_owned() });
         };
         let (sender, receiver) = mpsc::channel(INBOX_MAX);
@@ -507,7 +350,10 @@ impl Driver for SchedulerDriver {
                 self.doors.open(function);
                 Event::FunctionGone { function }
             }
-            Order::Retire(revision) => Event::Retire { revision },
+            Order::Retire(revision) => {
+                self.known.retire(revision);
+                Event::Retire { revision }
+            }
             Order::Pressure { measured_mb, stalled } => Event::Pressure { measured_mb, stalled },
             Order::Drain(done) => {
                 self.drained = Some(done);
@@ -516,7 +362,7 @@ impl Driver for SchedulerDriver {
             Order::Stop => Event::Stop,
             Order::Survey(asked) => {
                 // Whoever asked may have left.
-                asked.send(Overview::of(&self.machine, self.revisions.values())).ok();
+                asked.send(Overview::of(&self.machine, self.known.all())).ok();
                 return None;
             }
             Order::Begin { environment, revision } => return self.begin(environment, revision),
@@ -588,12 +434,10 @@ impl Driver for SchedulerDriver {
         let is_full = admission.running_unreserved() >= admission.unreserved();
         self.handle.is_full.store(is_full, Ordering::Relaxed);
         // A revision is kept for as long as the machine may ask to start an environment of it.
-        if self.revisions.len() > self.forget_at {
-            let (machine, provisioned) = (&self.machine, &self.provisioned);
-            let is_kept = |revision: &RevisionId| provisioned.values().any(|kept| kept.contains(revision));
-            self.revisions.retain(|revision, _| machine.serves(*revision) || is_kept(revision));
-            self.forget_at = (self.revisions.len() * 2).max(FORGET_AT_MIN);
-        }
+        let (machine, provisioned) = (&self.machine, &self.provisioned);
+        self.known.forget_unless(|revision| {
+            machine.serves(revision) || provisioned.values().any(|kept| kept.contains(&revision))
+        });
     }
 
     fn is_done(&self) -> bool {

@@ -329,11 +329,11 @@ struct Keeper {
 }
 
 impl Keeper {
-    /// How many trees wait for their last environment.
+    /// How many packages wait for the last who may run them.
     fn collect(self) -> Result<u64, crate::store::GarbageError> {
         self.shared.code.offers.expire(clock::now());
-        let in_use = self.shared.code.in_use();
-        let collected = collect_garbage(&self.store, &self.blobs, &self.unpacker, &in_use, |tree| {
+        let uses = self.shared.functions.uses();
+        let collected = collect_garbage(&self.store, &self.blobs, &self.unpacker, uses, |tree| {
             self.shared.code.forget(tree);
         })?;
         tracing::debug!(?collected, "unused code removed");

@@ -192,16 +192,12 @@ impl Blobs {
         Ok(found)
     }
 
-    /// Removes a blob unless it is pinned or `wanted`; whether it did.
-    pub(super) fn remove_unless<E>(
-        &self,
-        digest: &Digest,
-        wanted: impl FnOnce() -> Result<bool, E>,
-    ) -> Result<io::Result<bool>, E> {
-        self.unless_wanted(digest, wanted, || match fs::remove_file(self.path(digest)) {
+    /// Removes a blob that nobody wants (see [`Self::unless_wanted`]); whether it was there.
+    pub(super) fn remove(&self, digest: &Digest) -> io::Result<bool> {
+        match fs::remove_file(self.path(digest)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             done => done.map(|()| true),
-        })
+        }
     }
 
     /// Does something to an unwanted blob or its tree. The question is asked and the deed done under the lock that a
@@ -321,7 +317,10 @@ mod tests {
         let blobs = blobs(&scratch);
         let pins = [blobs.put(b"abc").expect("puts"), blobs.put(b"abc").expect("puts")];
         let digest = pins[0].code().digest;
-        let remove = || blobs.remove_unless(&digest, || Ok::<_, ()>(false)).expect("asks").expect("works");
+        let remove = || {
+            let deed = || blobs.remove(&digest);
+            blobs.unless_wanted(&digest, || Ok::<_, ()>(false), deed).expect("asks").expect("works")
+        };
         assert!(!remove());
         let [first, second] = pins;
         drop(first);

@@ -1,13 +1,12 @@
 //! Removes code packages that no function has, and their trees.
 //!
 //! Run at the start and after functions changed. Safe beside creates: a package that is being stored is pinned until
-//! the catalog names it. Trees of packages that environments may still run from are the daemon's to protect: it
-//! passes them in.
+//! the catalog names it. What environments may still be started of is the daemon's to protect: it is asked.
 
 use super::blobs::{BlobError, Blobs};
 use super::catalog::{Store, StoreError};
 use super::unpack::Unpacker;
-use hearth_sandbox::Tree;
+use hearth_sandbox::{Digest, Tree};
 use std::collections::BTreeSet;
 use std::io;
 
@@ -20,7 +19,7 @@ pub(crate) struct Collected {
     pub(crate) bytes: u64,
     /// Unpacked trees.
     pub(crate) trees: u64,
-    /// Trees that no function has, and that environments still run from.
+    /// Packages that no function has, and that somebody may still run.
     pub(crate) kept: u64,
 }
 
@@ -38,22 +37,40 @@ pub(crate) enum GarbageError {
     Io(#[from] io::Error),
 }
 
-/// Removes blobs that nothing refers to, and trees of missing or unused blobs unless `in_use` names them. `gone` is told of each
-/// tree before anybody can want it again: whoever remembers it as present must not. Blocks.
+/// Who runs what the catalog may not refer to any more.
+pub(crate) trait Users {
+    /// Does the deed if nobody uses the package or its tree, and lets nobody begin to meanwhile. `None` if somebody does.
+    fn unless_used(
+        &self,
+        package: &Digest,
+        deed: &mut dyn FnMut() -> io::Result<bool>,
+    ) -> Option<io::Result<bool>>;
+}
+
+/// Removes blobs that nothing refers to and nobody uses, and such trees. `gone` is told of each tree before anybody can want
+/// it again: whoever remembers it as present must not. Blocks.
 pub(crate) fn collect_garbage(
     store: &Store,
     blobs: &Blobs,
     unpacker: &Unpacker,
-    in_use: &BTreeSet<Tree>,
+    users: &dyn Users,
     gone: impl Fn(Tree),
 ) -> Result<Collected, GarbageError> {
     let mut collected = Collected::default();
+    let mut kept = BTreeSet::new();
+    let mut unless_used = |digest: &Digest, deed: &mut dyn FnMut() -> io::Result<bool>| {
+        users.unless_used(digest, deed).unwrap_or_else(|| {
+            kept.insert(*digest);
+            Ok(false)
+        })
+    };
     for (digest, size) in blobs.list()? {
         // First without the lock: most blobs are wanted.
         if store.refers_to(&digest)? {
             continue;
         }
-        let removed = blobs.remove_unless(&digest, || store.refers_to(&digest))?;
+        let remove = || unless_used(&digest, &mut || blobs.remove(&digest));
+        let removed = blobs.unless_wanted(&digest, || store.refers_to(&digest), remove)?;
         if removed.map_err(|source| BlobError::Io { action: "remove", digest, source })? {
             collected.blobs += 1;
             collected.bytes += size;
@@ -64,22 +81,19 @@ pub(crate) fn collect_garbage(
         if store.refers_to(&digest)? {
             continue;
         }
-        if in_use.contains(&tree) {
-            collected.kept += 1;
-            continue;
-        }
         let mut aside = None;
-        let take = || {
+        let mut take = || {
             aside = unpacker.set_aside(tree)?;
             gone(tree);
             Ok(aside.is_some())
         };
-        blobs.unless_wanted(&digest, || store.refers_to(&digest), take)??;
+        blobs.unless_wanted(&digest, || store.refers_to(&digest), || unless_used(&digest, &mut take))??;
         if let Some(tree) = aside {
             std::fs::remove_dir_all(tree)?;
             collected.trees += 1;
         }
     }
+    collected.kept = kept.len() as u64;
     Ok(collected)
 }
 
@@ -103,7 +117,17 @@ mod tests {
         let mut function = record("f");
         function.code = used;
         fixture.store.commit(vec![Change::Create(Box::new(function))]).await.expect("commits");
-        let in_use = BTreeSet::from([Tree::Task(running.digest)]);
+        struct Running(Digest);
+        impl Users for Running {
+            fn unless_used(
+                &self,
+                package: &Digest,
+                deed: &mut dyn FnMut() -> io::Result<bool>,
+            ) -> Option<io::Result<bool>> {
+                (*package != self.0).then(deed)
+            }
+        }
+        let in_use = Running(running.digest);
         let gone = std::cell::RefCell::new(Vec::new());
         let collect = || {
             let note = |tree| gone.borrow_mut().push(tree);
@@ -112,8 +136,9 @@ mod tests {
         };
         let collected = collect();
         assert_eq!(*gone.borrow(), [Tree::Task(unused.digest)]);
-        assert_eq!((collected.blobs, collected.bytes, collected.trees), (2, unused.size + running.size, 1));
+        assert_eq!((collected.blobs, collected.bytes, collected.trees), (1, unused.size, 1));
         assert!(fixture.blobs.read(&used.digest).is_ok());
+        assert!(fixture.blobs.read(&running.digest).is_ok());
         assert!(fixture.blobs.read(&arriving.code().digest).is_ok());
         assert_eq!(fixture.unpacker.list().expect("lists").len(), 2);
         assert_eq!(collect(), Collected { kept: 1, ..Collected::default() });

@@ -35,7 +35,7 @@ pub(crate) use blobs::{BlobError, Blobs, Pin};
 pub(crate) use catalog::{Change, CommitError, Store, StoreError};
 pub(crate) use documents::DocumentError;
 pub(crate) use documents::{Document, DocumentChange, Expect, Family};
-pub(crate) use garbage::{GarbageError, collect_garbage};
+pub(crate) use garbage::{GarbageError, Users, collect_garbage};
 pub(crate) use incoming::Incoming;
 pub(crate) use layers::{tree_of, unzipped};
 pub(crate) use layout::{Layout, RunInfo};

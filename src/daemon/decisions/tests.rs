@@ -34,6 +34,7 @@ pub(in crate::daemon) fn revision(name: &str) -> Revision {
         role: String::new(),
         finishing: AtomicU32::new(0),
         door: crate::daemon::doors::Door::default(),
+        held: Vec::new(),
         retired: std::sync::atomic::AtomicBool::new(false),
     }
 }

@@ -1,5 +1,6 @@
 //! An environment's last word.
 
+use super::course::last_word;
 use super::*;
 use crate::daemon::decisions::tests::revision;
 use crate::daemon::scheduler::{Order, SchedulerHandle};

@@ -1,8 +1,8 @@
 //! `kill -9` while functions are created and updated: what was acknowledged is there, whole.
 
 use super::{Scratch, record, sealer};
+use crate::store::tests::Nobody;
 use crate::store::{Blobs, Change, Layout, Store, Unpacker, collect_garbage, zips};
-use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -100,7 +100,7 @@ async fn acknowledged_functions_survive_kill_9_whole() {
         }
         assert_eq!(std::fs::read_dir(layout.blobs().join("tmp")).expect("there").count(), 0);
         let unpacker = Unpacker::new(blobs.clone(), &layout.unpacked());
-        collect_garbage(&store, &blobs, &unpacker, &BTreeSet::new(), |_| ()).expect("collects");
+        collect_garbage(&store, &blobs, &unpacker, &Nobody, |_| ()).expect("collects");
         let left = std::fs::read_dir(layout.blobs().join("sha256")).expect("there").count();
         assert_eq!(left, all.len(), "no package is left that no function has");
         store.close().await;
