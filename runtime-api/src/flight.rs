@@ -134,7 +134,7 @@ impl Lifecycle {
         assert_eq!(deliveries, given_back + finished + flights, "one end for each delivery");
         assert!(self.flights.len() <= SLOTS, "no more flights than slots");
         assert!(self.owed.is_empty() || self.timers.contains_key(&Timer::Retry), "what is owed is due");
-        let progress = self.flights.values().map(|flight| flight.progress).next();
+        let progress = self.flights.first().map(|flight| flight.progress);
         match self.state {
             State::Starting { phase, .. } | State::Init { phase, .. } => {
                 assert_eq!(progress, (phase == Phase::Invoke).then_some(Progress::Waiting));
@@ -148,7 +148,7 @@ impl Lifecycle {
             State::InitFailed => assert!(self.timers.contains_key(&Timer::Grace)),
             State::Killing { .. } => assert!(self.timers.contains_key(&Timer::Kill)),
         }
-        for (id, flight) in &self.flights {
+        for (id, flight) in self.flights.iter() {
             let over = matches!(flight.progress, Progress::Over { .. });
             assert_eq!(
                 !over,

@@ -12,8 +12,8 @@ use crate::flight::{Flight, Late, Ledger, Progress, State, Then, Timer};
 use crate::reply::Reply;
 use crate::{CallId, Delivery, RequestId, Run};
 use hearth_logic::limits::{INIT_TIMEOUT, SLOTS};
-use hearth_logic::{Machine, Time};
-use std::collections::{BTreeMap, VecDeque};
+use hearth_logic::{Few, Machine, Time};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,8 +43,8 @@ pub struct Lifecycle {
     pub(crate) settings: Settings,
     pub(crate) state: State,
     pub(crate) run: Run,
-    pub(crate) flights: BTreeMap<RequestId, Flight>,
-    pub(crate) timers: BTreeMap<Timer, Time>,
+    pub(crate) flights: Few<RequestId, Flight>,
+    pub(crate) timers: Few<Timer, Time>,
     /// What a failed initialisation left for the first delivery.
     pub(crate) stored: Option<Outcome>,
     pub(crate) init_duration: Option<Duration>,
@@ -61,12 +61,14 @@ impl Lifecycle {
     /// initialisation: the time of that begins when the process is there.
     #[must_use]
     pub fn new(now: Time, settings: Settings) -> Self {
+        let mut timers = Few::default();
+        timers.insert(Timer::Init, now.after(settings.init_limit));
         Self {
             settings,
             state: State::Starting { phase: Phase::Init, since: now },
             run: Run::FIRST,
-            flights: BTreeMap::new(),
-            timers: BTreeMap::from([(Timer::Init, now.after(settings.init_limit))]),
+            flights: Few::default(),
+            timers,
             stored: None,
             init_duration: None,
             announced: false,

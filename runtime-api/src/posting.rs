@@ -44,7 +44,7 @@ impl Lifecycle {
                 self.answer(parked, Reply::Drop, todo);
                 self.state = State::Ready { parked: call };
             }
-            State::Invoking => match self.flights.values().next() {
+            State::Invoking => match self.flights.first() {
                 Some(flight) if flight.progress == Progress::Running => {
                     let event = Reply::Event(Arc::clone(&flight.delivery));
                     self.answer(call, event, todo);

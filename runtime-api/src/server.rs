@@ -192,6 +192,22 @@ async fn wait_out(error: io::Error) -> io::Result<()> {
 #[error("the call was dropped")]
 struct Dropped;
 
+/// What is kept of a request.
+struct Taken {
+    call: Result<Call, Complaint>,
+    /// The client asked before it sends the body.
+    announced_only: bool,
+    body: Incoming,
+}
+
+impl From<http::Request<Incoming>> for Taken {
+    fn from(request: http::Request<Incoming>) -> Self {
+        let (head, body) = request.into_parts();
+        let call = call::classify(&head.method, head.uri.path(), &head.headers);
+        Self { call, announced_only: head.headers.contains_key(EXPECT), body }
+    }
+}
+
 #[derive(Debug)]
 struct Door<M> {
     calls: mpsc::Sender<M>,
@@ -219,7 +235,8 @@ impl<M: From<Arrival> + Send + 'static> Door<M> {
 
     async fn attend<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: S) {
         let door = &self;
-        let service = service_fn(move |request| door.handle(request));
+        // Taken apart before hyper listens on: while a head lives, its buffer is in use and another one is taken.
+        let service = service_fn(move |request| door.handle(Taken::from(request)));
         let mut http = http1::Builder::new();
         // The number of lines stays at hyper's own bound: naming another costs an allocation for each request.
         http.max_buf_size(self.limits.header_bytes);
@@ -227,9 +244,9 @@ impl<M: From<Arrival> + Send + 'static> Door<M> {
         let _ = http.serve_connection(TokioIo::new(Joined(stream)), service).await;
     }
 
-    async fn handle(&self, request: http::Request<Incoming>) -> Result<Response<Full<Bytes>>, Dropped> {
-        let (head, mut body) = request.into_parts();
-        let call = match call::classify(&head.method, head.uri.path(), &head.headers) {
+    async fn handle(&self, taken: Taken) -> Result<Response<Full<Bytes>>, Dropped> {
+        let Taken { call, announced_only, mut body } = taken;
+        let call = match call {
             Ok(call) => call,
             Err(complaint) => {
                 let whole = intake::drain(&mut body, self.limits.drain_bytes).await;
@@ -255,7 +272,6 @@ impl<M: From<Arrival> + Send + 'static> Door<M> {
         let Some(what) = call.with_body(read) else { return Ok(pong()) };
         let reply = self.ask(what).await?;
         // The caller is answered by now; only this connection waits for the rest of what it sends.
-        let announced_only = head.headers.contains_key(EXPECT);
         let whole =
             !too_large || (!announced_only && intake::drain(&mut body, self.limits.drain_bytes).await);
         drop(share);

@@ -178,15 +178,18 @@ pub(crate) async fn serve(names: Names, resolvers: Arc<Resolvers>) {
     let places = Places::new(QUESTIONS_MAX, &resolvers.questions);
     let connections = Places::new(CONNECTIONS_MAX, &resolvers.connections);
     let mut tasks = JoinSet::new();
-    let mut question = vec![0; QUESTION_BYTES_MAX];
     loop {
         tokio::select! {
-            received = datagrams.recv_from(&mut question) => {
-                let Ok((size, from)) = received else {
-                    tokio::time::sleep(FAILURE_PAUSE).await;
-                    continue;
+            // Most environments ask nothing for most of their life: there is no buffer before there is a question.
+            ready = datagrams.readable() => {
+                let (question, from) = match ready.and_then(|()| read_datagram(&datagrams)) {
+                    Ok(received) => received,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                    Err(_) => {
+                        tokio::time::sleep(FAILURE_PAUSE).await;
+                        continue;
+                    }
                 };
-                let question = question[..size].to_vec();
                 let (socket, resolvers) = (Arc::clone(&datagrams), Arc::clone(&resolvers));
                 if let Some(place) = places.take() {
                     tasks.spawn(async move {
@@ -216,6 +219,12 @@ pub(crate) async fn serve(names: Names, resolvers: Arc<Resolvers>) {
             Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
         }
     }
+}
+
+fn read_datagram(socket: &UdpSocket) -> io::Result<(Vec<u8>, SocketAddr)> {
+    let mut buffer = [0; QUESTION_BYTES_MAX];
+    let (size, from) = socket.try_recv_from(&mut buffer)?;
+    Ok((buffer[..size].to_vec(), from))
 }
 
 async fn converse(mut stream: TcpStream, resolvers: &Resolvers, places: &Places) -> io::Result<()> {

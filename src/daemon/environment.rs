@@ -24,10 +24,10 @@ use super::scheduler::{EnvironmentHandle, Told};
 use super::system_log;
 use crate::runtimes::image;
 use crate::runtimes::process::{self, Context};
-use hearth_logic::EnvironmentId;
 use hearth_logic::limits::{INIT_TIMEOUT, PROVISIONED_INIT_MIN, TIMEOUT_MAX};
 use hearth_logic::outcome as text;
 use hearth_logic::scheduler::Initialization;
+use hearth_logic::{EnvironmentId, Few};
 use hearth_runtime_api::failure::ErrorType;
 use hearth_runtime_api::server::{Arrival, Desk};
 use hearth_runtime_api::{
@@ -36,7 +36,6 @@ use hearth_runtime_api::{
 };
 use hearth_sandbox::SandboxId;
 use hearth_sandbox::spec::{InitReport, InitRequest, ProcessSpec};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
@@ -46,7 +45,7 @@ use tokio::sync::mpsc;
 /// Messages that wait for one environment: its own calls are bounded by its connections.
 pub(crate) const INBOX_MAX: usize = 256;
 
-/// What arrives at an environment.
+/// What arrives at an environment. Small, because a queue makes room for dozens: what is larger is boxed.
 pub(crate) enum Message {
     /// The scheduler assigned an invocation.
     Deliver(Box<Invocation>),
@@ -55,9 +54,9 @@ pub(crate) enum Message {
     /// The scheduler wants it gone.
     Shutdown,
     /// A process inside called.
-    Call(Arrival),
+    Call(Box<Arrival>),
     /// Pid 1 reported.
-    Report(InitReport),
+    Report(Box<InitReport>),
     /// Pid 1 is gone.
     Lost,
     /// Something was printed.
@@ -68,7 +67,7 @@ pub(crate) enum Message {
 
 impl From<Arrival> for Message {
     fn from(arrival: Arrival) -> Self {
-        Self::Call(arrival)
+        Self::Call(Box::new(arrival))
     }
 }
 
@@ -96,10 +95,10 @@ struct Environment {
     minted: Minted,
     series: Series,
     inbox: mpsc::Sender<Message>,
-    process: Option<ProcessSpec>,
+    metadata_token: String,
     run: Run,
     desk: Desk,
-    flights: BTreeMap<RequestId, Flight>,
+    flights: Few<RequestId, Flight>,
     /// The caller has its answer, the runtime has not asked for its next event yet.
     answered: bool,
     /// An initialisation failed and nobody has heard of it yet.
@@ -112,7 +111,7 @@ struct Environment {
 
 impl Environment {
     fn new(
-        id: EnvironmentId,
+        (id, metadata_token): (EnvironmentId, String),
         (revision, initialization): (Arc<Revision>, Initialization),
         shared: &Arc<Shared>,
         control: Arc<Control>,
@@ -137,10 +136,10 @@ impl Environment {
             meters,
             scheduler,
             inbox,
-            process: None,
+            metadata_token,
             run: Run::FIRST,
             desk: Desk::default(),
-            flights: BTreeMap::new(),
+            flights: Few::default(),
             answered: false,
             init_failed: false,
             unthrottled: false,
@@ -182,22 +181,26 @@ impl Environment {
     }
 
     /// Starts the runtime for the first time.
-    fn begin(&mut self, metadata_token: &str) {
+    fn begin(&mut self) {
         self.output.platform(system_log::init_started(&self.revision, self.initialization));
-        let context = Context {
-            initialization: self.initialization.as_str(),
-            ..self.revision.process_context(self.output.stream(), metadata_token, &self.minted.credentials)
-        };
-        self.process = Some(match &self.revision.image {
-            Some(image) => image.process(&self.revision.served, &context),
-            None => process::spec(&self.revision.served, &context),
-        });
         self.spawn();
     }
 
-    fn spawn(&mut self) {
-        let Some(process) = self.process.clone() else { return };
-        if self.control.send(&InitRequest::Spawn(process)).is_err() {
+    /// Made anew whenever a runtime is started, which is mostly once: all its variables take some kilobytes.
+    fn process(&self) -> ProcessSpec {
+        let credentials = &self.minted.credentials;
+        let context = Context {
+            initialization: self.initialization.as_str(),
+            ..self.revision.process_context(self.output.stream(), &self.metadata_token, credentials)
+        };
+        match &self.revision.image {
+            Some(image) => image.process(&self.revision.served, &context),
+            None => process::spec(&self.revision.served, &context),
+        }
+    }
+
+    fn spawn(&self) {
+        if self.control.send(&InitRequest::Spawn(self.process())).is_err() {
             // Pid 1 is gone: its reader says `Lost`.
             tracing::debug!(environment = self.id.0, "spawn: the sandbox is gone");
         }
@@ -213,7 +216,7 @@ impl Environment {
         if std::mem::take(&mut self.answered) {
             self.revision.finishing.fetch_sub(1, Ordering::Relaxed);
         }
-        for (request_id, mut flight) in std::mem::take(&mut self.flights) {
+        while let Some((request_id, mut flight)) = self.flights.pop_first() {
             let id = flight.invocation.id;
             self.shared.decisions.failed(id, "the environment ended without a report", clock::now());
             match flight.held {
@@ -268,8 +271,7 @@ impl Environment {
                 Some(self.not_started(image::INVALID_ENTRYPOINT, message))
             }
             InitReport::NoDirectory { reason } => {
-                let directory = self.process.as_ref().map(|process| process.directory.as_str());
-                let message = format!("chdir {}: {reason}", directory.unwrap_or_default());
+                let message = format!("chdir {}: {reason}", self.process().directory);
                 Some(self.not_started(image::INVALID_WORKING_DIR, message))
             }
             InitReport::Exited(exit) => {
@@ -430,7 +432,7 @@ impl Driver for Environment {
                 Some(Event::Shutdown)
             }
             Message::Lost => Some(Event::Lost),
-            Message::Report(report) => self.report(report),
+            Message::Report(report) => self.report(*report),
             Message::Printed => {
                 if self.output.drain() {
                     // More than one reading takes: the rest is not announced again.
@@ -446,7 +448,7 @@ impl Driver for Environment {
                 drop(done);
                 None
             }
-            Message::Call(arrival) => Some(self.desk.accept(arrival)),
+            Message::Call(arrival) => Some(self.desk.accept(*arrival)),
         }
     }
 

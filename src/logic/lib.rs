@@ -7,6 +7,7 @@
 pub mod admission;
 mod environment;
 mod exchange;
+pub mod few;
 mod fleet;
 mod idle;
 pub mod ids;
@@ -29,6 +30,7 @@ mod table;
 pub mod time;
 mod timers;
 
+pub use few::Few;
 pub use ids::{EnvironmentId, FunctionId, InvocationId, ProvisionedId, RequestId, RevisionId};
 pub use limits::{Profile, SchedulerLimits};
 pub use machine::Machine;

@@ -73,9 +73,11 @@ pub(in crate::daemon) async fn run(
             tasks.spawn(crate::http::door::serve(door, door_key, Arc::clone(&shared), Arc::clone(&revision)));
             let meters = Meters::new([memory_peak, oom_events, cpu, freezer], &shared);
             let made_for = (revision, initialization);
+            let ends = (sender, scheduler.clone());
+            let identity = (id, metadata_token);
             let mut environment =
-                Environment::new(id, made_for, &shared, control, (pipe, meters), (sender, scheduler.clone()));
-            environment.begin(&metadata_token);
+                Environment::new(identity, made_for, &shared, control, (pipe, meters), ends);
+            environment.begin();
             drive(&mut environment, &mut receiver).await;
             environment.end();
         }
@@ -127,7 +129,7 @@ async fn launch(
 
 async fn forward_reports(control: Arc<Control>, sender: mpsc::Sender<Message>) {
     while let Ok(report) = control.receive().await {
-        if sender.send(Message::Report(report)).await.is_err() {
+        if sender.send(Message::Report(Box::new(report))).await.is_err() {
             return;
         }
     }
