@@ -11,7 +11,7 @@ use crate::store::tree_of;
 use hearth_logic::records::{SystemLevel, date};
 use hearth_logic::scheduler::Initialization;
 use hearth_logic::{FunctionId, RevisionId};
-use hearth_sandbox::{Contents, Digest, InnerUser, Tree};
+use hearth_sandbox::{Contents, Digest, InnerUser};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -69,7 +69,7 @@ pub(crate) struct Revision {
     pub(crate) finishing: AtomicU32,
     /// Its function's.
     pub(crate) door: Door,
-    /// Its trees, so that they stay on disk for whoever found it before it was replaced.
+    /// What it is made of, so that it stays on disk for whoever found it before it was replaced.
     pub(super) held: Vec<Use>,
     /// Another one serves, or none: see [`Revision::retire`].
     pub(crate) retired: AtomicBool,
@@ -78,8 +78,9 @@ pub(crate) struct Revision {
 impl Revision {
     /// Keeps what it runs from on disk for as long as it lives.
     pub(super) fn holding(mut self, uses: &Uses) -> Self {
-        let layers = tree_of(&self.layers).map(Tree::Task);
-        self.held = layers.into_iter().chain([self.contents().tree()]).map(|tree| uses.hold(tree)).collect();
+        // Layers merged, and each by itself: a tree that is lost is made from them again.
+        let layers = self.layers.iter().copied().chain(tree_of(&self.layers));
+        self.held = layers.chain([self.code]).map(|digest| uses.hold(digest)).collect();
         self
     }
 

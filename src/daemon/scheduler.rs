@@ -175,6 +175,14 @@ impl SchedulerDriver {
         Event::Provision { provisioned, function, parts: told }
     }
 
+    /// A revision is kept for as long as the machine may ask to start an environment of it.
+    fn forget_unneeded(&mut self) {
+        let (machine, provisioned) = (&self.machine, &self.provisioned);
+        self.known.forget_unless(|revision| {
+            machine.serves(revision) || provisioned.values().any(|kept| kept.contains(&revision))
+        });
+    }
+
     /// Holds an invocation back, for a moment, that a limit refuses while one like it has been answered and its permit is
     /// on its way back: who calls one after the other must not be throttled for calling at once. One for each such
     /// permit, and each once; all others are refused without delay.
@@ -350,10 +358,7 @@ impl Driver for SchedulerDriver {
                 self.doors.open(function);
                 Event::FunctionGone { function }
             }
-            Order::Retire(revision) => {
-                self.known.retire(revision);
-                Event::Retire { revision }
-            }
+            Order::Retire(revision) => Event::Retire { revision },
             Order::Pressure { measured_mb, stalled } => Event::Pressure { measured_mb, stalled },
             Order::Drain(done) => {
                 self.drained = Some(done);
@@ -372,6 +377,12 @@ impl Driver for SchedulerDriver {
             }
             Order::Look(look) => {
                 look(&self.machine);
+                return None;
+            }
+            Order::ForgetUnneeded(done) => {
+                self.forget_unneeded();
+                // Whoever asked may have left.
+                done.send(()).ok();
                 return None;
             }
         })
@@ -433,11 +444,9 @@ impl Driver for SchedulerDriver {
         let admission = self.machine.admission();
         let is_full = admission.running_unreserved() >= admission.unreserved();
         self.handle.is_full.store(is_full, Ordering::Relaxed);
-        // A revision is kept for as long as the machine may ask to start an environment of it.
-        let (machine, provisioned) = (&self.machine, &self.provisioned);
-        self.known.forget_unless(|revision| {
-            machine.serves(revision) || provisioned.values().any(|kept| kept.contains(&revision))
-        });
+        if self.known.are_many() {
+            self.forget_unneeded();
+        }
     }
 
     fn is_done(&self) -> bool {

@@ -268,7 +268,8 @@ async fn run(started: Started) -> Result<(), Problem> {
         &config,
         (identity, base.clone()),
     ));
-    let keeper = Keeper { store: store.clone(), blobs, unpacker, shared: Arc::clone(&shared) };
+    let (looked_after, forgetful) = (Arc::clone(&shared), scheduler.clone());
+    let keeper = Keeper { store: store.clone(), blobs, unpacker, scheduler: forgetful, shared: looked_after };
     keeper.clone().collect()?;
     tokio::spawn(keeper.run());
     control.resume().await?;
@@ -325,6 +326,7 @@ struct Keeper {
     store: Store,
     blobs: Blobs,
     unpacker: Arc<Unpacker>,
+    scheduler: SchedulerHandle,
     shared: Arc<Shared>,
 }
 
@@ -355,6 +357,7 @@ impl Keeper {
             if let Err(error) = swept.map_err(std::io::Error::other).flatten() {
                 tracing::warn!(%error, "old log files could not be removed");
             }
+            self.scheduler.forget_unneeded().await;
             match tokio::task::spawn_blocking(move || keeper.collect()).await {
                 Ok(Ok(0)) => {}
                 Ok(Ok(_)) => pause = COLLECT_AGAIN,

@@ -192,11 +192,14 @@ impl Blobs {
         Ok(found)
     }
 
-    /// Removes a blob that nobody wants (see [`Self::unless_wanted`]); whether it was there.
-    pub(super) fn remove(&self, digest: &Digest) -> io::Result<bool> {
-        match fs::remove_file(self.path(digest)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            done => done.map(|()| true),
+    /// Takes a blob that nobody wants (see [`Self::unless_wanted`]) to where the next start would clear it: quick, while
+    /// the removal of a large file takes long. None if it is not there.
+    pub(super) fn set_aside(&self, digest: &Digest) -> io::Result<Option<PathBuf>> {
+        let aside = self.fresh();
+        match fs::rename(self.path(digest), &aside) {
+            Ok(()) => Ok(Some(aside)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -318,7 +321,7 @@ mod tests {
         let pins = [blobs.put(b"abc").expect("puts"), blobs.put(b"abc").expect("puts")];
         let digest = pins[0].code().digest;
         let remove = || {
-            let deed = || blobs.remove(&digest);
+            let deed = || blobs.set_aside(&digest).map(|aside| aside.is_some());
             blobs.unless_wanted(&digest, || Ok::<_, ()>(false), deed).expect("asks").expect("works")
         };
         assert!(!remove());

@@ -39,10 +39,11 @@ pub(crate) enum GarbageError {
 
 /// Who runs what the catalog may not refer to any more.
 pub(crate) trait Users {
-    /// Does the deed if nobody uses the package or its tree, and lets nobody begin to meanwhile. `None` if somebody does.
+    /// Does the deed, which is to be quick, if nobody uses what is on disk under this name, and lets nobody begin to
+    /// meanwhile. `None` if somebody does.
     fn unless_used(
         &self,
-        package: &Digest,
+        digest: &Digest,
         deed: &mut dyn FnMut() -> io::Result<bool>,
     ) -> Option<io::Result<bool>>;
 }
@@ -69,9 +70,16 @@ pub(crate) fn collect_garbage(
         if store.refers_to(&digest)? {
             continue;
         }
-        let remove = || unless_used(&digest, &mut || blobs.remove(&digest));
-        let removed = blobs.unless_wanted(&digest, || store.refers_to(&digest), remove)?;
-        if removed.map_err(|source| BlobError::Io { action: "remove", digest, source })? {
+        let failed = |source| BlobError::Io { action: "remove", digest, source };
+        let mut aside = None;
+        let mut take = || {
+            aside = blobs.set_aside(&digest)?;
+            Ok(aside.is_some())
+        };
+        let deed = || unless_used(&digest, &mut take);
+        blobs.unless_wanted(&digest, || store.refers_to(&digest), deed)?.map_err(failed)?;
+        if let Some(blob) = aside {
+            std::fs::remove_file(blob).map_err(failed)?;
             collected.blobs += 1;
             collected.bytes += size;
         }
@@ -121,10 +129,10 @@ mod tests {
         impl Users for Running {
             fn unless_used(
                 &self,
-                package: &Digest,
+                digest: &Digest,
                 deed: &mut dyn FnMut() -> io::Result<bool>,
             ) -> Option<io::Result<bool>> {
-                (*package != self.0).then(deed)
+                (*digest != self.0).then(deed)
             }
         }
         let in_use = Running(running.digest);

@@ -201,3 +201,28 @@ async fn an_alias_is_followed_from_the_disk_then_from_memory_and_where_it_was_mo
     let missing = functions.serving("f", Some("other"), || 0).await;
     assert!(matches!(missing, Err(Unavailable::Missing)));
 }
+
+#[tokio::test]
+async fn what_can_be_run_keeps_its_packages_from_the_collector_until_it_is_let_go_of() {
+    use crate::store::Users as _;
+    use hearth_sandbox::Digest;
+    let fixture = Fixture::new();
+    let (functions, _inbox) = functions(&fixture, 10);
+    let [code, one, two, next] = [1, 2, 3, 4].map(|number| Digest([number; 32]));
+    let mut record = native("a", None);
+    record.code.digest = code;
+    let layer = |digest| crate::store::Layer { arn: String::new(), digest, size: 1 };
+    record.configuration.layers = [one, two].map(layer).to_vec();
+    let merged = crate::store::tree_of(&[one, two]).expect("layers");
+    let unused = |digest: &Digest| functions.uses().unless_used(digest, &mut || Ok(true)).is_some();
+    let found = functions.admit(&record).expect("admits");
+    assert_eq!([code, one, two, merged].map(|digest| unused(&digest)), [false; 4]);
+    record.code.digest = next;
+    record.configuration.layers.clear();
+    record.revision_id = "a-2".to_owned();
+    functions.admit(&record).expect("admits");
+    assert_eq!([code, merged, next].map(|digest| unused(&digest)), [false; 3], "somebody has it still");
+    drop(found);
+    assert_eq!([code, one, two, merged].map(|digest| unused(&digest)), [true; 4]);
+    assert!(!unused(&next));
+}

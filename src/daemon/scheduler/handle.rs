@@ -46,6 +46,8 @@ pub(crate) enum Order {
     Begin { environment: EnvironmentId, revision: RevisionId },
     /// An invocation that was held back is offered once more.
     OfferAgain(RevisionId, InvocationId),
+    /// Revisions that are not needed any more are to be let go of; answer when they are.
+    ForgetUnneeded(oneshot::Sender<()>),
     /// Somebody wants to read the machine as it is by now.
     Look(Box<dyn FnOnce(&Scheduler) + Send>),
 }
@@ -157,6 +159,14 @@ impl SchedulerHandle {
         let order = Order::Look(Box::new(move |machine| drop(answer.send(look(machine)))));
         self.order(order);
         wait.await.ok()
+    }
+
+    /// Lets go of the revisions that nothing will be started of, as things are once it has heard what was said before.
+    pub(crate) async fn forget_unneeded(&self) {
+        let (done, wait) = oneshot::channel();
+        self.order(Order::ForgetUnneeded(done));
+        // Without a scheduler nothing is held any more.
+        wait.await.ok();
     }
 
     /// Offers an invocation; gives it back if the queue is full or the scheduler is gone.

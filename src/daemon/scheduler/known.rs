@@ -1,11 +1,11 @@
 //! The revisions that environments may be started of, by the numbers by which the machine knows them.
 //!
-//! A revision holds its code on disk, so one that was replaced is to be forgotten soon: one of those is looked at in each
-//! step. All others only take memory, and are looked for when there are twice as many as were needed the last time.
+//! A revision holds its code on disk, so those that are not needed any more are forgotten before unused code is collected;
+//! and, for the memory, when there are twice as many as were needed the last time.
 
 use super::super::revision::Revision;
 use hearth_logic::RevisionId;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Below so many, none is looked for.
@@ -14,14 +14,12 @@ const FORGET_AT_MIN: usize = 64;
 /// See the module.
 pub(super) struct Known {
     revisions: BTreeMap<RevisionId, Arc<Revision>>,
-    /// Those that were replaced and may still be needed.
-    retired: VecDeque<RevisionId>,
     forget_at: usize,
 }
 
 impl Default for Known {
     fn default() -> Self {
-        Self { revisions: BTreeMap::new(), retired: VecDeque::new(), forget_at: FORGET_AT_MIN }
+        Self { revisions: BTreeMap::new(), forget_at: FORGET_AT_MIN }
     }
 }
 
@@ -41,26 +39,15 @@ impl Known {
         self.revisions.values()
     }
 
-    /// It was replaced: once it is not needed any more, it is to go.
-    pub(super) fn retire(&mut self, revision: RevisionId) {
-        if self.revisions.contains_key(&revision) && !self.retired.contains(&revision) {
-            self.retired.push_back(revision);
-        }
+    /// Whether it is time to look for those that are not needed.
+    pub(super) fn are_many(&self) -> bool {
+        self.revisions.len() > self.forget_at
     }
 
     /// Forgets those of which no environment will be asked for.
     pub(super) fn forget_unless(&mut self, needed: impl Fn(RevisionId) -> bool) {
-        if let Some(revision) = self.retired.pop_front() {
-            if needed(revision) {
-                self.retired.push_back(revision);
-            } else {
-                self.revisions.remove(&revision);
-            }
-        }
-        if self.revisions.len() > self.forget_at {
-            self.revisions.retain(|revision, _| needed(*revision));
-            self.forget_at = (self.revisions.len() * 2).max(FORGET_AT_MIN);
-        }
+        self.revisions.retain(|revision, _| needed(*revision));
+        self.forget_at = (self.revisions.len() * 2).max(FORGET_AT_MIN);
     }
 }
 
@@ -74,29 +61,28 @@ mod tests {
     }
 
     #[test]
-    fn a_replaced_revision_goes_once_nobody_needs_it_and_others_stay() {
+    fn what_is_not_needed_is_let_go_of() {
         let mut known = Known::default();
         let (one, two) = (numbered(1), numbered(2));
         known.learn(&one);
+        known.learn(&one);
         known.learn(&two);
-        known.retire(one.id);
-        known.retire(one.id);
-        known.retire(RevisionId(9));
-        known.forget_unless(|_| true);
-        assert!(known.get(one.id).is_some());
-        known.forget_unless(|_| false);
+        known.forget_unless(|revision| revision == two.id);
         assert!(known.get(one.id).is_none() && known.get(two.id).is_some());
-        known.forget_unless(|_| false);
         assert_eq!((known.all().count(), Arc::strong_count(&one)), (1, 1));
     }
 
     #[test]
-    fn too_many_are_reduced_to_those_that_are_needed() {
+    fn it_is_time_again_when_there_are_twice_as_many() {
         let mut known = Known::default();
-        for number in 0..=FORGET_AT_MIN as u64 {
-            known.learn(&numbered(number));
-        }
-        known.forget_unless(|revision| revision.0 < 3);
-        assert_eq!(known.all().count(), 3);
+        let learn = |known: &mut Known, numbers: std::ops::RangeInclusive<u64>| {
+            numbers.for_each(|number| known.learn(&numbered(number)));
+            known.are_many()
+        };
+        assert!(!learn(&mut known, 1..=64));
+        assert!(learn(&mut known, 65..=65));
+        known.forget_unless(|revision| revision.0 > 20);
+        assert!(!learn(&mut known, 66..=110));
+        assert!(learn(&mut known, 111..=111));
     }
 }
