@@ -5,8 +5,8 @@
 use crate::exchange::{WaitedFor, Why};
 use crate::idle::Rank;
 use crate::pool::Turn;
-use crate::{EnvironmentId, InvocationId, ProvisionedId, RevisionId, Time};
-use std::collections::{BTreeMap, VecDeque};
+use crate::{EnvironmentId, Few, InvocationId, ProvisionedId, RevisionId, Time};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Within this time an environment is given no more than its pace.
@@ -27,16 +27,18 @@ pub(crate) struct Environment {
     pub(crate) memory_mb: u64,
     pub(crate) state: State,
     /// What it runs, with the moment of assignment; never more than `slots`.
-    pub(crate) in_flight: BTreeMap<InvocationId, Time>,
-    pub(crate) slots: usize,
+    pub(crate) in_flight: Few<InvocationId, Time>,
+    pub(crate) slots: u32,
     /// Since which turn it has room, if it has.
     pub(crate) open: Option<Turn>,
-    /// Where it stands among those that may be evicted.
+    /// Where it stands among those that may be evicted, if it may be.
     pub(crate) rank: Option<Rank>,
+    /// Where it is listed among them: no later than where it stands.
+    pub(crate) listed: Option<Rank>,
     /// It has room and may not take more yet: it has had its share of this second.
     pub(crate) resting: bool,
-    /// When it was last given something; as many moments as the pace asks for.
-    pub(crate) recent: VecDeque<Time>,
+    /// When it was last given something, if there is a pace.
+    pub(crate) recent: Option<Box<Recent>>,
     /// Since when it has been without work; counts only while it is.
     pub(crate) idle_since: Time,
     /// It has run nothing yet.
@@ -50,10 +52,25 @@ pub(crate) struct Environment {
     pub(crate) armed: Option<Time>,
     /// Its start took a token of a scaling rate.
     pub(crate) paid: bool,
-    /// What put its start off, and who went for it.
+    /// What its start went through, until that is told.
+    pub(crate) beginning: Option<Box<Beginning>>,
+}
+
+/// What the start of an environment went through.
+#[derive(Debug, Default)]
+pub(crate) struct Beginning {
+    /// The configuration that it is kept for.
+    pub(crate) provisioned: Option<ProvisionedId>,
+    /// What put it off.
     pub(crate) held_up: Option<WaitedFor>,
+    /// Who went for it.
     pub(crate) evicted: Vec<EnvironmentId>,
 }
+
+/// As many moments as the pace asks for. Boxed, as all that most environments do not have: at a hundred thousand, a decision
+/// costs what it touches of memory that no cache holds.
+#[derive(Debug, Default)]
+pub(crate) struct Recent(VecDeque<Time>);
 
 impl Environment {
     pub(crate) fn is_idle(&self) -> bool {
@@ -65,7 +82,12 @@ impl Environment {
     }
 
     pub(crate) fn has_room(&self) -> bool {
-        self.state == State::Serving && self.in_flight.len() < self.slots
+        self.state == State::Serving && self.in_flight.len() < self.slots()
+    }
+
+    /// How many invocations it runs at once.
+    pub(crate) fn slots(&self) -> usize {
+        usize::try_from(self.slots).unwrap_or(usize::MAX)
     }
 
     pub(crate) fn is_leaving(&self) -> bool {
@@ -78,17 +100,20 @@ impl Environment {
 
     /// When it may be given something again, as far as the pace goes.
     pub(crate) fn rested_at(&self, pace: usize) -> Time {
-        let oldest = if pace == 0 { None } else { self.recent.len().checked_sub(pace) };
-        let oldest = oldest.and_then(|at| self.recent.get(at));
+        let recent = self.recent.as_ref().filter(|_| pace > 0).map(|recent| &recent.0);
+        let oldest = recent.and_then(|recent| recent.get(recent.len().checked_sub(pace)?));
         oldest.map_or(Time::ZERO, |at| at.after(PACE_WINDOW))
     }
 
     pub(crate) fn note_assignment(&mut self, now: Time, pace: usize) {
-        if pace > 0 {
-            self.recent.push_back(now);
+        if pace == 0 {
+            self.recent = None;
+            return;
         }
-        while self.recent.len() > pace {
-            self.recent.pop_front();
+        let recent = &mut self.recent.get_or_insert_default().0;
+        recent.push_back(now);
+        while recent.len() > pace {
+            recent.pop_front();
         }
     }
 }

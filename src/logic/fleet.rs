@@ -10,24 +10,19 @@ mod room;
 
 pub(crate) use room::Room;
 
-use crate::environment::{Environment, State};
-use crate::exchange::{WaitedFor, Why};
+use crate::environment::{Beginning, Environment, State};
+use crate::exchange::Why;
 use crate::idle::{Idle, worth};
 use crate::limits::SLOTS;
 use crate::line::Line;
 use crate::pool::{Pool, Turn};
 use crate::provisioned::Configurations;
 use crate::table::Table;
-use crate::{EnvironmentId, FunctionId, InvocationId, ProvisionedId, RevisionId, Time};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use crate::{EnvironmentId, Few, FunctionId, InvocationId, ProvisionedId, RevisionId, Time};
+use std::collections::BTreeSet;
 
-/// What the start of an environment went through.
-#[derive(Debug, Default)]
-pub(crate) struct Beginning {
-    pub(crate) provisioned: Option<ProvisionedId>,
-    pub(crate) held_up: Option<WaitedFor>,
-    pub(crate) evicted: Vec<EnvironmentId>,
-}
+/// Idle environments that are listed anew in one step; each use of one makes one necessary at most.
+const TIDIED_AT_ONCE: usize = 8;
 
 #[derive(Debug, Default)]
 pub(crate) struct Fleet {
@@ -104,7 +99,19 @@ impl Fleet {
 
     /// Those that may be evicted, in the order in which they would go.
     pub(crate) fn idle(&self) -> impl Iterator<Item = EnvironmentId> + '_ {
-        self.idle.iter()
+        self.idle.iter(|id| self.get(id).and_then(|environment| environment.rank))
+    }
+
+    /// Puts some of those that are not listed where they stand there; quick if there are none at the beginning.
+    pub(crate) fn tidy_idle(&mut self) {
+        for _ in 0..TIDIED_AT_ONCE {
+            let Some((listed, id)) = self.idle.first_listed() else { return };
+            let Some(environment) = self.environments.get_mut(&id) else { return };
+            if environment.rank == Some(listed) {
+                return;
+            }
+            environment.listed = self.idle.list_again(id, listed, environment.rank);
+        }
     }
 
     /// All without work.
@@ -198,18 +205,20 @@ impl Fleet {
         let id = EnvironmentId(self.next_environment);
         self.next_environment += 1;
         pool.member_came();
-        let paid = beginning.provisioned.is_none() && pool.start_began(&mut self.line);
+        let provisioned = beginning.provisioned;
+        let paid = provisioned.is_none() && pool.start_began(&mut self.line);
         let environment = Environment {
             revision,
-            provisioned: beginning.provisioned,
+            provisioned,
             memory_mb: u64::from(pool.memory_mb),
             state: State::Starting { launched: false },
-            in_flight: BTreeMap::new(),
-            slots: SLOTS,
+            in_flight: Few::default(),
+            slots: u32::try_from(SLOTS).unwrap_or(u32::MAX),
             open: None,
             rank: None,
+            listed: None,
             resting: false,
-            recent: VecDeque::new(),
+            recent: None,
             idle_since: Time::ZERO,
             fresh: true,
             frozen: false,
@@ -217,14 +226,13 @@ impl Fleet {
             born: now,
             armed: None,
             paid,
-            held_up: beginning.held_up,
-            evicted: beginning.evicted,
+            beginning: Some(Box::new(beginning)),
         };
         self.committed_mb += environment.memory_mb;
         self.starting += 1;
         self.launching += 1;
         self.environments.insert(id, environment);
-        self.kept_begins(beginning.provisioned, revision);
+        self.kept_begins(provisioned, revision);
         Some(id)
     }
 
@@ -264,7 +272,7 @@ impl Fleet {
         let Some(environment) = self.environments.get_mut(&id) else { return };
         let begins = environment.in_flight.is_empty();
         environment.in_flight.insert(invocation, now);
-        (environment.fresh, environment.frozen) = (false, false);
+        (environment.fresh, environment.frozen, environment.beginning) = (false, false, None);
         environment.note_assignment(now, self.pace);
         let (revision, provisioned) = (environment.revision, environment.provisioned);
         if let Some(pool) = self.pools.get_mut(&revision) {
@@ -351,6 +359,7 @@ impl Fleet {
     pub(crate) fn remove(&mut self, id: EnvironmentId) -> Option<Environment> {
         self.leave(id, Why::Died);
         let environment = self.environments.remove(&id)?;
+        self.idle.forget(id, environment.listed);
         self.leaving -= 1;
         self.leaving_mb -= environment.memory_mb;
         self.committed_mb -= environment.memory_mb;
@@ -387,7 +396,9 @@ impl Fleet {
         }
         if environment.is_idle() {
             let worth = worth(pool.uses, pool.start_cost, environment.memory_mb);
-            environment.rank = Some(self.idle.insert(id, worth, turn, environment.memory_mb));
+            let (rank, listed) =
+                self.idle.insert(id, worth, turn, (environment.memory_mb, environment.listed));
+            (environment.rank, environment.listed) = (Some(rank), Some(listed));
         }
     }
 
@@ -407,8 +418,8 @@ impl Fleet {
         {
             pool.set_closed(turn, id);
         }
-        if let Some(rank) = environment.rank.take() {
-            self.idle.remove(id, rank, environment.memory_mb);
+        if environment.rank.take().is_some() {
+            self.idle.remove(environment.memory_mb);
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use crate::line::Line;
 use crate::{EnvironmentId, FunctionId, InvocationId, RevisionId};
+use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -25,8 +26,8 @@ pub(crate) struct Pool {
     waiters: BTreeMap<Turn, InvocationId>,
     /// The waiters for whom no start is under way: always the youngest `waiters - starting`, also in the `Line`.
     uncovered: BTreeSet<Turn>,
-    /// Environments with room, by when they came free.
-    open: BTreeSet<(Turn, EnvironmentId)>,
+    /// Environments with room, by when they came free: they come and mostly go at the end.
+    open: SmallVec<[(Turn, EnvironmentId); 1]>,
     /// With room, but not yet for another.
     resting: BTreeSet<EnvironmentId>,
     starting: usize,
@@ -50,7 +51,7 @@ impl Pool {
             retired: false,
             waiters: BTreeMap::new(),
             uncovered: BTreeSet::new(),
-            open: BTreeSet::new(),
+            open: SmallVec::new(),
             resting: BTreeSet::new(),
             starting: 0,
             members: 0,
@@ -75,11 +76,15 @@ impl Pool {
     }
 
     pub(crate) fn set_open(&mut self, turn: Turn, environment: EnvironmentId) {
-        self.open.insert((turn, environment));
+        if let Err(place) = self.open.binary_search(&(turn, environment)) {
+            self.open.insert(place, (turn, environment));
+        }
     }
 
     pub(crate) fn set_closed(&mut self, turn: Turn, environment: EnvironmentId) {
-        self.open.remove(&(turn, environment));
+        if let Ok(place) = self.open.binary_search(&(turn, environment)) {
+            self.open.remove(place);
+        }
     }
 
     pub(crate) fn resting(&self) -> impl Iterator<Item = EnvironmentId> + '_ {

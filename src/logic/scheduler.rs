@@ -26,7 +26,7 @@ pub use crate::exchange::{
 pub use view::{FunctionView, PoolView, States, View};
 
 use crate::admission::{Admission, Permit, Reason};
-use crate::environment::{Environment, State};
+use crate::environment::{Beginning, Environment, State};
 use crate::fleet::Fleet;
 use crate::laws::Watch;
 use crate::limits::{REQUESTS_PER_ENVIRONMENT_MAX, SchedulerLimits};
@@ -213,6 +213,9 @@ impl Scheduler {
     }
 
     fn conclude(&mut self, now: Time, todo: &mut Vec<Action>) {
+        if self.fleet.is_short_of_room(&self.limits) {
+            self.fleet.tidy_idle();
+        }
         self.start_wanted(now, todo);
         while let Some(function) = self.fleet.line.unneeded() {
             self.rates.return_start(now, function, self.limits.scaling);
@@ -353,9 +356,9 @@ impl Scheduler {
             return Found::default();
         };
         if found.fresh && found.provisioned.is_none() {
-            let evicted = std::mem::take(&mut found.evicted);
-            let waited_for = found.held_up.or(Some(WaitedFor::Initialization));
-            return Found { new: true, waited_for, evicted };
+            let Beginning { held_up, evicted, .. } =
+                found.beginning.take().map(|told| *told).unwrap_or_default();
+            return Found { new: true, waited_for: held_up.or(Some(WaitedFor::Initialization)), evicted };
         }
         let (revision, turn) = (admitted.revision, admitted.turn);
         let Some(pool) = self.fleet.pool_mut(revision) else { return Found::default() };

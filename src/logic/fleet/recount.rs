@@ -28,6 +28,20 @@ impl Fleet {
             (all().filter(|e| e.is_leaving()).count() == self.leaving, "leaving environments are counted"),
             (all().filter(|e| idle(e)).count() == self.idle.len(), "idle environments are listed"),
             (self.idle().all(|id| self.get(id).is_some_and(idle)), "what is listed as idle is"),
+            (self.idle().count() == self.idle.len(), "what is idle is found in the list"),
+            (
+                self.idle().is_sorted_by_key(|id| self.get(id).map(|e| e.rank)),
+                "in the order in which it goes",
+            ),
+            (
+                self.iter().all(|(id, e)| e.listed.is_none_or(|listed| self.idle.is_listed(id, listed)))
+                    && self.idle.listed() == all().filter(|e| e.listed.is_some()).count(),
+                "each environment knows where it is listed",
+            ),
+            (
+                all().all(|e| e.rank.is_none() || e.listed <= e.rank),
+                "nobody is listed behind where he stands",
+            ),
             (self.pools().map(|p| p.open().count()).sum::<usize>() == open, "open environments are listed"),
             (
                 self.starting == starting && self.pools().map(Pool::starting).sum::<usize>() == covering,
@@ -37,7 +51,7 @@ impl Fleet {
                 all().filter(|e| e.state == State::Starting { launched: false }).count() == self.launching,
                 "sandboxes being made are counted",
             ),
-            (all().all(|e| e.in_flight.len() <= e.slots), "no environment runs more than it has slots"),
+            (all().all(|e| e.in_flight.len() <= e.slots()), "no environment runs more than it has slots"),
             (all().all(|e| self.pools.contains_key(&e.revision)), "every environment has a pool"),
             (self.pools().map(|p| p.waiters().len()).sum::<usize>() == self.waiting, "waiters are counted"),
             (!self.pools().any(Pool::is_empty), "no pool outlives its last member"),

@@ -69,6 +69,17 @@ impl Fleet {
         self.idle().next()
     }
 
+    /// Whether somebody may have to go soon: more than half of what may be promised is, or half of the places are taken.
+    pub(crate) fn is_short_of_room(&self, limits: &SchedulerLimits) -> bool {
+        let environments_max = usize::try_from(limits.environments_max).unwrap_or(usize::MAX);
+        let presses = self.pressure.stalled
+            || self
+                .pressure
+                .measured_mb
+                .is_some_and(|measured_mb| measured_mb > limits.memory_capacity_mb / 2);
+        presses || self.committed_mb > limits.memory_budget_mb() / 2 || self.len() > environments_max / 2
+    }
+
     /// One was given up for it: what that brings is seen at the next measurement.
     pub(crate) fn relieve(&mut self) {
         self.pressure.relieved = true;

@@ -4,7 +4,8 @@
 
 use super::{Action, Due, Initialization, ProvisionedFailure, Scheduler, WaitedFor, Why};
 use crate::admission::Reason;
-use crate::fleet::{Beginning, Room};
+use crate::environment::Beginning;
+use crate::fleet::Room;
 use crate::limits::{PASSED_BY_MAX, PASSING_TURN};
 use crate::line::Wanter;
 use crate::{EnvironmentId, InvocationId, ProvisionedId, RevisionId, Time};
