@@ -7,7 +7,7 @@
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -105,11 +105,20 @@ impl Outlet {
     }
 
     fn flush(&self, limit: Duration) {
+        const PAUSE: Duration = Duration::from_millis(5);
         let (done, wait) = sync_channel(1);
-        // A full queue means that nobody reads: then there is nothing to wait for.
-        if self.parcels.try_send(Parcel::Flush(done)).is_ok() {
-            wait.recv_timeout(limit).ok();
+        let mut parcel = Parcel::Flush(done);
+        let mut waited = Duration::ZERO;
+        // A full queue may be one that is being read; if nobody reads, the limit ends it.
+        while let Err(TrySendError::Full(back)) = self.parcels.try_send(parcel) {
+            if waited >= limit {
+                return;
+            }
+            parcel = back;
+            std::thread::sleep(PAUSE);
+            waited += PAUSE;
         }
+        wait.recv_timeout(limit).ok();
     }
 }
 
@@ -171,8 +180,9 @@ mod tests {
             outlet.put(b"line\n");
         }
         go.send(()).expect("the thread waits");
-        let lost = missing.recv_timeout(PATIENCE).expect("is told");
+        // Also while the queue is full.
         outlet.flush(PATIENCE);
+        let lost = missing.recv_timeout(PATIENCE).expect("is told");
         let lines = written.lock().expect("not poisoned").len() as u64 / 5;
         assert_eq!(lines + lost, sent);
         assert!(lines > LINES_MAX as u64 / 2, "{lines} were written");

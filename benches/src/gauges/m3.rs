@@ -16,7 +16,7 @@ pub(super) const GAUGE: Gauge =
 
 const ENVIRONMENTS: usize = 1000;
 const CLIENTS: usize = 4;
-/// Until the last of them is frozen.
+/// Until the last of them has settled down.
 const SETTLE: Duration = Duration::from_secs(5);
 const WATCHED: Duration = Duration::from_secs(60);
 
@@ -28,11 +28,11 @@ fn read(world: &mut World, _: usize) -> Result<Vec<Figure>, Fault> {
     start(daemon, &zip)?;
     let exist = daemon.metric("hearth_environments")?;
     let full = watch(daemon)?;
-    let still = daemon.metric("hearth_environments")?;
+    let still = daemon.metric("hearth_environments_frozen")?;
     #[expect(clippy::cast_precision_loss, reason = "a thousand")]
     let wanted = ENVIRONMENTS as f64;
     if exist < wanted || still < wanted {
-        return Err(Fault::Protocol(format!("{exist} environments before and {still} after, not {wanted}")));
+        return Err(Fault::Protocol(format!("{exist} environments, of them {still} frozen, not {wanted}")));
     }
     let figure = |what: String, value, bounds| Figure { what, value, unit: Unit::Percent, bounds };
     let bounds = Some(Bounds::at_most(0.5, 0.05));

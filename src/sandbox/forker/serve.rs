@@ -35,8 +35,7 @@ const CONFIG_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Sandboxes under construction at once: a build is mostly kernel work, more only queue up there.
 const BUILDING_MAX: usize = 4;
 /// A build that has not ended after so long hangs. It takes some ten milliseconds, on a crowded machine a second.
-const BUILD_MAX_MS: u16 = 30_000;
-const BUILD_MAX: Duration = Duration::from_millis(BUILD_MAX_MS as u64);
+const BUILD_MAX: Duration = Duration::from_secs(30);
 const REMOVE_RETRY_MS: u16 = 20;
 /// After a hand-over the park is refilled when nothing has happened for so long: making a sandbox takes a core and the
 /// kernel's network lock, which the function that has just been given one needs for its own start.
@@ -246,12 +245,17 @@ impl Forker {
             // Only wakes; `mend_firewall` looks.
             fds.push(PollFd::new(nat.announcements(), PollFlags::POLLIN));
         }
-        let is_building = self.sandboxes.values().any(|s| matches!(s.phase, Phase::Building { .. }));
+        let building = self.sandboxes.values().filter_map(|sandbox| match sandbox.phase {
+            Phase::Building { since } => Some(BUILD_MAX.saturating_sub(since.elapsed())),
+            _ => None,
+        });
+        // One more, so that the build is over its time by then.
+        let build_ms = building.min().map(|left| u16::try_from(left.as_millis() + 1).unwrap_or(u16::MAX));
         let wakes = [
             self.resting.then_some(REST_MS),
             (!self.lingering.is_empty()).then_some(REMOVE_RETRY_MS),
             self.nat.as_ref().and_then(Nat::retry_ms),
-            is_building.then_some(BUILD_MAX_MS),
+            build_ms,
         ];
         let timeout = wakes.into_iter().flatten().min().map_or(PollTimeout::NONE, PollTimeout::from);
         match poll(&mut fds, timeout) {
