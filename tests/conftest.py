@@ -75,9 +75,8 @@ def daemon():
     end(running)
 
 
-@pytest.fixture
-def start_daemon():
-    """Starts daemons of the test's own: `start_daemon(config=…, environment=…)`."""
+def starter():
+    """Gives what starts daemons; ends those it started."""
     started = []
 
     def start(**settings):
@@ -87,20 +86,18 @@ def start_daemon():
     yield start
     for one in reversed(started):
         end(one)
+
+
+@pytest.fixture
+def start_daemon():
+    """Starts daemons of the test's own: `start_daemon(config=…, environment=…)`."""
+    yield from starter()
 
 
 @pytest.fixture(scope="module")
 def start_module_daemon():
     """The same for daemons that the tests of one module share."""
-    started = []
-
-    def start(**settings):
-        started.append(launch(**settings))
-        return started[-1]
-
-    yield start
-    for one in reversed(started):
-        end(one)
+    yield from starter()
 
 
 @pytest.fixture(scope="session")
@@ -135,17 +132,15 @@ def lenient(daemon):
 @pytest.fixture
 def make(daemon, python):
     """Creates functions in the shared daemon and deletes them after the test."""
-    maker = functions.Maker(daemon, python, daemons.ROLE)
-    yield maker
-    maker.delete_all()
+    with functions.making(daemon, python) as maker:
+        yield maker
 
 
 @pytest.fixture(scope="module")
 def echo(daemon, python):
     """One echo function for the tests of a module that only read."""
-    maker = functions.Maker(daemon, python, daemons.ROLE)
-    yield maker(functions.ECHO)
-    maker.delete_all()
+    with functions.making(daemon, python) as maker:
+        yield maker(functions.ECHO)
 
 
 FIGURES = []

@@ -108,16 +108,14 @@ def guarded(folder, start_module_daemon):
 
 @pytest.fixture(scope="module")
 def shared_echo(guarded, python):
-    maker = functions.Maker(guarded, python, daemons.ROLE)
-    yield maker(functions.ECHO, name="open-echo")
-    maker.delete_all()
+    with functions.making(guarded, python) as maker:
+        yield maker(functions.ECHO, name="open-echo")
 
 
 @pytest.fixture
 def make_guarded(guarded, python):
-    maker = functions.Maker(guarded, python, daemons.ROLE)
-    yield maker
-    maker.delete_all()
+    with functions.making(guarded, python) as maker:
+        yield maker
 
 
 def signed(daemon, method="GET", path=LIST, body=b"", at=None, key=None, headers=None, region="us-east-1", service="lambda"):

@@ -15,12 +15,8 @@ from lib.functions import arn
 
 @pytest.fixture
 def name(daemon):
-    chosen = functions.unique("cli")
-    yield chosen
-    try:
-        daemon.client().delete_function(FunctionName=chosen)
-    except daemon.client().exceptions.ResourceNotFoundException:
-        pass
+    with functions.free_name(daemon.client()) as chosen:
+        yield chosen
 
 
 @pytest.fixture

@@ -2,12 +2,11 @@
 
 import json
 import re
-import urllib.request
 
 import pytest
 from test_auth import Folder, signed
 
-from lib import functions, roots, wire
+from lib import functions, metrics, roots, wire
 from lib.daemon import ACCOUNT, REGION, ROLE
 from lib.functions import arn, error_of, package
 
@@ -305,10 +304,7 @@ def test_warning_lets_unsigned_code_through_and_counts_it(daemon, client, make, 
     function = make(CODE, CodeSigningConfigArn=config)
 
     def counted():
-        text = urllib.request.urlopen(f"{daemon.admin}/metrics", timeout=20).read().decode()
-        pattern = rf'^hearth_signature_validation_errors_total{{function="{function.name}"}} (\d+)$'
-        found = re.search(pattern, text, re.MULTILINE)
-        return found and int(found[1])
+        return metrics.series(daemon, "hearth_signature_validation_errors_total", function=function.name)
 
     assert counted() == 1
     function.update_code(OTHER)

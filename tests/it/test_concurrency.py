@@ -1,12 +1,12 @@
 """Reserved concurrency and the account's limit as an unmodified client meets them: what is refused, how, and how soon."""
 
-import concurrent.futures
 import http.client
 import json
+import time
 
 import pytest
 
-from lib import functions, metrics, waiting
+from lib import functions, holding, metrics, waiting
 from lib.functions import error_of
 
 RESERVED = "ReservedFunctionConcurrentInvocationLimitExceeded"
@@ -25,14 +25,6 @@ def reason_of(client, call):
         return answer["Reason"], int(answer["ResponseMetadata"]["HTTPHeaders"]["retry-after"])
 
 
-def hold(function, count, seconds=3):
-    """Invocations under way, each seen to run; gives their futures."""
-    pool = concurrent.futures.ThreadPoolExecutor(count)
-    futures = [pool.submit(function.invoke, {"seconds": seconds}, False) for _ in range(count)]
-    pool.shutdown(wait=False)
-    return futures
-
-
 def running(daemon, function):
     return metrics.value(daemon, "hearth_function_concurrent_executions", function=function.name)
 
@@ -45,19 +37,20 @@ def test_one_who_calls_after_the_other_is_never_throttled_by_a_reservation_of_on
 
 
 def test_a_refusal_says_when_to_try_again_and_is_counted_by_its_reason(client, daemon, make):
-    function = make(functions.SLEEP, Timeout=30)
+    function = make(holding.CODE, Timeout=60)
     client.put_function_concurrency(FunctionName=function.name, ReservedConcurrentExecutions=1)
-    held = hold(function, 1)
-    waiting.until(lambda: running(daemon, function) == 1, "the invocation runs")
-    reason, pause_s = reason_of(client, lambda: function.invoke({}, tail=False))
+    with holding.under_way(function) as (one,):
+        begun = time.monotonic()
+        assert running(daemon, function) == 1
+        reason, pause_s = reason_of(client, lambda: function.invoke({}, tail=False))
+        lasted_s = time.monotonic() - begun
     assert reason == RESERVED and pause_s >= 1
-    for one in held:
-        one.result()
+    assert one.result().ok()
     labels = {"function": function.name}
     assert metrics.value(daemon, "hearth_throttles_total", **labels, reason=RESERVED) == 1
     assert metrics.value(daemon, "hearth_invocations_total", **labels) == 1, "a throttle is no invocation"
     assert metrics.value(daemon, "hearth_function_duration_seconds_count", **labels) == 1
-    assert metrics.value(daemon, "hearth_function_duration_seconds_sum", **labels) >= 3
+    assert metrics.value(daemon, "hearth_function_duration_seconds_sum", **labels) >= lasted_s
     assert running(daemon, function) == 0
 
 
@@ -92,26 +85,22 @@ def small(start_module_daemon):
 
 @pytest.fixture
 def put(small, python):
-    from lib.daemon import ROLE
-
-    maker = functions.Maker(small, python, ROLE)
-    yield maker
-    maker.delete_all()
+    with functions.making(small, python) as maker:
+        yield maker
 
 
 def test_a_lowered_account_limit_throttles_all_but_what_is_reserved(small, put):
     client = small.client()
-    reserving, first, second = put(functions.ECHO), put(functions.SLEEP, Timeout=30), put(functions.ECHO)
+    reserving, first, second = put(functions.ECHO), put(holding.CODE, Timeout=60), put(functions.ECHO)
     client.put_function_concurrency(FunctionName=reserving.name, ReservedConcurrentExecutions=1)
     limit = client.get_account_settings()["AccountLimit"]
     assert (limit["ConcurrentExecutions"], limit["UnreservedConcurrentExecutions"]) == (3, 2)
-    held = hold(first, 2)
-    waiting.until(lambda: metrics.value(small, "hearth_unreserved_concurrent_executions") == 2, "two run")
-    reason, pause_s = reason_of(client, lambda: second.invoke({}, tail=False))
-    assert reason == ACCOUNT and pause_s >= 1
-    assert reserving.invoke(7, tail=False).ok() == 7, "what is reserved is kept from the others"
-    for one in held:
-        assert one.result().ok()
+    with holding.under_way(first, 2) as two:
+        assert metrics.value(small, "hearth_unreserved_concurrent_executions") == 2
+        reason, pause_s = reason_of(client, lambda: second.invoke({}, tail=False))
+        assert reason == ACCOUNT and pause_s >= 1
+        assert reserving.invoke(7, tail=False).ok() == 7, "what is reserved is kept from the others"
+    assert all(one.result().ok() for one in two)
     assert metrics.value(small, "hearth_throttles_total", function=second.name, reason=ACCOUNT) == 1
     waiting.until(lambda: metrics.value(small, "hearth_unreserved_concurrent_executions") == 0, "none runs")
     assert second.invoke(1, tail=False).ok() == 1
@@ -135,13 +124,11 @@ def test_a_lowered_scaling_rate_throttles_what_would_start_too_many(start_daemon
 
     rate = {"SCALING": "2023", "SCALING_BURST": "2", "SCALING_PER_MINUTE": "1"}
     daemon = start_daemon(environment={f"HEARTH_LIMITS__{name}": value for name, value in rate.items()})
-    function = functions.Maker(daemon, python, ROLE)(functions.SLEEP, Timeout=30)
-    held = hold(function, 2)
-    waiting.until(lambda: running(daemon, function) == 2, "two run")
-    reason, pause_s = reason_of(daemon.client(), lambda: function.invoke({}, tail=False))
-    assert reason == "FunctionInvocationRateLimitExceeded" and 1 <= pause_s <= 120
-    for one in held:
-        assert one.result().ok()
+    function = functions.Maker(daemon, python, ROLE)(holding.CODE, Timeout=60)
+    with holding.under_way(function, 2) as two:
+        reason, pause_s = reason_of(daemon.client(), lambda: function.invoke({}, tail=False))
+        assert reason == "FunctionInvocationRateLimitExceeded" and 1 <= pause_s <= 120
+    assert all(one.result().ok() for one in two)
     assert function.invoke({}, tail=False).ok(), "what is warm needs no start"
 
 

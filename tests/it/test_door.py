@@ -3,12 +3,11 @@
 import concurrent.futures
 import socket
 import time
-import urllib.request
 
 import pytest
 
 from lib import daemon as daemons
-from lib import functions, waiting, wire
+from lib import functions, metrics, waiting, wire
 
 LIST = "/2015-03-31/functions"
 FOREIGN = "http://evil.example"
@@ -223,11 +222,7 @@ def test_a_client_that_hangs_up_does_not_stop_the_function(daemon, make):
         head = f"POST {LIST}/{function.name}/invocations HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n"
         connection.sendall(head.encode() + body)
         # Hung up only once the invocation has surely begun.
-        def running():
-            with urllib.request.urlopen(f"{daemon.admin}/metrics", timeout=5) as answer:
-                return b"\nhearth_concurrent_executions 1\n" in answer.read()
-
-        waiting.until(running, "the invocation runs")
+        waiting.until(lambda: metrics.series(daemon, "hearth_concurrent_executions") == 1, "the invocation runs")
     patient = functions.Function(daemon.client(retries=8), function.name)
     assert patient.invoke("look").ok() is True
 

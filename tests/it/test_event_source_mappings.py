@@ -122,9 +122,8 @@ def refusal(name):
 @pytest.fixture(scope="module")
 def function(daemon, python):
     """One function for all tests that only need one to exist."""
-    maker = functions.Maker(daemon, python, ROLE)
-    yield maker(CODE)
-    maker.delete_all()
+    with functions.making(daemon, python) as maker:
+        yield maker(CODE)
 
 
 @pytest.fixture

@@ -24,13 +24,8 @@ def sha(archive):
 
 @pytest.fixture
 def name(daemon):
-    """A free name; whatever a test creates under it goes away."""
-    chosen = functions.unique()
-    yield chosen
-    try:
-        daemon.client().delete_function(FunctionName=chosen)
-    except daemon.client().exceptions.ResourceNotFoundException:
-        pass
+    with functions.free_name(daemon.client()) as chosen:
+        yield chosen
 
 
 def create(client, name, python, **settings):

@@ -4,13 +4,12 @@ import base64
 import concurrent.futures
 import json
 import re
-import time
 
 import botocore.exceptions
 import pytest
 
-from lib import functions, interpreters, wire
-from lib.daemon import ACCOUNT, REGION
+from lib import functions, holding, interpreters, waiting, wire
+from lib.daemon import ACCOUNT, REGION, ROLE
 from lib.functions import arn, error_of
 
 SYNC_LIMIT = 6 * 1024 * 1024
@@ -264,23 +263,18 @@ def test_new_code_never_runs_in_an_old_environment(make):
 
 def test_n_invocations_at_once_use_n_environments(make):
     count = 6
-    function = make(functions.SLEEP, Timeout=30)
-    with concurrent.futures.ThreadPoolExecutor(count) as pool:
-        results = list(pool.map(lambda _: function.invoke({"seconds": 2}).ok(), range(count)))
-    assert len(set(results)) == count
+    function = make(holding.CODE, Timeout=60)
+    with holding.under_way(function, count) as all_of_them:
+        pass
+    assert len({one.result().ok() for one in all_of_them}) == count
 
 
 def test_a_slow_function_does_not_delay_another(make, echo):
-    slow = make(functions.SLEEP, Timeout=20)
-    echo.invoke({})
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        running = pool.submit(slow.invoke, {"seconds": 5})
-        answers = 0
-        while not running.done() and answers < 20:
-            assert echo.invoke(answers).ok() == answers
-            answers += 1
-        assert answers == 20, "twenty quick invocations did not fit into one of five seconds"
-        running.result()
+    slow = make(holding.CODE, Timeout=60)
+    with holding.under_way(slow) as (running,):
+        assert [echo.invoke(n).ok() for n in range(20)] == list(range(20))
+        assert not running.done()
+    assert running.result().ok()
 
 
 # --- reserved concurrency ---
@@ -314,22 +308,35 @@ def test_reserving_nothing_disables_the_function(client, make):
     assert function.invoke(1).ok() == 1
 
 
-def test_more_than_reserved_is_throttled_and_the_permit_comes_back(client, make):
-    function = make(functions.SLEEP, Timeout=30)
-    client.put_function_concurrency(FunctionName=function.name, ReservedConcurrentExecutions=2)
+def rush(function, count, served):
+    """So many calls at once, of which `served` are taken in; gives the reasons of the others, and who served."""
+    answers, reasons = [], []
 
     def attempt(_):
         try:
-            return function.invoke({"seconds": 2}, tail=False).ok()
-        except client.exceptions.TooManyRequestsException as error:
-            return error.response["Reason"]
+            answers.append(function.invoke(holding.EVENT, tail=False).ok())
+        except function.client.exceptions.TooManyRequestsException as error:
+            reasons.append(error.response["Reason"])
 
-    with concurrent.futures.ThreadPoolExecutor(6) as pool:
-        results = list(pool.map(attempt, range(6)))
-    refused = [one for one in results if one == "ReservedFunctionConcurrentInvocationLimitExceeded"]
-    served = set(results) - set(refused)
-    assert (len(refused), len(served)) == (4, 2)
-    assert function.invoke({"seconds": 0}).ok() in served
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+        calls = [pool.submit(attempt, n) for n in range(count)]
+        try:
+            waiting.until(
+                lambda: len(holding.held(function)) == served and len(reasons) == count - served,
+                lambda: f"{served} are served: {len(holding.held(function))}, {reasons}",
+            )
+        finally:
+            waiting.until(lambda: holding.let_go(function) or all(one.done() for one in calls), "all have answers")
+    return reasons, answers
+
+
+def test_more_than_reserved_is_throttled_and_the_permit_comes_back(client, make):
+    function = make(holding.CODE, Timeout=60)
+    client.put_function_concurrency(FunctionName=function.name, ReservedConcurrentExecutions=2)
+    reasons, served = rush(function, 6, 2)
+    assert reasons == ["ReservedFunctionConcurrentInvocationLimitExceeded"] * 4
+    assert len(set(served)) == 2
+    assert function.invoke({}).ok() in served
 
 
 def test_permits_come_back_after_failures(client, make):
@@ -340,17 +347,8 @@ def test_permits_come_back_after_failures(client, make):
 
 def test_the_account_limit_has_a_reason_of_its_own(start_daemon, python):
     daemon = start_daemon(config="[limits]\naccount_concurrency = 2\nunreserved_minimum = 0\n")
-    function = functions.Maker(daemon, python, f"arn:aws:iam::{ACCOUNT}:role/r")(functions.SLEEP, Timeout=30)
-
-    def attempt(_):
-        try:
-            return function.invoke({"seconds": 2}, tail=False).ok()
-        except function.client.exceptions.TooManyRequestsException as error:
-            return error.response["Reason"]
-
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        results = list(pool.map(attempt, range(4)))
-    assert results.count("ConcurrentInvocationLimitExceeded") == 2
+    function = functions.Maker(daemon, python, ROLE)(holding.CODE, Timeout=60)
+    assert rush(function, 4, 2)[0] == ["ConcurrentInvocationLimitExceeded"] * 2
 
 
 def test_the_unreserved_floor_is_kept(client, make):

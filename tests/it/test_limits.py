@@ -5,13 +5,13 @@ import http.client
 import json
 import subprocess
 
-from lib import functions, metrics, waiting
+from lib import functions, holding, metrics, waiting
 from lib.daemon import ROLE, binary, clean_environment
 from lib.functions import error_of
 
 RESERVED = "ReservedFunctionConcurrentInvocationLimitExceeded"
 LARGE = 5 * 1024 * 1024
-SLOW_INIT = "import time\ntime.sleep(6)\n\ndef handler(event, context):\n    return 1\n"
+SLOW_INIT = f"import subprocess\nsubprocess.run({holding.COMMAND})\n\ndef handler(event, context):\n    return 1\n"
 
 
 def in_flight(daemon, function):
@@ -86,11 +86,10 @@ def announce(daemon, function):
 
 
 def test_a_function_at_its_reservation_refuses_before_it_is_sent_anything_large(client, daemon, make):
-    function = make(functions.SLEEP, Timeout=60)
+    function = make(holding.CODE, Timeout=60)
     client.put_function_concurrency(FunctionName=function.name, ReservedConcurrentExecutions=1)
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        held = pool.submit(function.invoke, {"seconds": 5}, False)
-        waiting.until(lambda: in_flight(daemon, function) == 1, "the invocation runs")
+    with holding.under_way(function) as (held,):
+        assert in_flight(daemon, function) == 1
         # The first one that is refused is read.
         status, code, _ = error_of(function.invoke, {}, tail=False)
         assert (status, code) == (429, "TooManyRequestsException")
@@ -101,12 +100,12 @@ def test_a_function_at_its_reservation_refuses_before_it_is_sent_anything_large(
             assert (answer.status, json.loads(answer.read())["Reason"]) == (429, RESERVED)
         finally:
             connection.close()
-        assert held.result().ok()
+    assert held.result().ok()
     assert function.invoke({}, tail=False).ok(), "what has come back can be used"
 
 
 def test_what_is_in_flight_is_counted_alike_everywhere(client, daemon, make):
-    reserving, other = make(functions.SLEEP, Timeout=60), make(functions.SLEEP, Timeout=60)
+    reserving, other = make(holding.CODE, Timeout=60), make(holding.CODE, Timeout=60)
     waits = make(SLOW_INIT, Timeout=60)
     client.put_function_concurrency(FunctionName=reserving.name, ReservedConcurrentExecutions=5)
 
@@ -116,13 +115,14 @@ def test_what_is_in_flight_is_counted_alike_everywhere(client, daemon, make):
         plain = [(f"hearth_{name}concurrent_executions", frozenset()) for name in ("", "unreserved_")]
         return [read.get(key, 0) for key in named + plain]
 
-    with concurrent.futures.ThreadPoolExecutor(5) as pool:
-        called = (reserving, reserving, other, waits)
-        held = [pool.submit(function.invoke, {"seconds": 5}, False) for function in called]
-        # Who waits for an initialisation is in flight, too.
-        waiting.until(lambda: figures() == [2, 1, 1, 4, 2], lambda: f"four are in flight: {figures()}")
-        for one in held:
-            assert one.result().ok()
+    with holding.under_way(reserving, 2) as two, holding.under_way(other) as (one,):
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            waits_for_init = pool.submit(waits.invoke, {}, False)
+            # Who waits for an initialisation is in flight, too.
+            waiting.until(lambda: figures() == [2, 1, 1, 4, 2], lambda: f"four are in flight: {figures()}")
+            waiting.until(lambda: holding.held(waits), "it is initialised")
+            holding.let_go(waits)
+    assert all(it.result().ok() for it in (*two, one, waits_for_init))
     waiting.until(lambda: figures() == [0, 0, 0, 0, 0], lambda: f"none is: {figures()}")
 
 
@@ -143,7 +143,7 @@ def test_a_recording_is_of_all_traffic_and_counts_each_call_once(start_daemon, p
     recording = tmp_path / "saturated.rec"
     daemon = start_daemon(arguments=["--record", str(recording)])
     make, client = functions.Maker(daemon, python, ROLE), daemon.client()
-    busy, disabled = make(functions.SLEEP, Timeout=60), make(functions.ECHO)
+    busy, disabled = make(holding.CODE, Timeout=60), make(functions.ECHO)
     client.put_function_concurrency(FunctionName=busy.name, ReservedConcurrentExecutions=1)
     client.put_function_concurrency(FunctionName=disabled.name, ReservedConcurrentExecutions=0)
     seen = {"offered": 0, "throttled": 0}
@@ -160,12 +160,9 @@ def test_a_recording_is_of_all_traffic_and_counts_each_call_once(start_daemon, p
         call(busy, {})
     for _ in range(20):
         call(disabled, {})
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        held = pool.submit(call, busy, {"seconds": 6})
-        waiting.until(lambda: in_flight(daemon, busy) == 1, "it runs")
+    with holding.under_way(busy, invoke=lambda event: call(busy, event)):
         for _ in range(20):
             call(busy, {})
-        held.result()
     assert daemon.stop() == 0
     assert seen["throttled"] >= 40
     command = [str(binary()), "simulate", "--json", "--replay", str(recording)]

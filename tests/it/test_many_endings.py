@@ -25,9 +25,8 @@ def roomy(start_module_daemon):
 
 @pytest.fixture
 def deploy(roomy, python):
-    maker = functions.Maker(roomy, python, ROLE)
-    yield maker
-    maker.delete_all()
+    with functions.making(roomy, python) as maker:
+        yield maker
 
 
 def test_several_hundred_environments_that_end_at_once_leave_a_daemon_that_starts_others(roomy, deploy):

@@ -11,11 +11,10 @@ import os
 import re
 import signal
 import subprocess
-import urllib.request
 
 import pytest
 
-from lib import functions, host, internet, waiting
+from lib import functions, holding, host, internet, metrics, waiting
 from lib import daemon as daemons
 from lib.daemon import ROLE
 from lib.internet import (
@@ -114,9 +113,8 @@ def routed(net):
 
 @pytest.fixture
 def put(routed, python):
-    maker = functions.Maker(routed, python, ROLE)
-    yield maker
-    maker.delete_all()
+    with functions.making(routed, python) as maker:
+        yield maker
 
 
 def maker_of(daemon, python):
@@ -357,8 +355,7 @@ def static_rules(net, table):
 
 
 def restored(daemon, times):
-    text = urllib.request.urlopen(f"{daemon.admin}/metrics", timeout=10).read().decode()
-    return f"hearth_firewall_changes_total {times}\n" in text
+    return metrics.series(daemon, "hearth_firewall_changes_total") == times
 
 
 @pytest.mark.parametrize(
@@ -398,12 +395,11 @@ def test_while_the_rules_are_gone_nothing_is_open(python):
     """The forker, which would write them again, is stopped meanwhile; what it guards stays shut."""
     with internet.internet() as net, running(net) as daemon:
         maker = maker_of(daemon, python)
-        one, other = maker(REACH, Timeout=20), maker(LISTEN, Timeout=60)
+        one, other = maker(REACH, Timeout=20), maker(internet.LISTEN, Timeout=120)
         assert reached(one, [(WORLD, 80)]) == [(WORLD, 80)]
         forker = host.own_children_of(daemon.pid).pop()
-        with concurrent.futures.ThreadPoolExecutor(1) as pool:
-            listening = pool.submit(other.invoke, {"port": 7777, "seconds": 40})
-            address = waiting.until(lambda: listener_address(net), "the other environment listens")
+        with holding.under_way(other, event=internet.LISTENING) as (listening,):
+            address = waiting.until(lambda: net.listener(), "the other environment listens")
             os.kill(forker, signal.SIGSTOP)
             try:
                 net.nft("flush", "ruleset")
@@ -425,7 +421,7 @@ def test_while_the_rules_are_gone_nothing_is_open(python):
             waiting.until(lambda: len(net.tables()) == 2, "the rules are back")
             net.nft("delete", "table", "ip", "somebody")
             assert reached(one, [(WORLD, 80), (PRIVATE, 80)]) == [(WORLD, 80)]
-            assert listening.result(60).ok() == []
+        assert listening.result().ok() == []
 
 
 FOREIGN_MASQUERADE = "add table ip somebody { chain c { type nat hook postrouting priority srcnat; oifname up0 masquerade; }; }"
@@ -476,33 +472,6 @@ def test_rules_that_cannot_be_put_back_are_tried_again_and_nothing_is_open_meanw
         waiting.until(lambda: MENDED in daemon.stderr_tail(), "they are put back")
         assert daemon.stderr_tail().count("cannot be put back") == 1, "said once"
         assert fetch(function, WORLD)["client"] == HOST
-
-
-LISTEN = f'''
-import socket, time
-
-def handler(event, context):
-    """Listens on all addresses for a while, having told the world its own; answers with who came."""
-    out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    out.connect(("{WORLD}", 9000))
-    out.send(b"listening at " + out.getsockname()[0].encode())
-    server = socket.create_server(("", event["port"]))
-    server.settimeout(0.2)
-    came, end = [], time.monotonic() + event["seconds"]
-    while time.monotonic() < end:
-        try:
-            came.append(server.accept()[1][0])
-        except TimeoutError:
-            continue
-    return came
-'''
-
-
-def listener_address(net):
-    for data, _ in list(net.sources.all):
-        if data.startswith(b"listening at "):
-            return data.split()[-1].decode()
-    return None
 
 
 # --- afterwards ---

@@ -26,9 +26,8 @@ def guarded(tmp_path_factory, start_module_daemon):
 
 @pytest.fixture
 def function(guarded, python):
-    maker = functions.Maker(guarded, python, daemons.ROLE)
-    yield maker(SERVER)
-    maker.delete_all()
+    with functions.making(guarded, python) as maker:
+        yield maker(SERVER)
 
 
 def invoke(daemon, key, name):

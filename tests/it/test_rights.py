@@ -82,9 +82,8 @@ def service_key(folder, principal):
 
 @pytest.fixture
 def make_guarded(guarded, python):
-    maker = functions.Maker(guarded, python, daemons.ROLE)
-    yield maker
-    maker.delete_all()
+    with functions.making(guarded, python) as maker:
+        yield maker
 
 
 def put(function, *statements):

@@ -1,5 +1,6 @@
 """The daemon as a process: its one line, its run file, its ports, its refusals and its end."""
 
+import http.client
 import json
 import os
 import shutil
@@ -7,7 +8,6 @@ import signal
 import stat
 import subprocess
 import tempfile
-import threading
 import uuid
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from lib import daemon as daemons
-from lib import functions, host, waiting, wire
+from lib import functions, holding, host, waiting, wire
 
 SERVE_WITHIN_S = 30
 
@@ -226,26 +226,21 @@ def test_a_restart_keeps_functions_and_their_code(start_daemon, python):
 
 def test_draining_finishes_what_runs_and_takes_nothing_new(start_daemon, python):
     daemon = start_daemon()
-    slow = functions.Maker(daemon, python, daemons.ROLE)(functions.SLEEP, Timeout=20)
-    slow.client.put_function_concurrency(FunctionName=slow.name, ReservedConcurrentExecutions=1)
-    patient = functions.Function(daemon.client(retries=5), slow.name)
-    results = []
-    running = threading.Thread(target=lambda: results.append(patient.invoke({"seconds": 3}, tail=False)))
-    running.start()
-    waiting.until(lambda: is_throttled(slow), "the invocation is running", within_s=10)
-    daemon.process.send_signal(signal.SIGTERM)
+    slow = functions.Maker(daemon, python, daemons.ROLE)(holding.CODE, Timeout=60)
+    with holding.under_way(slow) as (running,):
+        daemon.process.send_signal(signal.SIGTERM)
+        waiting.until(lambda: is_refused(daemon), "nothing new is taken")
+        assert not running.done() and daemon.is_running()
     assert daemon.process.wait(daemons.STOP_WITHIN_S) == 0
-    running.join(10)
-    assert results and uuid.UUID(results[0].ok())
+    assert uuid.UUID(running.result().ok())
 
 
-def is_throttled(function):
-    """True when the one place that the function may take is taken."""
+def is_refused(daemon):
+    """True when a connection that is made now is served no more."""
     try:
-        function.invoke({"seconds": 0}, tail=False)
-    except function.client.exceptions.TooManyRequestsException:
+        return wire.request(daemon.address, "GET", "/2015-03-31/functions/", timeout_s=5).status == 503
+    except (OSError, http.client.HTTPException):
         return True
-    return False
 
 
 def test_nothing_of_a_daemon_is_left_after_sigterm(start_daemon, python):

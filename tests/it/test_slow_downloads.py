@@ -53,15 +53,23 @@ def from_store(key):
     return {"S3Bucket": "bucket", "S3Key": key}
 
 
+def creating(daemon, store, python, name, **settings):
+    """`fetching` for the creation of a function whose code lies under its name."""
+    create = {"FunctionName": name, "Role": ROLE, "Runtime": python, "Handler": "index.handler", "Code": from_store(name)}
+    return fetching(store, name, daemon.client().create_function, **create, **settings)
+
+
+def publish_layer(daemon, name):
+    content = {"ZipFile": functions.package({"a": "b"})}
+    return daemon.client().publish_layer_version(LayerName=name, Content=content)["LayerVersionArn"]
+
+
 def test_a_slow_download_keeps_nobody_from_layers(own, store, python):
-    client = own.client()
-    layer = client.publish_layer_version(LayerName="one", Content={"ZipFile": functions.package({"a": "b"})})
-    create = {"FunctionName": "slow", "Role": ROLE, "Runtime": python, "Handler": "index.handler"}
-    create |= {"Code": from_store("slow"), "Layers": [layer["LayerVersionArn"]]}
-    with fetching(store, "slow", client.create_function, **create) as (future, go_on):
-        other = functions.Maker(own, python, ROLE)(functions.ECHO, Layers=[layer["LayerVersionArn"]])
+    client, layer = own.client(), publish_layer(own, "one")
+    with creating(own, store, python, "slow", Layers=[layer]) as (future, go_on):
+        other = functions.Maker(own, python, ROLE)(functions.ECHO, Layers=[layer])
         assert other.invoke([1]).ok() == [1]
-        client.publish_layer_version(LayerName="two", Content={"ZipFile": functions.package({"a": "b"})})
+        publish_layer(own, "two")
         client.delete_layer_version(LayerName="two", VersionNumber=1)
         assert not future.done()
         go_on()
@@ -72,15 +80,12 @@ def test_a_slow_download_keeps_nobody_from_layers(own, store, python):
 
 
 def test_a_layer_that_went_during_a_download_is_not_attached(own, store, python):
-    client = own.client()
-    layer = client.publish_layer_version(LayerName="one", Content={"ZipFile": functions.package({"a": "b"})})
-    create = {"FunctionName": "slow", "Role": ROLE, "Runtime": python, "Handler": "index.handler"}
-    create |= {"Code": from_store("slow"), "Layers": [layer["LayerVersionArn"]]}
-    with fetching(store, "slow", client.create_function, **create) as (future, go_on):
+    client, layer = own.client(), publish_layer(own, "one")
+    with creating(own, store, python, "slow", Layers=[layer]) as (future, go_on):
         client.delete_layer_version(LayerName="one", VersionNumber=1)
         go_on()
         text = functions.error_of(future.result)[2]
-        assert text == f"Layer version {layer['LayerVersionArn']} does not exist."
+        assert text == f"Layer version {layer} does not exist."
 
 
 def configure(client, policy):
@@ -118,9 +123,7 @@ def test_a_lock_that_closes_during_a_download_holds_for_what_was_fetched(own, st
         assert functions.error_of(future.result)[1] == REFUSED
     # And that of a function which is not there yet.
     config = configure(client, "Warn")
-    create = {"FunctionName": "new", "Role": ROLE, "Runtime": python, "Handler": "index.handler"}
-    create |= {"Code": from_store("new"), "CodeSigningConfigArn": config}
-    with fetching(store, "new", client.create_function, **create) as (future, go_on):
+    with creating(own, store, python, "new", CodeSigningConfigArn=config) as (future, go_on):
         enforce(client, config)
         go_on()
         assert functions.error_of(future.result)[1] == REFUSED

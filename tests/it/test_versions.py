@@ -6,7 +6,7 @@ import json
 import pytest
 from botocore.exceptions import ClientError
 
-from lib import functions, waiting
+from lib import functions, holding
 from lib.daemon import ROLE
 from lib.functions import arn, error_of
 
@@ -216,34 +216,19 @@ def test_publishing_leaves_warm_environments_alone(make):
 
 
 def test_the_reservation_is_shared_by_all_versions(make):
-    function = make("import time\ndef handler(event, context):\n    time.sleep(event)\n", Timeout=30)
+    function = make(holding.CODE, Timeout=60)
     publish(function)
     name_it(function, "live", "1")
     function.client.put_function_concurrency(FunctionName=function.name, ReservedConcurrentExecutions=1)
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        # A probe may come first; then it is the slow one that is refused, and tries again.
-        slow = pool.submit(waiting.until, lambda: invoked(function, 4, Qualifier="1"), "the slow one ran", within_s=30)
+    with holding.under_way(function, Qualifier="1") as (held,):
+        reasons = []
+        for qualifier in ("$LATEST", "live"):
+            with pytest.raises(ClientError) as caught:
+                function.invoke({}, Qualifier=qualifier)
+            reasons.append(caught.value.response["Reason"])
+    assert reasons == ["ReservedFunctionConcurrentInvocationLimitExceeded"] * 2
+    assert held.result().ok() and function.invoke({}).ok(), "the permit came back"
 
-        def refusals():
-            seen = []
-            for qualifier in ("$LATEST", "live"):
-                try:
-                    function.invoke(0, Qualifier=qualifier)
-                except ClientError as error:
-                    seen.append(error.response["Reason"])
-            return len(seen) == 2 and set(seen)
-
-        reasons = waiting.until(refusals, "both are refused", within_s=30)
-        slow.result()
-    assert reasons == {"ReservedFunctionConcurrentInvocationLimitExceeded"}
-    waiting.until(lambda: invoked(function, 0), "the permit came back", within_s=30)
-
-
-def invoked(function, payload, **how):
-    try:
-        return function.invoke(payload, **how).error is None
-    except ClientError:
-        return False
 
 
 # --- listing ---

@@ -20,12 +20,8 @@ def test_these_are_all_waiters():
 
 @pytest.fixture
 def name(daemon):
-    chosen = unique("wait")
-    yield chosen
-    try:
-        daemon.client().delete_function(FunctionName=chosen)
-    except daemon.client().exceptions.ResourceNotFoundException:
-        pass
+    with functions.free_name(daemon.client()) as chosen:
+        yield chosen
 
 
 def create(client, name, python, **settings):

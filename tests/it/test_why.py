@@ -1,14 +1,11 @@
 """`hearth why`: what the daemon remembers of its decisions, in words and as JSON; and the metrics that count their reasons."""
 
-import concurrent.futures
 import json
-import re
-import urllib.request
 
 import pytest
 
 from lib import daemon as daemons
-from lib import functions, waiting
+from lib import functions, holding, metrics, waiting
 
 UNKNOWN = "11111111-2222-4333-8444-555555555555"
 
@@ -36,13 +33,6 @@ def record(daemon, request_id):
         return told["outcome"] not in ("waiting", "running") and told
 
     return waiting.until(ended, f"the record of {request_id} is complete")
-
-
-def metric(daemon, line):
-    with urllib.request.urlopen(f"{daemon.admin}/metrics") as answer:
-        text = answer.read().decode()
-    found = re.search(rf"^{re.escape(line)} (\S+)$", text, re.MULTILINE)
-    return float(found.group(1)) if found else None
 
 
 @pytest.fixture
@@ -90,11 +80,11 @@ def test_the_stream_is_the_one_that_the_function_logs_to(daemon, make):
 
 
 def test_environments_that_are_taken_are_the_reason_for_another_one(daemon, make):
-    function = make(functions.SLEEP, Timeout=30)
+    function = make(holding.CODE, Timeout=60)
     invoke(function)
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        asked = [pool.submit(invoke, function, {"seconds": 2}) for _ in range(2)]
-        records = [record(daemon, one.result()) for one in asked]
+    with holding.under_way(function, 2, invoke=lambda event: invoke(function, event)) as asked:
+        pass
+    records = [record(daemon, one.result()) for one in asked]
     cold = [told for told in records if told["start"] == "cold"]
     assert len(cold) == 1, records
     assert (cold[0]["cold_because"], cold[0]["others"]) == ("all-taken", 1)
@@ -107,12 +97,12 @@ def test_an_idle_time_out_is_named_with_its_setting(own):
     daemon, make = own("idle_timeout_s = 1")
     function = make(functions.ECHO)
     invoke(function)
-    waiting.until(lambda: metric(daemon, "hearth_environments") == 0, "the idle environment is gone")
+    waiting.until(lambda: metrics.series(daemon, "hearth_environments") == 0, "the idle environment is gone")
     again = invoke(function)
     told = record(daemon, again)
     assert (told["start"], told["cold_because"], told["last_ended_by"]) == ("cold", "gone", "idle-timeout")
     assert "limits.idle_timeout_s (now 1" in daemon.cli("why", again).stdout
-    assert metric(daemon, 'hearth_environments_ended_total{why="idle-timeout"}') == 1
+    assert metrics.series(daemon, "hearth_environments_ended_total", why="idle-timeout") == 1
 
 
 def test_a_function_that_is_disabled_says_so(daemon, make):
@@ -130,9 +120,8 @@ def test_a_function_that_is_disabled_says_so(daemon, make):
 
 def test_a_limit_is_named_with_how_much_of_it_was_used(own):
     daemon, make = own("account_concurrency = 1\nunreserved_minimum = 0")
-    slow, other = make(functions.SLEEP, Timeout=30), make(functions.ECHO)
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        running = pool.submit(invoke, slow, {"seconds": 5})
+    slow, other = make(holding.CODE, Timeout=60), make(functions.ECHO)
+    with holding.under_way(slow, invoke=lambda event: invoke(slow, event)) as (running,):
 
         def now():
             told = daemon.cli("why", "--function", slow.name, "--json", check=False)
@@ -141,9 +130,9 @@ def test_a_limit_is_named_with_how_much_of_it_was_used(own):
 
         waiting.until(now, "it runs")
         request_id, reason = throttled(other)
-        assert metric(daemon, "hearth_concurrent_executions") == 1
+        assert metrics.series(daemon, "hearth_concurrent_executions") == 1
         assert now()["total_ms"] is None
-        running.result()
+    running.result()
     told = record(daemon, request_id)
     assert told["throttled_by"] == reason
     assert reason == "ConcurrentInvocationLimitExceeded"
@@ -151,7 +140,7 @@ def test_a_limit_is_named_with_how_much_of_it_was_used(own):
     # At the door it is known that all is in use; the scheduler counts.
     assert "1 of the 1 invocations that functions" in words or "functions without a reservation share 1)" in words
     assert "limits.account_concurrency (now 1)" in words
-    assert metric(daemon, f'hearth_throttles_total{{function="{other.name}",reason="{reason}"}}') == 1
+    assert metrics.series(daemon, "hearth_throttles_total", function=other.name, reason=reason) == 1
 
 
 def test_failures_are_told_by_their_kind(daemon, make):
@@ -208,13 +197,13 @@ def test_decisions_are_counted_by_their_reasons(own):
     for _ in range(3):
         # Not before the environment is free again: who comes too soon waits for it.
         record(daemon, invoke(function))
-    waiting.until(lambda: metric(daemon, 'hearth_starts_total{start="warm"}') == 2, "two were warm")
-    assert metric(daemon, 'hearth_starts_total{start="cold"}') == 1
-    assert metric(daemon, 'hearth_starts_total{start="provisioned"}') == 0
-    assert metric(daemon, 'hearth_wait_seconds_count{waited_for="initialization"}') == 1
-    assert metric(daemon, 'hearth_wait_seconds_count{waited_for="capacity"}') == 0
+    waiting.until(lambda: metrics.series(daemon, "hearth_starts_total", start="warm") == 2, "two were warm")
+    assert metrics.series(daemon, "hearth_starts_total", start="cold") == 1
+    assert metrics.series(daemon, "hearth_starts_total", start="provisioned") == 0
+    assert metrics.series(daemon, "hearth_wait_seconds_count", waited_for="initialization") == 1
+    assert metrics.series(daemon, "hearth_wait_seconds_count", waited_for="capacity") == 0
     function.client.delete_function(FunctionName=function.name)
-    waiting.until(lambda: metric(daemon, 'hearth_environments_ended_total{why="retired"}') == 1, "it is retired")
+    waiting.until(lambda: metrics.series(daemon, "hearth_environments_ended_total", why="retired") == 1, "it is retired")
 
 
 def test_an_eviction_is_the_reason_for_the_next_cold_start(own):
@@ -224,7 +213,7 @@ def test_an_eviction_is_the_reason_for_the_next_cold_start(own):
     made_room = record(daemon, invoke(other))
     assert [gone["function"] for gone in made_room["evicted"]] == [one.name] and made_room["evicted_count"] == 1
     assert f"of {one.name}\n" in daemon.cli("why", made_room["request_id"]).stdout
-    assert metric(daemon, 'hearth_environments_ended_total{why="evicted"}') == 1
+    assert metrics.series(daemon, "hearth_environments_ended_total", why="evicted") == 1
     again = invoke(one)
     told = record(daemon, again)
     assert (told["start"], told["cold_because"], told["last_ended_by"]) == ("cold", "gone", "evicted")

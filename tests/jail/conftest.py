@@ -4,14 +4,12 @@ import attacks
 import pytest
 
 from lib import functions, waiting
-from lib.daemon import ROLE
 
 
 @pytest.fixture(scope="module")
 def healthy(daemon, python):
-    maker = functions.Maker(daemon, python, ROLE)
-    yield maker(functions.ECHO)
-    maker.delete_all()
+    with functions.making(daemon, python) as maker:
+        yield maker(functions.ECHO)
 
 
 @pytest.fixture

@@ -44,26 +44,6 @@ def own_address(to):
         return one.getsockname()[0]
 '''
 
-LISTEN = OWN_ADDRESS + '''
-def handler(event, context):
-    """Listens on all addresses, tells the world where, and answers with who came within some seconds."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
-        server = socket.create_server(("", event["port"]))
-        datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        datagrams.bind(("", event["port"]))
-        server.settimeout(0.1)
-        datagrams.settimeout(0.1)
-        out.sendto(b"listening at " + own_address(event["world"]).encode(), (event["world"], 9000))
-        came, end = [], time.monotonic() + event["seconds"]
-        while time.monotonic() < end:
-            for hear in (lambda: server.accept()[1][0], lambda: datagrams.recvfrom(64)[1][0]):
-                try:
-                    came.append(hear())
-                except TimeoutError:
-                    pass
-        return came
-'''
-
 SPOOF = OWN_ADDRESS + '''
 IP_FREEBIND, IP_TRANSPARENT, IP_PKTINFO = 15, 19, 8
 def handler(event, context):

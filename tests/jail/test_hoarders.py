@@ -1,18 +1,14 @@
 """Functions that make the daemon hold things for them: lines, payloads, descriptors. Others find it as it was."""
 
-import os
 import socket
-import threading
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import attacks
 import pytest
 
-from lib import functions, waiting
-from lib.daemon import ROLE
+from lib import functions, host, memory, waiting
 
 # Far below what each attack sends.
 GROWTH_MAX_MB = 200
@@ -23,37 +19,6 @@ LINES_MAX = 10_000
 DOOR = '("169.254.100.1", 80)'
 
 
-def resident_mb(daemon):
-    status = Path(f"/proc/{daemon.pid}/status").read_text()
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")) // 1024
-
-
-class Highest:
-    """The most memory that a daemon had while something ran, above what it had before; MB."""
-
-    def __init__(self, daemon):
-        self.daemon = daemon
-
-    def __enter__(self):
-        self.before = self.most = resident_mb(self.daemon)
-        self.done = threading.Event()
-        self.watcher = threading.Thread(target=self._watch)
-        self.watcher.start()
-        return self
-
-    def _watch(self):
-        while not self.done.wait(0.05):
-            self.most = max(self.most, resident_mb(self.daemon))
-
-    def __exit__(self, *_):
-        self.done.set()
-        self.watcher.join()
-
-    @property
-    def growth(self):
-        return self.most - self.before
-
-
 def test_a_flood_of_empty_lines_is_held_within_a_bound_and_drowns_nobody_elses(make, daemon, alive):
     """One byte of each line is the function's; what the daemon holds for it is a hundred times as much."""
     flood = make(
@@ -62,14 +27,14 @@ def test_a_flood_of_empty_lines_is_held_within_a_bound_and_drowns_nobody_elses(m
         MemorySize=1769,
     )
     quiet = make("def handler(event, context):\n    print('heard', event)\n    return event\n")
-    with Highest(daemon) as memory, ThreadPoolExecutor(1) as pool:
+    with memory.of_process(daemon.pid) as held_by_daemon, ThreadPoolExecutor(1) as pool:
         flooding = pool.submit(flood.invoke, {})
         heard = 0
         while not flooding.done() and heard < LINES_MAX // 5:
             assert quiet.invoke(heard).ok() == heard
             heard += 1
         assert flooding.result().json["errorType"] == "Sandbox.Timedout"
-    assert memory.growth < GROWTH_MAX_MB, f"{memory.growth} MB more"
+    assert held_by_daemon.growth < GROWTH_MAX_MB, f"{held_by_daemon.growth} MB more"
     last = f"heard {heard - 1}\n"
 
     def all_is_there():
@@ -111,9 +76,9 @@ def handler(event, context):
 """
     )
     function = make(code, Timeout=60, MemorySize=1769)
-    with Highest(daemon) as memory:
+    with memory.of_process(daemon.pid) as held_by_daemon:
         held, answers = function.invoke({}).ok()
-    assert held == 60 and memory.growth < GROWTH_MAX_MB, f"{memory.growth} MB more for {held} payloads"
+    assert held == 60 and held_by_daemon.growth < GROWTH_MAX_MB, f"{held_by_daemon.growth} MB more for {held} payloads"
     assert answers.count("HTTP/1.1 429") >= 40, answers
 
 
@@ -151,9 +116,8 @@ def small(start_module_daemon):
 
 @pytest.fixture
 def deploy(small, python):
-    maker = functions.Maker(small, python, ROLE)
-    yield maker
-    maker.delete_all()
+    with functions.making(small, python) as maker:
+        yield maker
 
 
 GREEDY = (
@@ -177,16 +141,12 @@ def handler(event, context):
 )
 
 
-def open_files(daemon):
-    return len(os.listdir(f"/proc/{daemon.pid}/fd"))
-
-
 def test_functions_that_take_every_connection_leave_descriptors_for_others(small, deploy):
     greedy = [deploy(GREEDY, Timeout=60) for _ in range(8)]
     with ThreadPoolExecutor(len(greedy)) as pool:
         held = list(pool.map(lambda one: one.invoke({}).ok(), greedy))
     assert sum(held) > OPEN_FILES, held
-    assert open_files(small) < OPEN_FILES - 100
+    assert host.open_files(small.pid) < OPEN_FILES - 100
     pid = small.pid
     for n in range(6):
         fresh = deploy(functions.ECHO)
@@ -213,7 +173,7 @@ def test_clients_that_take_every_connection_leave_descriptors_for_functions(smal
         assert len(held) > 100
         with urllib.request.urlopen(f"{small.admin}/healthz", timeout=20) as answer:
             assert answer.status == 200
-        assert open_files(small) < OPEN_FILES - 100
+        assert host.open_files(small.pid) < OPEN_FILES - 100
         # They say nothing, so they lose their places; whoever waits gets one.
         assert function.invoke({"in": "turn"}).ok() == {"in": "turn"}
     finally:

@@ -11,8 +11,7 @@ import attacks
 import pytest
 
 from lib import daemon as daemons
-from lib import functions, host, waiting
-from lib.daemon import ROLE
+from lib import functions, holding, host, waiting
 
 HOST_FILES = [
     "/etc/shadow",
@@ -153,15 +152,13 @@ def test_loopback_and_its_own_link_are_the_only_interfaces(attack):
 
 def test_an_environment_hears_nothing_of_anothers_runtime_api(make):
     """Each has a 127.0.0.1:9001 of its own: an answer for a foreign id is refused and the other one is unharmed."""
-    victim = make(functions.SLEEP + "\n", Timeout=30)
+    victim = make(holding.CODE, Timeout=60)
     thief = make(attacks.HEAD + attacks.SPOOF_RUNTIME_API, Timeout=10)
     victim.client.put_function_concurrency(FunctionName=victim.name, ReservedConcurrentExecutions=1)
-    results = []
-    running = threading.Thread(target=lambda: results.append(victim.invoke({"seconds": 3})))
-    running.start()
-    assert thief.invoke("00000000-0000-4000-8000-000000000000").ok() in (400, 403)
-    running.join(30)
-    assert results[0].ok() != "stolen"
+    with holding.under_way(victim) as (running,):
+        assert thief.invoke("00000000-0000-4000-8000-000000000000").ok() in (400, 403)
+        assert not running.done()
+    assert running.result().ok() != "stolen"
 
 
 def test_the_runtime_api_stands_a_flood_of_connections(attack):
@@ -288,11 +285,8 @@ def test_a_forbidden_call_is_refused(name, syscalls):
 @pytest.fixture(scope="module")
 def syscalls(daemon, python):
     """All forbidden calls in one invocation: name → how it ended, for those that were not refused."""
-    maker = functions.Maker(daemon, python, ROLE)
-    code = attacks.HEAD + attacks.SYSCALLS
-    found = maker(code, Timeout=30, MemorySize=256).invoke(FORBIDDEN).ok()
-    yield found
-    maker.delete_all()
+    with functions.making(daemon, python) as maker:
+        return maker(attacks.HEAD + attacks.SYSCALLS, Timeout=30, MemorySize=256).invoke(FORBIDDEN).ok()
 
 
 def test_a_32_bit_call_does_not_get_around_the_filter(attack):

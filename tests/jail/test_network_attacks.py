@@ -5,14 +5,12 @@ web server and a datagram sink on all of its addresses; the world behind it answ
 After every attack a healthy function still fetches from the world.
 """
 
-import concurrent.futures
-
 import attacks
 import network_attacks
 import pytest
 
 from lib import daemon as daemons
-from lib import functions, host, internet, waiting
+from lib import functions, holding, host, internet, waiting
 from lib.daemon import ROLE
 from lib.internet import (
     EXCEPTION,
@@ -140,36 +138,26 @@ def test_a_port_that_the_host_forwards_to_a_container_is_the_hosts(attack, net):
 @pytest.mark.parametrize("port", [7777, 9001, 80, 53])
 def test_another_environment_cannot_be_reached(port, put, net):
     """Neither what it listens on nor its Runtime API, its door or its name service."""
-    victim, thief = put(network_attacks.LISTEN), put(network_attacks.CONNECT)
+    victim, thief = put(internet.LISTEN), put(network_attacks.CONNECT)
     sender = put(network_attacks.DATAGRAMS)
     thief.invoke([]).ok(), sender.invoke([]).ok()
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        own_port = port if port == 7777 else 7777
-        listening = pool.submit(victim.invoke, {"port": own_port, "seconds": 5, "world": WORLD})
-        address = waiting.until(lambda: listener_address(net), "the other environment listens")
+    with holding.under_way(victim, event=internet.LISTENING) as (listening,):
+        address = waiting.until(lambda: net.listener(), "the other environment listens")
         assert thief.invoke([[address, port]]).ok() == []
         sender.invoke([[address, port]]).ok()
-        assert listening.result(60).ok() == []
+    assert listening.result().ok() == []
 
 
 def test_neither_host_nor_world_can_call_on_an_environment(put, net):
     """Connections begin inside or not at all; the world even knows the way."""
-    victim = put(network_attacks.LISTEN)
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        listening = pool.submit(victim.invoke, {"port": 7777, "seconds": 5, "world": WORLD})
-        address = waiting.until(lambda: listener_address(net), "the environment listens")
+    victim = put(internet.LISTEN)
+    with holding.under_way(victim, event=internet.LISTENING) as (listening,):
+        address = waiting.until(lambda: net.listener(), "the environment listens")
         connect = f"import socket; socket.create_connection(('{address}', 7777), timeout=1.5)"
         for place in (net.host_path, net.world_path):
             done = internet.command("nsenter", f"--net={place}", "python3", "-c", connect, check=False)
             assert done.returncode != 0
-        assert listening.result(60).ok() == []
-
-
-def listener_address(net):
-    for data, _ in list(net.sources.all):
-        if data.startswith(b"listening at "):
-            return data.split()[-1].decode()
-    return None
+    assert listening.result().ok() == []
 
 
 # --- what is denied ---

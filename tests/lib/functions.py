@@ -13,7 +13,7 @@ import botocore.exceptions
 import pytest
 
 from . import waiting
-from .daemon import ACCOUNT, REGION
+from .daemon import ACCOUNT, REGION, ROLE
 
 ZIP_TIME = (2024, 1, 1, 0, 0, 0)
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
@@ -172,6 +172,27 @@ class Maker:
             with contextlib.suppress(client.exceptions.ResourceNotFoundException):
                 client.delete_function(FunctionName=name)
         self.names.clear()
+
+
+@contextlib.contextmanager
+def making(daemon, python):
+    """A maker whose functions go when the block ends."""
+    maker = Maker(daemon, python, ROLE)
+    try:
+        yield maker
+    finally:
+        maker.delete_all()
+
+
+@contextlib.contextmanager
+def free_name(client):
+    """A name that no function has; whatever is created under it goes when the block ends."""
+    name = unique()
+    try:
+        yield name
+    finally:
+        with contextlib.suppress(client.exceptions.ResourceNotFoundException):
+            client.delete_function(FunctionName=name)
 
 
 # Handlers that many tests use. `INSTANCE` names the environment: it lives as long as the process does.

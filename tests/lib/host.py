@@ -140,6 +140,11 @@ def descriptors(pid):
     return found
 
 
+def open_files(pid):
+    """How many descriptors a process has open."""
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
 def files(*places):
     """All files and directories below the places given."""
     found = set()

@@ -19,6 +19,8 @@ import uuid
 
 import pytest
 
+from . import holding
+
 CLONE_NEWNET = 0x40000000
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -39,6 +41,33 @@ HOST_TCP, HOST_UDP, SINK_UDP = 8088, 8089, 9000
 LARGE_NAME = "large.world.test"
 LARGE_COUNT = 60
 
+
+# A function that listens on all its addresses, tells the world its own, and answers with who came before the program that
+# it starts has ended; to be held (`holding`).
+LISTEN = """
+import socket, subprocess
+
+def handler(event, context):
+    server = socket.create_server(("", event["port"]))
+    datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    datagrams.bind(("", event["port"]))
+    server.settimeout(0.1)
+    datagrams.settimeout(0.1)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+        out.connect((event["world"], 9000))
+        out.send(b"listening at " + out.getsockname()[0].encode())
+    came, going, told = [], True, subprocess.Popen(event["until"])
+    # Once more after the end: who came before it is heard.
+    while going:
+        going = told.poll() is None
+        for hear in (lambda: server.accept()[1][0], lambda: datagrams.recvfrom(64)[1][0]):
+            try:
+                came.append(hear())
+            except TimeoutError:
+                pass
+    return came
+"""
+LISTENING = {"port": 7777, "world": WORLD, "until": holding.COMMAND}
 
 # Where Debian has `ip`, `nft` and `sysctl`, also for those whose PATH lacks it.
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
@@ -152,6 +181,11 @@ class Internet:
         self._servers = []
         self._closing = threading.Event()
         self._threads = []
+
+    def listener(self):
+        """The address that a function which listens (`LISTEN`) has told the world; None before."""
+        told = [data for data, _ in list(self.sources.all) if data.startswith(b"listening at ")]
+        return told[0].split()[-1].decode() if told else None
 
     # --- life ---
 

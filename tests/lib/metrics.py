@@ -16,6 +16,11 @@ def read(daemon):
     return found
 
 
+def series(daemon, name, **labels):
+    """One value; None where there is no such series."""
+    return read(daemon).get((name, frozenset(labels.items())))
+
+
 def value(daemon, name, **labels):
     """One value; 0 where there is no such series."""
-    return read(daemon).get((name, frozenset(labels.items())), 0.0)
+    return series(daemon, name, **labels) or 0.0

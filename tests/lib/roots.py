@@ -10,7 +10,6 @@ import re
 import shutil
 import socket
 import subprocess
-import sysconfig
 import tarfile
 from pathlib import Path
 
