@@ -313,7 +313,7 @@ def handler(event, context):
 
 
 def test_nobody_becomes_root(attack):
-    seen = attack(attacks.BECOME_ROOT, Timeout=60).ok()
+    seen = attack(attacks.BECOME_ROOT, Timeout=60, MemorySize=1769).ok()
     assert seen["root"] == []
     assert set(seen["uids"]) == {993} and 0 not in seen["groups"]
     for line in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):

@@ -15,7 +15,7 @@ import zipfile
 import attacks
 import pytest
 
-from lib import functions, wire
+from lib import functions, waiting, wire
 from lib.functions import error_of
 
 pytestmark = pytest.mark.usefixtures("alive")
@@ -32,9 +32,8 @@ def handler(event, context):
 """
 SEARCH = '''
 def handler(event, context):
-    """Looks for a mark in every file there is, in every process's variables, in memory and in shared memory."""
-    mark, found = event.encode(), []
-    own = {os.getpid()}
+    """Looks for marks in every file there is, in every process's variables, in memory and in shared memory."""
+    found = {mark: [] for mark in event}
     for root, folders, names in os.walk("/", followlinks=False):
         if root.startswith("/proc/") and root.split("/")[2].isdigit():
             names = [name for name in names if name in ("environ", "cmdline", "mem", "maps", "comm")]
@@ -42,8 +41,9 @@ def handler(event, context):
                 continue
         for name in names:
             path = os.path.join(root, name)
-            if event in name:
-                found.append(path)
+            for mark in event:
+                if mark in name:
+                    found[mark].append(path)
             try:
                 if not os.path.isfile(path) or os.path.islink(path):
                     continue
@@ -51,8 +51,10 @@ def handler(event, context):
             except OSError:
                 continue
             try:
-                if mark in os.read(fd, 1 << 20):
-                    found.append(path)
+                read = os.read(fd, 1 << 20)
+                for mark in event:
+                    if mark.encode() in read:
+                        found[mark].append(path)
             except OSError:
                 pass
             finally:
@@ -61,22 +63,34 @@ def handler(event, context):
 '''
 
 
-@pytest.fixture
-def victim(make):
+@pytest.fixture(scope="module")
+def victim(daemon, python):
     """A function with a secret that has run: (its mark, what its keys are)."""
     mark = "mark" + uuid.uuid4().hex
-    function = make(VICTIM, Environment={"Variables": {"SECRET": mark}})
-    return mark, function.invoke({}).ok()
+    with functions.making(daemon, python) as make:
+        yield mark, make(VICTIM, Environment={"Variables": {"SECRET": mark}}).invoke({}).ok()
 
 
-def test_variables_logs_and_tmp_of_another_function_are_nowhere(attack, victim):
-    mark, _ = victim
-    assert attack(SEARCH, mark, Timeout=120, MemorySize=1769).ok() == []
+@pytest.fixture(scope="module")
+def places(daemon, python, victim):
+    """Where another function has found what is the victim's, and something of its own: by what it looked for. One walk
+    through everything there is serves all."""
+    own = "own" + uuid.uuid4().hex
+    with functions.making(daemon, python) as make:
+        thief = make(
+            {"index.py": attacks.HEAD + SEARCH, own: ""}, Timeout=waiting.stretched(120), MemorySize=1769,
+        )
+        found = thief.invoke([victim[0], victim[1]["AWS_SECRET_ACCESS_KEY"], own]).ok()
+    assert found[own] == [f"/var/task/{own}"], "the search finds what is there"
+    return found
 
 
-def test_keys_of_another_function_are_nowhere(attack, victim):
-    _, keys = victim
-    assert attack(SEARCH, keys["AWS_SECRET_ACCESS_KEY"], Timeout=120, MemorySize=1769).ok() == []
+def test_variables_logs_and_tmp_of_another_function_are_nowhere(places, victim):
+    assert places[victim[0]] == []
+
+
+def test_keys_of_another_function_are_nowhere(places, victim):
+    assert places[victim[1]["AWS_SECRET_ACCESS_KEY"]] == []
 
 
 LISTEN_ABSTRACT = """
