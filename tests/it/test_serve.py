@@ -1,6 +1,5 @@
 """The daemon as a process: its one line, its run file, its ports, its refusals and its end."""
 
-import http.client
 import json
 import os
 import shutil
@@ -70,9 +69,8 @@ def test_run_json_is_gone_or_stale_after_the_end(start_daemon):
 
 def test_health_and_metrics_answer_on_the_admin_address(daemon, echo):
     echo.invoke({})
+    assert health(daemon) == (200, b"ok\n")
     host, port = daemon.admin.removeprefix("http://").rsplit(":", 1)
-    health = wire.request((host, int(port)), "GET", "/healthz")
-    assert health.status == 200
     metrics = wire.request((host, int(port)), "GET", "/metrics")
     assert metrics.status == 200
     assert metrics.headers["content-type"].startswith("text/plain")
@@ -229,18 +227,18 @@ def test_draining_finishes_what_runs_and_takes_nothing_new(start_daemon, python)
     slow = functions.Maker(daemon, python, daemons.ROLE)(holding.CODE, Timeout=60)
     with holding.under_way(slow) as (running,):
         daemon.process.send_signal(signal.SIGTERM)
-        waiting.until(lambda: is_refused(daemon), "nothing new is taken")
+        waiting.until(lambda: health(daemon) == (503, b"draining\n"), "it says that it drains")
+        refused = functions.error_of(slow.invoke, {})
+        assert refused == (500, "ServiceException", "The daemon is shutting down; try again when it is back.")
         assert not running.done() and daemon.is_running()
     assert daemon.process.wait(daemons.STOP_WITHIN_S) == 0
     assert uuid.UUID(running.result().ok())
 
 
-def is_refused(daemon):
-    """True when a connection that is made now is served no more."""
-    try:
-        return wire.request(daemon.address, "GET", "/2015-03-31/functions/", timeout_s=5).status == 503
-    except (OSError, http.client.HTTPException):
-        return True
+def health(daemon):
+    host, port = daemon.admin.removeprefix("http://").rsplit(":", 1)
+    answer = wire.request((host, int(port)), "GET", "/healthz")
+    return answer.status, answer.body
 
 
 def test_nothing_of_a_daemon_is_left_after_sigterm(start_daemon, python):
