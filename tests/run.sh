@@ -249,19 +249,20 @@ PY
 }
 
 export PYTHONDONTWRITEBYTECODE=1
-# Two at a time: daemons do not know of each other, and a test mostly waits. Whoever changes the host's firewall, or
+# Several at a time: daemons do not know of each other, and a test mostly waits. Whoever changes the host's firewall, or
 # measures time against a simulation, is alone; whoever counts what is on the host comes last.
 alone=(tests/it/test_network.py tests/it/test_simulate.py)
 counting=(tests/it/test_crash.py tests/it/test_leaks.py)
 left_out=()
 for file in "${alone[@]}" "${counting[@]}"; do left_out+=(--ignore "$file"); done
-suite "black-box tests" it tests/it -n 2 --dist loadfile --no-loadscope-reorder \
-    "${left_out[@]}"
+together=(--dist loadfile --no-loadscope-reorder)
+suite "black-box tests" it tests/it -n 3 "${together[@]}" "${left_out[@]}"
 suite "black-box tests that want the machine to themselves" alone "${alone[@]}"
-suite "recorded answers of the service" conformance tests/conformance
-suite "the jail" jail tests/jail
+# Attacks are on the function's own daemon and its slots; the network's are in an internet of their own.
+suite "the jail" jail tests/jail -n 2 "${together[@]}"
 section "packages of the guest" guest-packages.log install_guest_packages
-suite "pure cgroup v2, in a guest" guest tests/guest
+# The guest has a processor in software to itself, and hardly waits; beside it the recordings.
+suite "pure cgroup v2, in a guest; recorded answers of the service" guest tests/guest tests/conformance -n 2 "${together[@]}"
 # Last and alone: they count what is on the host.
 suite "crashes" crash tests/it/test_crash.py
 suite "leaks" leaks tests/it/test_leaks.py

@@ -57,4 +57,6 @@ def test_a_connection_with_an_unread_body_is_said_to_end(path, length, headers, 
     with socket.create_connection(daemon.address, timeout=30) as connection, connection.makefile("rb") as stream:
         connection.sendall(head.encode())
         assert read_answer(stream) == (status, True)
+        # Whoever may still send what was announced is waited for, a while.
+        connection.shutdown(socket.SHUT_WR)
         assert stream.read() == b""

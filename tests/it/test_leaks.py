@@ -11,7 +11,7 @@ import signal
 
 import pytest
 
-from lib import functions, host, waiting
+from lib import functions, holding, host, waiting
 from lib.daemon import ROLE
 
 WORKERS = 6
@@ -135,17 +135,9 @@ def test_kill_9_in_the_middle_of_invocations_leaves_nothing(start_daemon, python
     before = host.Inventory()
     daemon = start_daemon()
     maker = functions.Maker(daemon, python, ROLE)
-    function = maker(functions.SLEEP, Timeout=60)
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        running = [pool.submit(function.invoke, {"seconds": 50}) for _ in range(4)]
-        waiting.until(
-            lambda: sum("bootstrap.py" in line for _, _, line in host.processes().values()) >= 4,
-            "four interpreters are running",
-            within_s=30,
-        )
+    with holding.under_way(maker(holding.CODE, Timeout=60), 4) as running:
         daemon.kill()
-        for one in running:
-            assert one.exception(30) is not None
+    assert all(one.exception() is not None for one in running)
     host.settled(before)
 
 

@@ -45,7 +45,7 @@ def request(address, method, path, body=None, headers=None, timeout_s=30):
 
 
 def raw(address, data, timeout_s=30, end=True):
-    """Sends bytes as they are and returns all that comes back until the other side closes or is silent."""
+    """Sends bytes as they are and returns all that comes back until the other side closes. Fails if it never does."""
     with socket.create_connection(address, timeout=timeout_s) as connection:
         received = b""
         try:
@@ -54,7 +54,7 @@ def raw(address, data, timeout_s=30, end=True):
                 connection.shutdown(socket.SHUT_WR)
             while piece := connection.recv(65536):
                 received += piece
-        except (ConnectionResetError, BrokenPipeError, TimeoutError):
+        except (ConnectionResetError, BrokenPipeError):
             pass  # refusing by closing is an answer, too; the caller judges what was received
         return received
 

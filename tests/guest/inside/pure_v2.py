@@ -4,7 +4,6 @@ Groups are looked at from outside, through the process that a function runs in: 
 the daemon reports. The guest runs systemd, and these tests are a unit with delegated groups.
 """
 
-import concurrent.futures
 import subprocess
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from lib import functions, host, waiting
+from lib import functions, holding, host, waiting
 from lib.daemon import REGION, ROLE
 
 TREE = Path("/sys/fs/cgroup")
@@ -148,18 +147,12 @@ def test_cold_outcomes_and_then_kill_9_leave_nothing_and_the_next_start_serves(s
     parked = 4
     settled = len(before.groups) + 2 + parked + 1
     waiting.until(lambda: len(host.control_groups()) <= settled, "no groups but those of parked sandboxes are left")
-    maker(functions.SLEEP, name="asleep", Timeout=600)
-    asleep = functions.Function(daemon.client(), "asleep")
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        running = pool.submit(asleep.invoke, {"seconds": 500})
-        waiting.until(
-            lambda: any("bootstrap.py" in line for _, _, line in host.processes().values()), "the function runs"
-        )
+    with holding.under_way(maker(holding.CODE, name="held", Timeout=600)) as (running,):
         daemon.kill()
-        assert running.exception(60) is not None
+    assert running.exception() is not None
     host.settled(before)
     daemon.start()
-    assert functions.Function(daemon.client(), "asleep").invoke({"seconds": 0}).ok()
+    assert functions.Function(daemon.client(), "held").invoke({}).ok()
     assert daemon.stop() == 0
     host.settled(before)
 
