@@ -1,6 +1,5 @@
 """What `deploy/` holds for operators fits the daemon: every series that alerts and panels name is one it has."""
 
-import concurrent.futures
 import json
 import re
 import shutil
@@ -52,7 +51,7 @@ def read(daemon):
 
 def provision(function):
     """One environment is kept ready, takes a call, and lets another one spill over."""
-    from lib import waiting
+    from lib import holding, waiting
 
     about = {"FunctionName": function.name, "Qualifier": "1"}
     function.client.publish_version(FunctionName=function.name)
@@ -62,9 +61,9 @@ def provision(function):
         return function.client.get_provisioned_concurrency_config(**about)["Status"] == "READY"
 
     waiting.until(ready, "one environment is ready")
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        for call in [pool.submit(function.invoke, {"n": n}, False, Qualifier="1") for n in range(2)]:
-            call.result()
+    with holding.under_way(function, 2, Qualifier="1") as calls:
+        pass
+    assert [call.result().error for call in calls] == ["Unhandled"] * 2
 
 
 def deploy_unsigned(function):
@@ -85,11 +84,11 @@ def deploy_unsigned(function):
 @pytest.fixture(scope="module")
 def series(daemon, python):
     """name → labels of every series, after something of each kind has happened."""
-    from lib import functions
+    from lib import functions, holding
     from lib.daemon import ROLE
 
     maker = functions.Maker(daemon, python, ROLE)
-    function = maker("def handler(event, context):\n    __import__('time').sleep(1)\n    raise Exception('x')\n")
+    function = maker(holding.CODE.replace("return INSTANCE", "raise Exception('x')"), Timeout=60)
     function.invoke({})
     provision(function)
     deploy_unsigned(function)

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from lib import daemon as daemons
-from lib import functions, metrics, waiting, wire
+from lib import functions, holding, waiting, wire
 
 LIST = "/2015-03-31/functions"
 FOREIGN = "http://evil.example"
@@ -207,14 +207,14 @@ def test_slow_clients_do_not_hinder_others(daemon, echo):
 
 def test_a_client_that_hangs_up_does_not_stop_the_function(daemon, make):
     code = (
-        "import os, time\n"
+        "import os, subprocess\n"
         "def handler(e, c):\n"
         "    if e == 'slow':\n"
-        "        time.sleep(1)\n"
+        f"        subprocess.run({holding.COMMAND})\n"
         "        open('/tmp/done', 'w').close()\n"
         "    return os.path.exists('/tmp/done')\n"
     )
-    function = make(code, Timeout=10)
+    function = make(code, Timeout=60)
     assert function.invoke("look").ok() is False
     function.client.put_function_concurrency(FunctionName=function.name, ReservedConcurrentExecutions=1)
     with socket.create_connection(daemon.address, timeout=10) as connection:
@@ -222,7 +222,10 @@ def test_a_client_that_hangs_up_does_not_stop_the_function(daemon, make):
         head = f"POST {LIST}/{function.name}/invocations HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n"
         connection.sendall(head.encode() + body)
         # Hung up only once the invocation has surely begun.
-        waiting.until(lambda: metrics.series(daemon, "hearth_concurrent_executions") == 1, "the invocation runs")
+        waiting.until(lambda: holding.held(function), "the invocation runs")
+    with pytest.raises(function.client.exceptions.TooManyRequestsException):
+        function.invoke("look")
+    holding.let_go(function)
     patient = functions.Function(daemon.client(retries=8), function.name)
     assert patient.invoke("look").ok() is True
 
