@@ -9,7 +9,6 @@ import subprocess
 import threading
 import time
 
-import boto3
 import pytest
 from botocore.config import Config
 
@@ -32,7 +31,6 @@ def arn_of(group):
 
 
 def logs_client(daemon, validate=True):
-    session = boto3.session.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
     config = Config(
         connect_timeout=5,
         read_timeout=30,
@@ -41,7 +39,7 @@ def logs_client(daemon, validate=True):
         # `streaming-127.0.0.1` is no name of this endpoint.
         inject_host_prefix=False,
     )
-    return session.client("logs", endpoint_url=daemon.endpoint, config=config)
+    return daemons.aws_client("logs", daemon.endpoint, config)
 
 
 @pytest.fixture(scope="module")

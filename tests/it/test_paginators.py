@@ -13,7 +13,7 @@ import pytest
 from botocore.config import Config
 
 from lib import functions
-from lib.daemon import ACCOUNT, REGION, ROLE
+from lib.daemon import ACCOUNT, REGION, ROLE, aws_client
 from lib.functions import arn, unique
 
 COUNT = 5
@@ -229,9 +229,7 @@ def check(client, method, parameters, key, name_of, expected, unordered=False):
 
 @pytest.fixture(scope="module")
 def logs(scene):
-    session = boto3.session.Session("test", "test", region_name=REGION)
-    config = Config(retries={"total_max_attempts": 1})
-    return session.client("logs", endpoint_url=scene.daemon.endpoint, config=config)
+    return aws_client("logs", scene.daemon.endpoint, Config(retries={"total_max_attempts": 1}))
 
 
 def describe_log_groups(logs):

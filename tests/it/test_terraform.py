@@ -9,11 +9,10 @@ import re
 import shutil
 from pathlib import Path
 
-import boto3
 import pytest
 
 from lib import functions, terraform
-from lib.daemon import REGION, REPOSITORY, ROLE
+from lib.daemon import REGION, REPOSITORY, ROLE, aws_client
 
 CONFIGURATION = Path(__file__).parent / "terraform"
 HANDLER = """
@@ -57,8 +56,7 @@ class Site:
             packages=folder / "packages", name=self.name,
         )
         self.client = self.daemon.client()
-        session = boto3.session.Session("test", "test", region_name=REGION)
-        self.logs = session.client("logs", endpoint_url=self.daemon.endpoint)
+        self.logs = aws_client("logs", self.daemon.endpoint)
 
     def has(self, operation):
         return operation in self.built

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -58,6 +59,21 @@ def clean_environment(extra=None):
     )
     kept.update(extra or {})
     return kept
+
+
+# One for all clients: a session reads the description of a service once, which takes longer than all else.
+SESSION = boto3.session.Session()
+# A session may make one client at a time.
+MAKING = threading.Lock()
+
+
+def aws_client(service, endpoint, config=None, signer=("test", "test"), region=REGION, verify=None):
+    """A boto3 client; `signer` is id, secret and, for temporary keys, token."""
+    names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+    with MAKING:
+        return SESSION.client(
+            service, region, endpoint_url=endpoint, config=config, verify=verify, **dict(zip(names, signer, strict=False))
+        )
 
 
 class Daemon:
@@ -193,7 +209,6 @@ class Daemon:
         signer = signer or self.key
         key = (timeout_s, validate, retries, region, signer)
         if key not in self._clients:
-            session = boto3.session.Session(*signer, region_name=region)
             config = Config(
                 connect_timeout=5,
                 read_timeout=waiting.stretched(timeout_s),
@@ -201,7 +216,7 @@ class Daemon:
                 parameter_validation=validate,
                 max_pool_connections=64,
             )
-            self._clients[key] = session.client("lambda", endpoint_url=self.endpoint, config=config, verify=self.ca)
+            self._clients[key] = aws_client("lambda", self.endpoint, config, signer, region, verify=self.ca)
         return self._clients[key]
 
     def cli(self, *arguments, stdin=None, check=True, within_s=90, environment=None):

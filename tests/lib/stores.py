@@ -11,13 +11,12 @@ import socketserver
 import threading
 import urllib.parse
 
-import boto3
 import botocore.auth
 import botocore.awsrequest
 import botocore.credentials
 from botocore.config import Config
 
-from .daemon import REGION
+from .daemon import REGION, aws_client
 
 ERROR = '<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{}</Code><Message>{}</Message><RequestId>1</RequestId></Error>'
 
@@ -32,9 +31,8 @@ def moto():
     try:
         host, port = server.get_host_and_port()
         endpoint = f"http://{host}:{port}"
-        session = boto3.session.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
         config = Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1})
-        yield endpoint, session.client("s3", endpoint_url=endpoint, config=config)
+        yield endpoint, aws_client("s3", endpoint, config)
     finally:
         server.stop()
 

@@ -9,11 +9,10 @@ import json
 import re
 import sqlite3
 
-import boto3
 import botocore.exceptions
 
 from lib import functions
-from lib.daemon import REGION, ROLE
+from lib.daemon import REGION, ROLE, aws_client
 
 BOOTSTRAP = functions.SHELL_HEAD + 'while :; do next; answer "\\"$STAGE $(cat /opt/said 2>/dev/null)\\""; done\n'
 PLAIN, RICH = "plain", "rich"
@@ -43,8 +42,7 @@ def code(word):
 
 
 def logs_client(daemon):
-    session = boto3.session.Session("test", "test", region_name=REGION)
-    return session.client("logs", endpoint_url=daemon.endpoint)
+    return aws_client("logs", daemon.endpoint)
 
 
 # --- playing it ---

@@ -7,12 +7,11 @@ the daemon reports. The guest runs systemd, and these tests are a unit with dele
 import subprocess
 from pathlib import Path
 
-import boto3
 import pytest
 from botocore.config import Config
 
 from lib import functions, holding, host, waiting
-from lib.daemon import REGION, ROLE
+from lib.daemon import ROLE, aws_client
 
 TREE = Path("/sys/fs/cgroup")
 HOG = "def handler(event, context):\n    return len(bytearray(b'x') * (event << 20))\n"
@@ -210,9 +209,8 @@ def serving(client):
 
 def test_the_unit_runs_functions_restarts_after_a_crash_and_leaves_nothing_when_stopped(unit, python):
     before_groups = host.control_groups()
-    session = boto3.session.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
     config = Config(read_timeout=400, retries={"total_max_attempts": 1})
-    client = session.client("lambda", endpoint_url="http://127.0.0.1:3001", config=config)
+    client = aws_client("lambda", "http://127.0.0.1:3001", config)
     waiting.until(lambda: serving(client), unit_log, within_s=30)
     client.create_function(
         FunctionName="unit",
