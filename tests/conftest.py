@@ -18,8 +18,16 @@ from lib import functions, interpreters  # noqa: E402
 LONG = os.environ.get("HEARTH_LONG") == "1"
 
 
-# One test takes minutes, mostly of waiting: where tests run side by side, it is not to be the last one.
-SLOW_FIRST = ("test_terraform.py", "test_provisioned_terraform.py", "test_outcomes.py")
+# These take minutes, or do where they install or build something first: where tests run side by side, they are not to be
+# the last ones.
+SLOW_FIRST = (
+    "test_terraform.py",
+    "test_provisioned_terraform.py",
+    "test_outcomes.py",
+    "test_sam.py",
+    "test_official_clients.py",
+    "test_many_endings.py",
+)
 
 
 def pytest_collection_modifyitems(items):
