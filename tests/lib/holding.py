@@ -54,7 +54,7 @@ def under_way(function, count=1, event=None, invoke=None, **parameters):
 
         def all_are():
             for one in futures:
-                assert not one.done(), f"ended before it was held: {one.exception() or getattr(one.result(), "body", one.result())}"
+                assert not one.done(), f"ended before it was held: {one.exception() or getattr(one.result(), 'body', one.result())}"
             return len(held(function)) == count
 
         try:
