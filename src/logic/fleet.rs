@@ -53,7 +53,7 @@ pub(crate) struct Fleet {
 impl Fleet {
     pub(crate) fn turn(&mut self) -> Turn {
         self.next_turn += 1;
-        Turn(self.next_turn)
+        Turn::nth(self.next_turn)
     }
 
     pub(crate) fn pool(&self, revision: RevisionId) -> Option<&Pool> {
@@ -372,7 +372,7 @@ impl Fleet {
     /// Lists the environment wherever one with room, or without work, is looked for.
     fn show(&mut self, id: EnvironmentId, now: Time) {
         self.next_turn += 1;
-        let turn = Turn(self.next_turn);
+        let turn = Turn::nth(self.next_turn);
         let Some(environment) = self.environments.get_mut(&id) else { return };
         if !environment.has_room() {
             return;
@@ -395,7 +395,7 @@ impl Fleet {
             pool.set_open(turn, id);
         }
         if environment.is_idle() {
-            let worth = worth(pool.uses, pool.start_cost, environment.memory_mb);
+            let worth = worth(pool.uses, pool.start_cost(), environment.memory_mb);
             let (rank, listed) =
                 self.idle.insert(id, worth, turn, (environment.memory_mb, environment.listed));
             (environment.rank, environment.listed) = (Some(rank), Some(listed));

@@ -148,7 +148,7 @@ mod tests {
         let mut ranks = BTreeMap::new();
         for (id, uses, cost, memory_mb) in table {
             let worth = worth(uses, millis(cost), memory_mb);
-            let (rank, _) = idle.insert(EnvironmentId(id), worth, Turn(id), (memory_mb, None));
+            let (rank, _) = idle.insert(EnvironmentId(id), worth, Turn::nth(id), (memory_mb, None));
             ranks.insert(EnvironmentId(id), rank);
         }
         let order: Vec<u64> = idle.iter(|id| ranks.get(&id).copied()).map(|id| id.0).collect();
@@ -160,9 +160,9 @@ mod tests {
     fn the_order_is_of_where_they_stand_wherever_they_are_listed() {
         let mut idle = Idle::default();
         let (one, two, three) = (EnvironmentId(1), EnvironmentId(2), EnvironmentId(3));
-        let (first, listed) = idle.insert(one, 10, Turn(1), (1, None));
-        let (second, _) = idle.insert(two, 20, Turn(2), (1, None));
-        let (third, _) = idle.insert(three, 30, Turn(3), (1, None));
+        let (first, listed) = idle.insert(one, 10, Turn::nth(1), (1, None));
+        let (second, _) = idle.insert(two, 20, Turn::nth(2), (1, None));
+        let (third, _) = idle.insert(three, 30, Turn::nth(3), (1, None));
         // The first is used, and worth more than the second then: it stays where it was listed.
         idle.remove(1);
         let order = |idle: &Idle, first: Option<Rank>| -> Vec<u64> {
@@ -170,14 +170,14 @@ mod tests {
             idle.iter(|id| ranks[&id]).map(|id| id.0).collect()
         };
         assert_eq!(order(&idle, None), [2, 3]);
-        let (again, still) = idle.insert(one, 25, Turn(4), (1, Some(listed)));
+        let (again, still) = idle.insert(one, 25, Turn::nth(4), (1, Some(listed)));
         assert_eq!((still, order(&idle, Some(again))), (first, vec![2, 1, 3]));
         assert_eq!(idle.first_listed(), Some((first, one)));
         assert_eq!(idle.list_again(one, first, Some(again)), Some(again));
         assert_eq!((idle.first_listed(), order(&idle, Some(again))), (Some((second, two)), vec![2, 1, 3]));
         // Worth less than before, because its starts have become quicker: it is listed where it stands at once.
         idle.remove(1);
-        let (less, listed) = idle.insert(one, 5, Turn(5), (1, Some(again)));
+        let (less, listed) = idle.insert(one, 5, Turn::nth(5), (1, Some(again)));
         assert_eq!((listed, order(&idle, Some(less))), (less, vec![1, 2, 3]));
         assert_eq!((idle.listed(), idle.len()), (3, 3));
     }
@@ -185,9 +185,9 @@ mod tests {
     #[test]
     fn what_was_worth_much_long_ago_ages() {
         let mut idle = Idle::default();
-        let (old, _) = idle.insert(EnvironmentId(0), 100, Turn(0), (1, None));
+        let (old, _) = idle.insert(EnvironmentId(0), 100, Turn::nth(0), (1, None));
         for n in 1..=100 {
-            let (rank, listed) = idle.insert(EnvironmentId(n), 2, Turn(n), (1, None));
+            let (rank, listed) = idle.insert(EnvironmentId(n), 2, Turn::nth(n), (1, None));
             if rank > old {
                 // The evictions of small fry have brought the clock to it.
                 assert_eq!(n, 50);
@@ -204,8 +204,8 @@ mod tests {
     fn no_worth_overflows() {
         assert_eq!(worth(u64::MAX, Duration::MAX, 0), u64::MAX);
         let mut idle = Idle::default();
-        let (rank, _) = idle.insert(EnvironmentId(0), u64::MAX, Turn(0), (1, None));
+        let (rank, _) = idle.insert(EnvironmentId(0), u64::MAX, Turn::nth(0), (1, None));
         idle.evicted(rank);
-        assert!(idle.insert(EnvironmentId(1), u64::MAX, Turn(1), (1, None)).0 > rank);
+        assert!(idle.insert(EnvironmentId(1), u64::MAX, Turn::nth(1), (1, None)).0 > rank);
     }
 }

@@ -161,9 +161,9 @@ mod tests {
     fn functions_get_one_start_each_in_turn() {
         let mut line = Line::default();
         for n in 0..3 {
-            line.insert(FunctionId(1), Turn(n), RevisionId(10));
+            line.insert(FunctionId(1), Turn::nth(n), RevisionId(10));
         }
-        line.insert(FunctionId(2), Turn(9), RevisionId(20));
+        line.insert(FunctionId(2), Turn::nth(9), RevisionId(20));
         line.join(Wanter::Provisioned(ProvisionedId(7)));
         let mut order = Vec::new();
         while let Some(wanter) = line.next() {
@@ -186,13 +186,13 @@ mod tests {
     fn what_was_paid_and_is_not_needed_is_named_once() {
         let mut line = Line::default();
         for n in 0..3 {
-            line.insert(FunctionId(1), Turn(n), RevisionId(10));
+            line.insert(FunctionId(1), Turn::nth(n), RevisionId(10));
             line.paid(FunctionId(1));
         }
         line.begins(FunctionId(1));
-        line.remove(FunctionId(1), Turn(0));
+        line.remove(FunctionId(1), Turn::nth(0));
         assert_eq!(line.unneeded(), None);
-        line.remove(FunctionId(1), Turn(1));
+        line.remove(FunctionId(1), Turn::nth(1));
         assert_eq!(line.unneeded(), Some(FunctionId(1)));
         assert_eq!(line.unneeded(), None);
     }

@@ -7,6 +7,7 @@ use crate::line::Line;
 use crate::{EnvironmentId, FunctionId, InvocationId, RevisionId};
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 /// Evicted environments that are remembered for one start.
@@ -14,30 +15,38 @@ const EVICTED_MAX: usize = 64;
 
 /// A place in an order: of arrival for invocations, of coming free for environments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Turn(pub(crate) u64);
+pub(crate) struct Turn(NonZeroU64);
 
+impl Turn {
+    pub(crate) const fn nth(n: u64) -> Self {
+        Self(NonZeroU64::MIN.saturating_add(n))
+    }
+}
+
+/// What a decision touches comes first, so that it is in few lines of the cache.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Pool {
-    revision: RevisionId,
-    pub(crate) function: FunctionId,
     pub(crate) memory_mb: u32,
+    starting: u32,
     /// No longer current: environments are not kept idle.
     pub(crate) retired: bool,
-    waiters: BTreeMap<Turn, InvocationId>,
-    /// The waiters for whom no start is under way: always the youngest `waiters - starting`, also in the `Line`.
-    uncovered: BTreeSet<Turn>,
     /// Environments with room, by when they came free: they come and mostly go at the end.
     open: SmallVec<[(Turn, EnvironmentId); 1]>,
-    /// With room, but not yet for another.
-    resting: BTreeSet<EnvironmentId>,
-    starting: usize,
-    members: usize,
-    /// Provisioned-concurrency configurations that want environments of it.
-    pub(crate) kept: usize,
+    waiters: BTreeMap<Turn, InvocationId>,
     /// Invocations so far.
     pub(crate) uses: u64,
-    /// How long a start takes, from its beginning until it serves.
-    pub(crate) start_cost: Duration,
+    /// How long a start takes, from its beginning until it serves, nanoseconds.
+    start_cost: u64,
+    pub(crate) function: FunctionId,
+    revision: RevisionId,
+    members: u32,
+    /// Provisioned-concurrency configurations that want environments of it.
+    pub(crate) kept: u32,
+    /// The waiters for whom no start is under way: always the youngest `waiters - starting`, also in the `Line`.
+    uncovered: BTreeSet<Turn>,
+    /// With room, but not yet for another.
+    resting: BTreeSet<EnvironmentId>,
     /// Who went for a start that has not begun yet.
     evicted: Vec<EnvironmentId>,
 }
@@ -57,7 +66,7 @@ impl Pool {
             members: 0,
             kept: 0,
             uses: 0,
-            start_cost: Duration::ZERO,
+            start_cost: 0,
             evicted: Vec::new(),
         }
     }
@@ -110,7 +119,7 @@ impl Pool {
 
     /// True if a start is under way that nobody who waits needs.
     pub(crate) fn covers_one_more(&self) -> bool {
-        self.starting > self.waiters.len()
+        self.starting() > self.waiters.len()
     }
 
     pub(crate) fn waiters(&self) -> &BTreeMap<Turn, InvocationId> {
@@ -118,7 +127,7 @@ impl Pool {
     }
 
     pub(crate) fn starting(&self) -> usize {
-        self.starting
+        usize::try_from(self.starting).unwrap_or(usize::MAX)
     }
 
     pub(crate) fn add_waiter(&mut self, turn: Turn, invocation: InvocationId, line: &mut Line) {
@@ -150,8 +159,13 @@ impl Pool {
 
     /// Remembers what a start took; later ones count for more.
     pub(crate) fn learn(&mut self, start: Duration) {
+        let start = u64::try_from(start.as_nanos()).unwrap_or(u64::MAX);
         let before = self.start_cost;
-        self.start_cost = if before.is_zero() { start } else { (before * 3 + start) / 4 };
+        self.start_cost = if before == 0 { start } else { before / 4 * 3 + start / 4 };
+    }
+
+    pub(crate) const fn start_cost(&self) -> Duration {
+        Duration::from_nanos(self.start_cost)
     }
 
     pub(crate) fn note_evicted(&mut self, environment: EnvironmentId) {
@@ -198,7 +212,7 @@ impl Pool {
 
     /// Makes the youngest `waiters - starting` the uncovered ones. Each change above moves that number by one or two.
     fn rebalance(&mut self, line: &mut Line) {
-        let need = self.waiters.len().saturating_sub(self.starting);
+        let need = self.waiters.len().saturating_sub(self.starting());
         while self.uncovered.len() > need {
             let Some(oldest) = self.uncovered.first().copied() else { return };
             self.cover(oldest, line);
@@ -215,7 +229,7 @@ impl Pool {
 
     /// Says which law of this pool is broken, if one is; `line` may hold entries of others.
     pub(crate) fn broken_law(&self, line: &Line) -> Option<String> {
-        let need = self.waiters.len().saturating_sub(self.starting);
+        let need = self.waiters.len().saturating_sub(self.starting());
         let youngest: BTreeSet<Turn> = self.waiters.keys().rev().take(need).copied().collect();
         let mine: BTreeSet<Turn> =
             line.turns().filter(|(_, revision)| *revision == self.revision).map(|(turn, _)| turn).collect();
@@ -242,10 +256,10 @@ mod tests {
     fn the_environment_freed_last_is_reused_first() {
         let mut pool = pool();
         for n in 0..3 {
-            pool.set_open(Turn(10 - n), EnvironmentId(n));
+            pool.set_open(Turn::nth(10 - n), EnvironmentId(n));
         }
         assert_eq!(pool.newest_open(), Some(EnvironmentId(0)));
-        pool.set_closed(Turn(10), EnvironmentId(0));
+        pool.set_closed(Turn::nth(10), EnvironmentId(0));
         assert_eq!(pool.newest_open(), Some(EnvironmentId(1)));
     }
 
@@ -253,11 +267,11 @@ mod tests {
     fn a_start_covers_the_oldest_waiter_without_one() {
         let (mut pool, mut line) = (pool(), Line::default());
         for n in 1..=3 {
-            pool.add_waiter(Turn(n), InvocationId(n), &mut line);
+            pool.add_waiter(Turn::nth(n), InvocationId(n), &mut line);
         }
         assert!(!pool.start_began(&mut line), "nobody paid");
         assert_eq!(pool.first_uncovered(), Some(InvocationId(2)));
-        pool.remove_waiter(Turn(1), &mut line);
+        pool.remove_waiter(Turn::nth(1), &mut line);
         assert_eq!(pool.first_uncovered(), Some(InvocationId(3)));
         pool.start_ended(&mut line);
         assert_eq!(pool.first_uncovered(), Some(InvocationId(2)));
@@ -270,8 +284,8 @@ mod tests {
             let (mut pool, mut line) = (pool(), Line::default());
             for (what, n) in steps {
                 match what {
-                    0 if !pool.waiters.contains_key(&Turn(n)) => pool.add_waiter(Turn(n), InvocationId(n), &mut line),
-                    0 | 1 => pool.remove_waiter(Turn(n), &mut line),
+                    0 if !pool.waiters.contains_key(&Turn::nth(n)) => pool.add_waiter(Turn::nth(n), InvocationId(n), &mut line),
+                    0 | 1 => pool.remove_waiter(Turn::nth(n), &mut line),
                     2 => {
                         pool.start_began(&mut line);
                     }

@@ -23,12 +23,17 @@ impl Number for crate::RevisionId {
 const EMPTY: u32 = u32::MAX;
 const SLOTS_MIN: usize = 16;
 
+/// Where one thing lies: at the beginning of a line of the cache, so that it is in no more of them than it must be.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Place<K, V>(Option<(K, V)>);
+
 /// Values by key.
 #[derive(Debug)]
 pub(crate) struct Table<K, V> {
     /// Open addressing: places in `values`, or `EMPTY`. A power of two, at most half full.
     slots: Vec<u32>,
-    values: Vec<Option<(K, V)>>,
+    values: Vec<Place<K, V>>,
     free: Vec<u32>,
 }
 
@@ -55,7 +60,7 @@ impl<K: Number, V> Table<K, V> {
 
     fn key_in(&self, slot: usize) -> Option<K> {
         let place = usize::try_from(self.slots[slot]).unwrap_or(usize::MAX);
-        self.values.get(place)?.as_ref().map(|(key, _)| *key)
+        self.values.get(place)?.0.as_ref().map(|(key, _)| *key)
     }
 
     /// The slot of the key, or the empty one where it belongs.
@@ -77,12 +82,12 @@ impl<K: Number, V> Table<K, V> {
     }
 
     pub(crate) fn get(&self, key: &K) -> Option<&V> {
-        self.values.get(self.place(*key)?)?.as_ref().map(|(_, value)| value)
+        self.values.get(self.place(*key)?)?.0.as_ref().map(|(_, value)| value)
     }
 
     pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         let place = self.place(*key)?;
-        self.values.get_mut(place)?.as_mut().map(|(_, value)| value)
+        self.values.get_mut(place)?.0.as_mut().map(|(_, value)| value)
     }
 
     pub(crate) fn insert(&mut self, key: K, value: V) {
@@ -99,7 +104,7 @@ impl<K: Number, V> Table<K, V> {
             self.grow();
         }
         let slot = self.slot(key);
-        let entry = Some((key, value));
+        let entry = Place(Some((key, value)));
         let place = match self.free.pop().and_then(|free| usize::try_from(free).ok()) {
             Some(free) => {
                 self.values[free] = entry;
@@ -119,13 +124,13 @@ impl<K: Number, V> Table<K, V> {
             Some(place) => place,
             None => self.insert_new(key, make()),
         };
-        &mut self.values[place].get_or_insert_with(|| unreachable!("its slot names it")).1
+        &mut self.values[place].0.get_or_insert_with(|| unreachable!("its slot names it")).1
     }
 
     fn grow(&mut self) {
         self.slots = vec![EMPTY; self.slots.len() * 2];
         for place in 0..self.values.len() {
-            let Some(key) = self.values[place].as_ref().map(|(key, _)| *key) else { continue };
+            let Some(key) = self.values[place].0.as_ref().map(|(key, _)| *key) else { continue };
             let mut slot = self.home(key);
             while self.slots[slot] != EMPTY {
                 slot = self.after(slot);
@@ -153,12 +158,17 @@ impl<K: Number, V> Table<K, V> {
         }
         self.free.push(place);
         let place = usize::try_from(place).ok()?;
-        self.values.get_mut(place)?.take().map(|(_, value)| value)
+        self.values.get_mut(place)?.0.take().map(|(_, value)| value)
     }
 
     /// All, in the order of their numbers.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (K, &V)> {
-        let mut all: Vec<(K, &V)> = self.values.iter().flatten().map(|(key, value)| (*key, value)).collect();
+        let mut all: Vec<(K, &V)> = self
+            .values
+            .iter()
+            .filter_map(|place| place.0.as_ref())
+            .map(|(key, value)| (*key, value))
+            .collect();
         all.sort_unstable_by_key(|(key, _)| *key);
         all.into_iter()
     }
@@ -171,9 +181,16 @@ impl<K: Number, V> Table<K, V> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::EnvironmentId;
+    use crate::{EnvironmentId, RevisionId};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
+
+    #[test]
+    fn what_a_decision_touches_lies_in_three_lines_of_the_cache_each() {
+        let most = 3 * 64;
+        assert!(size_of::<Place<RevisionId, crate::pool::Pool>>() <= most);
+        assert!(size_of::<Place<EnvironmentId, crate::environment::Environment>>() <= most);
+    }
 
     proptest! {
         #[test]
