@@ -2,9 +2,10 @@
 //!
 //! The writer drains its bounded queue into one transaction per sync (group commit), so that many small commits cost
 //! one `fdatasync`; each commit has its own savepoint and its own answer, given after the sync. Secrets are sealed on the way in. Readers see committed
-//! snapshots and never wait for the writer. Only `versions` below also names engine types: the same for versions, aliases and documents.
+//! snapshots and never wait for the writer. Only the files below also name engine types.
 
 mod documents;
+mod sealing;
 mod totals;
 mod versions;
 
@@ -28,8 +29,22 @@ const CACHE_KIB: i64 = 1_024;
 /// How long a statement waits for a lock, milliseconds. Only a checkpoint of another process could hold one.
 const BUSY_MS: u64 = 5_000;
 
-/// Schema changes in order; the index of the last one is the schema's version. Never edited, only appended to.
-const MIGRATIONS: [&str; 4] = [FUNCTIONS, versions::SCHEMA, documents::SCHEMA, totals::SCHEMA];
+/// One change of what is on disk.
+enum Step {
+    /// Statements, in one transaction.
+    Schema(&'static str),
+    /// What was stored in the clear becomes sealed.
+    Seal,
+}
+
+/// Changes in order; how many were made is the schema's version. Never edited, only appended to.
+const STEPS: [Step; 5] = [
+    Step::Schema(FUNCTIONS),
+    Step::Schema(versions::SCHEMA),
+    Step::Schema(documents::SCHEMA),
+    Step::Schema(totals::SCHEMA),
+    Step::Seal,
+];
 
 const FUNCTIONS: &str = "CREATE TABLE functions (
         name TEXT PRIMARY KEY NOT NULL,
@@ -69,7 +84,7 @@ impl SqliteStore {
         let failed = |detail: String| StoreError::Open { path: path.display().to_string(), detail };
         let mut writer = Connection::open(path).map_err(|error| failed(error.to_string()))?;
         configure(&writer).map_err(|error| failed(error.to_string()))?;
-        migrate(&mut writer)?;
+        migrate(&mut writer, &sealer)?;
         let readers = Readers::open(path).map_err(|error| failed(error.to_string()))?;
         let (orders, inbox) = mpsc::channel(QUEUE_MAX);
         std::thread::Builder::new()
@@ -209,24 +224,31 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "recursive_triggers", "ON")?;
+    // What is overwritten or deleted goes where that costs no write of its own; it is sealed all the same.
+    connection.pragma_update(None, "secure_delete", "FAST")?;
     connection.pragma_update(None, "trusted_schema", "OFF")
 }
 
-fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+fn migrate(connection: &mut Connection, sealer: &Sealer) -> Result<(), StoreError> {
     let failed = |error: rusqlite::Error| StoreError::Engine {
         action: "migrate its schema",
         detail: error.to_string(),
     };
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
     if found > known {
         return Err(StoreError::Newer { found, known });
     }
     let done = usize::try_from(found).unwrap_or(0);
-    for (at, sql) in MIGRATIONS.iter().enumerate().skip(done) {
-        let transaction = connection.transaction().map_err(failed)?;
-        transaction.execute_batch(sql).map_err(failed)?;
+    for (at, step) in STEPS.iter().enumerate().skip(done) {
         let version = i64::try_from(at + 1).unwrap_or(known);
+        if let Step::Seal = step {
+            sealing::run(connection, sealer, found == 0)?;
+        }
+        let transaction = connection.transaction().map_err(failed)?;
+        if let Step::Schema(sql) = step {
+            transaction.execute_batch(sql).map_err(failed)?;
+        }
         transaction.pragma_update(None, "user_version", version).map_err(failed)?;
         transaction.commit().map_err(failed)?;
     }

@@ -92,6 +92,39 @@ def test_settings_that_came_with_a_failed_update_do_not_serve_alone(own):
     assert function.invoke({}).ok() == ["new", "two"]
 
 
+def test_no_version_is_made_of_what_could_not_be_made_ready(own):
+    daemon, make = own
+    function = make(saying("old"))
+    fail_to_update(daemon, function, "new")
+    about = {"FunctionName": function.name}
+    status, code, error = functions.error_of(function.client.publish_version, **about)
+    assert (status, code) == (409, "ResourceConflictException") and "update" in error["Message"], error
+    assert [it["Version"] for it in function.client.list_versions_by_function(**about)["Versions"]] == ["$LATEST"]
+    assert function.invoke({}).ok() == ["old", None]
+    function.update_code(saying("new"))
+    assert function.client.publish_version(**about)["Version"] == "1"
+    assert function.invoke({}, Qualifier="1").ok() == ["new", None]
+
+
+def test_code_whose_version_failed_can_be_published_once_the_disk_is_mended(own):
+    daemon, make = own
+    function = make(saying("old"))
+    about = {"FunctionName": function.name, "ZipFile": functions.package(saying("new")), "Publish": True}
+    with nothing_can_be_unpacked(daemon):
+        failed = function.client.update_function_code(**about)["Version"]
+        waiting.until(lambda: status_of(function), "the update is over")
+    state = function.client.get_function_configuration(FunctionName=function.name, Qualifier=failed)["State"]
+    assert state == "Failed"
+    made = function.client.update_function_code(**about)["Version"]
+    assert made != failed
+    function.wait()
+    assert function.invoke({}, Qualifier=made).ok() == ["new", None]
+    assert function.invoke({}).ok() == ["new", None]
+    # What is there already is not made again.
+    assert function.client.update_function_code(**about)["Version"] == made
+    function.wait()
+
+
 def test_what_failed_goes_with_its_function(own):
     daemon, make = own
     function = make(saying("old"))

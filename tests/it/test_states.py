@@ -53,6 +53,7 @@ def test_an_earlier_state_tells_what_it_told_and_goes_on(name, old_daemon):
     client = daemon.client()
     plain, rich = functions.Function(client, scene.PLAIN), functions.Function(client, scene.RICH)
     check_they_run(plain, rich, seen)
+    check_nothing_is_in_the_clear(daemon)
     # All of it can still be changed, and survives another start in its new form.
     plain.update(Environment={"Variables": {"STAGE": "changed"}})
     rich.update_code({"bootstrap": scene.BOOTSTRAP, "word": "other"})
@@ -67,6 +68,15 @@ def test_an_earlier_state_tells_what_it_told_and_goes_on(name, old_daemon):
     for gone in (scene.PLAIN, scene.RICH):
         daemon.client().delete_function(FunctionName=gone)
     assert daemon.client().list_functions()["Functions"] == []
+    daemon.stop()
+    check_nothing_is_in_the_clear(daemon)
+
+
+def check_nothing_is_in_the_clear(daemon):
+    """Variables are sealed whatever release wrote them, free pages and the database's log included."""
+    for path in daemon.state.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            assert b"kept secret" not in path.read_bytes(), path
 
 
 def versions(seen):

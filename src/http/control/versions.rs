@@ -63,6 +63,7 @@ impl Control {
             )));
         }
         self.refuse_busy(&latest, &target)?;
+        refuse_failed(&latest)?;
         let (number, last) = self.last_version(&latest).await?;
         let published = match last {
             Some(published) => published,
@@ -110,12 +111,14 @@ impl Control {
         Ok(Some(version))
     }
 
-    /// The last number given, and the version that has it if that is still the same as `latest`.
+    /// The last number given, and the version that has it if that is still the same as `latest`. One that could not be made
+    /// is the same as nothing: what it was to be gets a number once more.
     async fn last_version(&self, latest: &FunctionRecord) -> Result<(u64, Option<Published>), ApiError> {
         let store = &self.shared.functions.store;
         let number = store.last_number(&latest.name).await.map_err(|error| self.internal(error))?;
         let last = store.version(&latest.name, number).await.map_err(|error| self.internal(error))?;
-        Ok((number, last.filter(|last| last.is_still(latest))))
+        let is_same = |last: &Published| last.record.state.kind != StateKind::Failed && last.is_still(latest);
+        Ok((number, last.filter(is_same)))
     }
 
     pub(super) async fn list_versions(
@@ -215,6 +218,16 @@ impl Control {
             error @ VersionError::NotNext { .. } => self.internal(error),
         }
     }
+}
+
+/// What is stored of `$LATEST` after an update that failed does not serve, so no version is made of it.
+fn refuse_failed(latest: &FunctionRecord) -> Result<(), ApiError> {
+    if latest.last_update.kind != Some(UpdateKind::Failed) {
+        return Ok(());
+    }
+    Err(ApiError::conflict(
+        "The operation cannot be performed at this time. The last update of the function failed, and what was before it serves: update the code or the configuration again before you publish a version.",
+    ))
 }
 
 /// What becomes of a version that was being made together with `latest`: the same as of that.

@@ -261,8 +261,8 @@ async fn a_catalog_of_a_later_release_is_refused_naming_both_schemas() {
     later.pragma_update(None, "user_version", 9).expect("sets");
     drop(later);
     let Err(error) = Store::open(&path, sealer()) else { panic!("opened") };
-    assert_eq!(error, StoreError::Newer { found: 9, known: 4 });
-    assert!(error.to_string().contains("schema 9") && error.to_string().contains("up to 4"));
+    assert_eq!(error, StoreError::Newer { found: 9, known: 5 });
+    assert!(error.to_string().contains("schema 9") && error.to_string().contains("up to 5"));
 }
 
 #[tokio::test]
@@ -430,17 +430,46 @@ async fn secrets_are_sealed_on_disk_bound_to_their_function_and_lost_with_anothe
 }
 
 #[tokio::test]
-async fn settings_that_an_earlier_release_stored_in_the_clear_are_read() {
+async fn what_an_earlier_release_stored_in_the_clear_is_read_and_sealed_without_a_trace() {
+    const FUNCTIONS: usize = 300;
     let fixture = Fixture::new();
-    let it = record("f");
-    fixture.store.commit(vec![Change::Create(Box::new(it))]).await.expect("creates");
+    let created = (0..FUNCTIONS).map(|at| Change::Create(Box::new(record(&format!("f{at}"))))).collect();
+    fixture.store.commit(created).await.expect("creates");
+    let it = record("f7");
+    let publish = VersionChange::Publish {
+        expected: it.revision_id.clone(),
+        revision_id: it.revision_id.clone(),
+        published: Box::new(Published::of(&it, 1, "v1".into(), None)),
+    };
+    fixture.store.commit(vec![Change::Version(publish)]).await.expect("publishes");
     fixture.store.close().await;
     let path = fixture.scratch.path().join("hearth.db");
     let direct = rusqlite::Connection::open(&path).expect("opens");
-    let sql = "UPDATE functions SET configuration = json_set(configuration, '$.environment', json('{\"A\":\"1\"}'))";
-    assert_eq!(direct.execute(sql, []).expect("writes"), 1);
+    let set = "SET configuration = json_set(configuration, '$.environment', json('{\"A\":\"in-the-clear\"}'))";
+    assert_eq!(direct.execute(&format!("UPDATE functions {set}"), []).expect("writes"), FUNCTIONS);
+    assert_eq!(direct.execute(&format!("UPDATE versions {set}"), []).expect("writes"), 1);
+    // Their pages become free ones, with what was on them.
+    direct.execute_batch("DELETE FROM functions WHERE name LIKE 'f1%'; PRAGMA user_version = 4;").expect("deletes");
     drop(direct);
-    let store = Store::open(&path, sealer()).expect("opens");
-    let found = store.function("f").await.expect("reads").expect("is there");
-    assert_eq!(found.configuration.environment, Some(BTreeMap::from([("A".into(), "1".into())])));
+    assert!(holds(&fixture, b"in-the-clear"), "there is something to seal");
+    let expected = Some(BTreeMap::from([("A".into(), "in-the-clear".into())]));
+    for _ in 0..2 {
+        let store = Store::open(&path, sealer()).expect("opens");
+        let found = store.functions(None, SCAN_MAX).await.expect("reads");
+        assert_eq!(found.len(), FUNCTIONS - 111);
+        assert!(found.iter().all(|found| found.configuration.environment == expected));
+        let version = store.version("f7", 1).await.expect("reads").expect("is there");
+        assert_eq!(version.record.configuration.environment, expected);
+        assert!(!holds(&fixture, b"in-the-clear"), "also while it is open");
+        store.close().await;
+        assert!(!holds(&fixture, b"in-the-clear"));
+    }
+}
+
+/// Whether a file of the directory has these bytes.
+fn holds(fixture: &Fixture, text: &[u8]) -> bool {
+    let files = std::fs::read_dir(fixture.scratch.path()).expect("lists").flatten();
+    files
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
+        .any(|entry| std::fs::read(entry.path()).expect("reads").windows(text.len()).any(|part| part == text))
 }
