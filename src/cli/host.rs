@@ -3,7 +3,7 @@
 //! Only looks: makes no namespaces, mounts or groups, installs nothing. Remedies name Debian's packages.
 
 use crate::config::environments_fit;
-use crate::runtimes::discover;
+use crate::runtimes::discover::{self, Places};
 use crate::runtimes::{Interpreter, Missing, Runtimes};
 use hearth_sandbox::{cgroup, firewall, nat, privileges};
 use std::collections::BTreeMap;
@@ -101,9 +101,7 @@ pub(super) fn look() -> Vec<Finding> {
 
 /// Looks for interpreters; runs each candidate once.
 pub(super) fn languages() -> Languages {
-    let path = std::env::var("PATH").unwrap_or_default();
-    let home = std::env::var_os("HOME").map(PathBuf::from);
-    let interpreters = discover::find(&path, home.as_deref());
+    let interpreters = discover::find(&Places::of_this_process());
     let runtimes = Runtimes::new(&interpreters, &BTreeMap::new(), Missing::Refuse);
     Languages { available: runtimes.names(), absent: runtimes.absent(), interpreters }
 }

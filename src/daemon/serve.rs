@@ -21,7 +21,8 @@ use crate::aws::surroundings::Surroundings;
 use crate::config::{Config, Connections, environments_fit};
 use crate::http::{self, admin::Health, control::Control, server};
 use crate::outlet;
-use crate::runtimes::{Interpreter, Language, Missing, Runtimes, discover};
+use crate::runtimes::discover::{self, Places};
+use crate::runtimes::{Interpreter, Language, Missing, Runtimes, probe};
 use crate::store::{Blobs, Layout, RunInfo, Sealer, Store, Unpacker, collect_garbage};
 use hearth_api::arn::Home;
 use hearth_logic::SchedulerLimits;
@@ -154,13 +155,11 @@ fn bind(address: SocketAddr, key: &str) -> Result<TcpListener, Problem> {
 }
 
 fn find_runtimes(config: &Config) -> Result<Runtimes, Problem> {
-    let path = std::env::var("PATH").unwrap_or_default();
-    let home = std::env::var_os("HOME").map(std::path::PathBuf::from);
-    let found = discover::find(&path, home.as_deref());
+    let found = discover::find(&Places::of_this_process());
     let mut configured: BTreeMap<String, Interpreter> = BTreeMap::new();
     for (name, program) in config.interpreters() {
         let language = if name.starts_with("python") { Language::Python } else { Language::Node };
-        let interpreter = discover::ask(&program, language)
+        let interpreter = probe::ask_named(&program, language)
             .map_err(|error| format!("[runtimes.\"{name}\"] interpreter: {error}"))?;
         configured.insert(name, interpreter);
     }

@@ -1,7 +1,8 @@
 //! The door that does not open to web pages: without signatures, a browser on this machine must not be a way in.
 //!
 //! This endpoint has no pages of its own, so nothing that a page sends is wanted: an `Origin`, a `Sec-Fetch-Site` other
-//! than a person's own navigation, or a `Host` that is neither loopback nor configured (DNS rebinding). A page on this very
+//! than a person's own navigation, or a `Host` that is neither loopback nor configured (DNS rebinding; a literal address
+//! that the daemon listens on is configured: no name leads a browser there under it). A page on this very
 //! origin is no exception: function URLs that are called by path are there, and what they show is a function's. Where the
 //! operator serves pages of theirs beside the API, under a name in `allowed_hosts`, that name is let in; that functions' pages
 //! are not of that origin, whatever the address says, is `url`'s to see to (it sandboxes them). Decides by headers only.
@@ -14,12 +15,18 @@ use std::net::IpAddr;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Guard {
     allowed_hosts: Vec<String>,
+    /// Addresses that it listens on. They let nobody's pages in.
+    own: Vec<IpAddr>,
 }
 
 impl Guard {
-    /// Loopback names and addresses are always allowed; `allowed_hosts` adds to them.
-    pub(crate) fn new(allowed_hosts: &[String]) -> Self {
-        Self { allowed_hosts: allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect() }
+    /// Loopback names and addresses are always allowed; `allowed_hosts` adds to them, and so do the addresses that the
+    /// daemon listens on, unless they stand for all.
+    pub(crate) fn new(allowed_hosts: &[String], listens_on: impl IntoIterator<Item = IpAddr>) -> Self {
+        Self {
+            allowed_hosts: allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
+            own: listens_on.into_iter().filter(|address| !address.is_unspecified()).collect(),
+        }
     }
 
     /// Why the request is refused, if it is.
@@ -48,7 +55,7 @@ impl Guard {
         let host = without_port(host_and_port);
         let last = host.rsplit_once('.').map_or(host, |(_, label)| label);
         last.eq_ignore_ascii_case("localhost")
-            || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+            || host.parse().is_ok_and(|address: IpAddr| address.is_loopback() || self.own.contains(&address))
             || self.is_listed(host_and_port)
     }
 
@@ -78,7 +85,9 @@ mod tests {
         for (name, value) in headers {
             map.append(*name, http::HeaderValue::from_bytes(value.as_bytes()).expect("a header value"));
         }
-        Guard::new(&["Lambda.Example".to_owned()]).refuses(&map).is_some()
+        let listens_on =
+            ["192.0.2.1", "0.0.0.0", "2001:db8::1"].map(|text| text.parse().expect("an address"));
+        Guard::new(&["Lambda.Example".to_owned()], listens_on).refuses(&map).is_some()
     }
 
     #[test]
@@ -90,6 +99,8 @@ mod tests {
             "[::1]:3001",
             "LAMBDA.example:80",
             "a.localhost",
+            "192.0.2.1:3001",
+            "[2001:db8::1]:3001",
         ] {
             assert!(!refused(&[("host", host)]), "{host}");
         }
@@ -97,9 +108,15 @@ mod tests {
 
     #[test]
     fn other_hosts_are_refused() {
-        for host in
-            ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:3001", "10.0.0.1", "", "[::2]"]
-        {
+        for host in [
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example:3001",
+            "10.0.0.1",
+            "0.0.0.0",
+            "",
+            "[::2]",
+        ] {
             assert!(refused(&[("host", host)]), "{host}");
         }
         assert!(refused(&[]), "no Host at all");
@@ -123,6 +140,9 @@ mod tests {
         assert!(refused(&[host, ("origin", "http://localhost:8080")]));
         assert!(refused(&[host, ("sec-fetch-site", "\u{e9}")]));
         assert!(!refused(&[host, ("sec-fetch-site", "none")]));
+        let own = ("host", "192.0.2.1:3001");
+        assert!(refused(&[own, ("sec-fetch-site", "same-origin")]));
+        assert!(refused(&[own, ("origin", "http://192.0.2.1:3001")]));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `Code.Location`: signed, expiring addresses under which a function's package can be downloaded from this daemon.
 //!
-//! The key is random per start, so no address outlives the daemon. Knows paths and signatures, not packages.
+//! The key is random per start, so no address outlives the daemon. It names the endpoint as the client did, who may know it
+//! by a name, or by one of many addresses. Knows paths and signatures, not packages.
 
 use crate::daemon::clock;
 use hearth_sandbox::Digest;
@@ -11,6 +12,14 @@ use sha2::Sha256;
 pub(crate) const PREFIX: &str = "/_hearth/code/";
 /// An address is good for this long, as the service's are.
 const LIFETIME_S: u64 = 600;
+
+/// This endpoint as a client names it that sent this `Host`; none if that names nothing.
+pub(crate) fn endpoint(host: &str, secure: bool) -> Option<String> {
+    let authority: http::uri::Authority = host.parse().ok()?;
+    let is_plain = !authority.host().is_empty() && !host.contains('@');
+    let scheme = if secure { "https" } else { "http" };
+    is_plain.then(|| format!("{scheme}://{host}"))
+}
 
 /// Signs and checks addresses.
 pub(crate) struct Signer {
@@ -94,6 +103,18 @@ mod tests {
         let later = query.replacen("Expires=1", "Expires=2", 1);
         assert_eq!(signer.check(path, Some(&later)), Err(Refused::Signature));
         assert_eq!(signer.check(path, None), Err(Refused::Signature));
+    }
+
+    #[test]
+    fn an_endpoint_is_named_as_the_client_named_it() {
+        assert_eq!(endpoint("hearth.example", true).as_deref(), Some("https://hearth.example"));
+        assert_eq!(endpoint("192.0.2.1:3001", false).as_deref(), Some("http://192.0.2.1:3001"));
+        assert_eq!(endpoint("[::1]:3001", false).as_deref(), Some("http://[::1]:3001"));
+        for wrong in
+            ["", ":3001", "a b", "somebody@hearth.example", "hearth.example/x", "a?b", "a#b", "\u{e9}"]
+        {
+            assert_eq!(endpoint(wrong, false), None, "{wrong:?}");
+        }
     }
 
     #[test]

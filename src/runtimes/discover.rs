@@ -1,34 +1,58 @@
 //! Finds the interpreters of this host, well beyond PATH: version managers put shims there, the real ones elsewhere.
 //!
-//! Every candidate is run once and asked for its version and real place. Runs before privileges drop, so only files
-//! that nobody but root or the caller could have written are run.
+//! Every candidate is run once and asked for its version and real place (`probe`). Runs before privileges drop, so only
+//! files are run that belong to root or the caller and that nobody else may write; of the folders that lead to them that is
+//! not asked. Where version managers keep things is theirs to say, by their variables; else it is below the home directory,
+//! which a service has, too, though nobody tells it.
 
+use super::probe::{self, Candidate};
 use super::{Interpreter, Language};
 use std::collections::BTreeSet;
-use std::io::Write;
+use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::Arc;
 
 /// Candidates looked at per language, at most.
 const CANDIDATES_MAX: usize = 64;
-/// Also compiles the runtime client, which comes on standard input: source would be compiled at every cold start, which
-/// takes longer than all the rest of it.
-const PYTHON_PROBE: &str = "import sys, platform, importlib._bootstrap_external as b; print('3.%d' % sys.version_info[1]); print(sys.base_prefix); print(platform.python_version()); print(b._code_to_timestamp_pyc(compile(sys.stdin.buffer.read(), '/var/runtime/bootstrap.py', 'exec')).hex())";
-const NODE_PROBE: &str = "console.log(process.versions.node.split('.')[0]); console.log(process.execPath); console.log(process.version)";
 
-/// Below a home directory (one `*` stands for any name).
-const HOME_PATTERNS: [(&str, Language); 9] = [
-    (".pyenv/versions/*/bin/python3", Language::Python),
-    (".asdf/installs/python/*/bin/python3", Language::Python),
-    (".local/share/uv/python/*/bin/python3", Language::Python),
-    (".local/share/mise/installs/python/*/bin/python3", Language::Python),
-    (".nvm/versions/node/*/bin/node", Language::Node),
-    (".asdf/installs/nodejs/*/bin/node", Language::Node),
-    (".local/share/mise/installs/node/*/bin/node", Language::Node),
-    (".local/share/fnm/node-versions/*/installation/bin/node", Language::Node),
-    (".volta/tools/image/node/*/bin/node", Language::Node),
+/// A version manager's interpreters of one language (one `*` stands for any name).
+struct Manager {
+    /// The variable that names its folder.
+    variable: &'static str,
+    /// The folder below the home directory, without it.
+    at_home: &'static str,
+    /// Below its folder.
+    pattern: &'static str,
+    language: Language,
+}
+
+const fn manager(
+    variable: &'static str,
+    at_home: &'static str,
+    pattern: &'static str,
+    language: Language,
+) -> Manager {
+    Manager { variable, at_home, pattern, language }
+}
+
+const MANAGERS: [Manager; 9] = [
+    manager("PYENV_ROOT", ".pyenv", "versions/*/bin/python3", Language::Python),
+    manager("ASDF_DATA_DIR", ".asdf", "installs/python/*/bin/python3", Language::Python),
+    manager("UV_PYTHON_INSTALL_DIR", ".local/share/uv/python", "*/bin/python3", Language::Python),
+    manager("MISE_DATA_DIR", ".local/share/mise", "installs/python/*/bin/python3", Language::Python),
+    manager("NVM_DIR", ".nvm", "versions/node/*/bin/node", Language::Node),
+    manager("ASDF_DATA_DIR", ".asdf", "installs/nodejs/*/bin/node", Language::Node),
+    manager("MISE_DATA_DIR", ".local/share/mise", "installs/node/*/bin/node", Language::Node),
+    manager("FNM_DIR", ".local/share/fnm", "node-versions/*/installation/bin/node", Language::Node),
+    manager("VOLTA_HOME", ".volta", "tools/image/node/*/bin/node", Language::Node),
+];
+/// Beside a folder `shims` on PATH, whose programs only look up others.
+const BESIDE_SHIMS: [(&str, Language); 5] = [
+    ("versions/*/bin/python3", Language::Python),
+    ("installs/python/*/bin/python3", Language::Python),
+    ("versions/*/bin/node", Language::Node),
+    ("installs/nodejs/*/bin/node", Language::Node),
+    ("installs/node/*/bin/node", Language::Node),
 ];
 const SYSTEM_PATTERNS: [(&str, Language); 8] = [
     ("/opt/*/bin/python3", Language::Python),
@@ -41,17 +65,58 @@ const SYSTEM_PATTERNS: [(&str, Language); 8] = [
     ("/usr/bin/nodejs", Language::Node),
 ];
 
+/// Where an environment says that interpreters are.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Places {
+    path: String,
+    home: Option<PathBuf>,
+    /// Folders of [`MANAGERS`], in their order.
+    roots: Vec<Option<PathBuf>>,
+}
+
+impl Places {
+    /// Of this process, by its environment.
+    pub(crate) fn of_this_process() -> Self {
+        Self::of(|name| std::env::var_os(name), own_home)
+    }
+
+    /// By these variables; `home` is asked where they name none.
+    fn of(variable: impl Fn(&str) -> Option<OsString>, home: impl FnOnce() -> Option<PathBuf>) -> Self {
+        // A relative folder would depend on where the daemon was started.
+        let folder = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        Self {
+            path: variable("PATH").and_then(|path| path.into_string().ok()).unwrap_or_default(),
+            home: folder("HOME").or_else(home),
+            roots: MANAGERS.iter().map(|manager| folder(manager.variable)).collect(),
+        }
+    }
+}
+
+/// The home directory of the user that this process is, by the user database: services are told none.
+fn own_home() -> Option<PathBuf> {
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok()??;
+    Some(user.dir).filter(|path| path.is_absolute())
+}
+
 /// All interpreters found, best first: what PATH names, then version managers, then the system's.
-pub(crate) fn find(path: &str, home: Option<&Path>) -> Vec<Interpreter> {
+pub(crate) fn find(places: &Places) -> Vec<Interpreter> {
     let mut found: Vec<Interpreter> = Vec::new();
     let mut seen = BTreeSet::new();
     for language in [Language::Python, Language::Node] {
-        for candidate in candidates(path, home, language).into_iter().take(CANDIDATES_MAX) {
-            let Ok(real) = candidate.canonicalize() else { continue };
+        for name in candidates(places, language).into_iter().take(CANDIDATES_MAX) {
+            let Ok(real) = name.canonicalize() else { continue };
             if !seen.insert(real.clone()) || !is_trusted(&real) {
                 continue;
             }
-            let Ok(interpreter) = ask(&candidate, language) else { continue };
+            let interpreter = match probe::ask(&Candidate { real, name }, language) {
+                Ok(interpreter) => interpreter,
+                Err(error) => {
+                    if error.is_worth_telling() {
+                        tracing::warn!(%error, "a program that was taken for an interpreter is left out");
+                    }
+                    continue;
+                }
+            };
             if !found.iter().any(|old| (old.language, old.version) == (language, interpreter.version)) {
                 found.push(interpreter);
             }
@@ -60,7 +125,7 @@ pub(crate) fn find(path: &str, home: Option<&Path>) -> Vec<Interpreter> {
     found
 }
 
-fn candidates(path: &str, home: Option<&Path>, language: Language) -> Vec<PathBuf> {
+fn candidates(places: &Places, language: Language) -> Vec<PathBuf> {
     let mut all = Vec::new();
     let names: Vec<String> = match language {
         Language::Python => {
@@ -69,13 +134,22 @@ fn candidates(path: &str, home: Option<&Path>, language: Language) -> Vec<PathBu
         }
         Language::Node => vec!["node".to_owned(), "nodejs".to_owned()],
     };
-    for dir in path.split(':').filter(|dir| dir.starts_with('/') && !dir.contains("/shims")) {
-        all.extend(names.iter().map(|name| Path::new(dir).join(name)).filter(|path| path.is_file()));
-    }
-    if let Some(home) = home {
-        for (pattern, _) in HOME_PATTERNS.iter().filter(|(_, of)| *of == language) {
-            all.extend(expand(&home.join(pattern)));
+    for dir in places.path.split(':').filter(|dir| dir.starts_with('/')).map(Path::new) {
+        match dir.parent().filter(|_| dir.ends_with("shims")) {
+            Some(manager) => {
+                let patterns = BESIDE_SHIMS.iter().filter(|(_, of)| *of == language);
+                all.extend(patterns.flat_map(|(pattern, _)| expand(&manager.join(pattern))));
+            }
+            None => all.extend(names.iter().map(|name| dir.join(name)).filter(|path| path.is_file())),
         }
+    }
+    let managers = || MANAGERS.iter().zip(&places.roots).filter(|(manager, _)| manager.language == language);
+    for (manager, root) in managers() {
+        all.extend(root.iter().flat_map(|root| expand(&root.join(manager.pattern))));
+    }
+    for (manager, _) in managers() {
+        let folder = places.home.iter().map(|home| home.join(manager.at_home));
+        all.extend(folder.flat_map(|folder| expand(&folder.join(manager.pattern))));
     }
     for (pattern, _) in SYSTEM_PATTERNS.iter().filter(|(_, of)| *of == language) {
         all.extend(expand(Path::new(pattern)));
@@ -104,68 +178,6 @@ fn is_trusted(real: &Path) -> bool {
     (data.uid() == 0 || data.uid() == own) && data.mode() & 0o022 == 0
 }
 
-/// Runs an interpreter once and asks for its version and place.
-#[expect(clippy::disallowed_methods, reason = "an interpreter says best what it is")]
-pub(crate) fn ask(program: &Path, language: Language) -> Result<Interpreter, String> {
-    let (flags, probe): (&[&str], &str) = match language {
-        Language::Python => (&["-I", "-S", "-c"], PYTHON_PROBE),
-        Language::Node => (&["-e"], NODE_PROBE),
-    };
-    let failed = |error: std::io::Error| format!("{}: {error}", program.display());
-    let mut child = Command::new(program)
-        .args(flags)
-        .arg(probe)
-        .env_clear()
-        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(failed)?;
-    if let (Language::Python, Some(mut input)) = (language, child.stdin.take()) {
-        // Something else than an interpreter may not read it; its answer decides.
-        input.write_all(super::PYTHON_CLIENT).ok();
-    }
-    let output = child.wait_with_output().map_err(failed)?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let lines: Vec<&str> = text.lines().collect();
-    let (true, [version, place, release, rest @ ..]) = (output.status.success(), lines.as_slice()) else {
-        return Err(format!("{} is not a {language:?} interpreter", program.display()));
-    };
-    let mut found = read_answer(language, version, Path::new(place), release)
-        .ok_or_else(|| format!("{}: cannot be used from {place}", program.display()))?;
-    found.compiled_client = rest.first().and_then(|line| read_hex(line)).map(Arc::from);
-    Ok(found)
-}
-
-fn read_hex(line: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let pairs = line.as_bytes().chunks_exact(2);
-    let bytes = pairs.map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect::<Option<Vec<u8>>>();
-    bytes.filter(|bytes| !bytes.is_empty())
-}
-
-fn read_answer(language: Language, version: &str, place: &Path, release: &str) -> Option<Interpreter> {
-    let (version, prefix, program, release) = match language {
-        Language::Python => {
-            let minor: u32 = version.strip_prefix("3.")?.parse().ok()?;
-            let program = format!("bin/python3.{minor}");
-            (minor, place.to_owned(), program, format!("Python {release}"))
-        }
-        Language::Node => {
-            let real = place.canonicalize().ok()?;
-            let (bin, name) = (real.parent()?, real.file_name()?.to_str()?);
-            let prefix = bin.parent()?.to_owned();
-            let dir = bin.file_name()?.to_str()?;
-            (version.parse().ok()?, prefix, format!("{dir}/{name}"), format!("Node.js {release}"))
-        }
-    };
-    // Mounting the whole host as `/var/lang` would be no isolation at all.
-    let usable = prefix.components().count() > 1 && prefix.join(&program).is_file();
-    let compiled_client = None;
-    usable.then_some(Interpreter { language, version, prefix, program, release, compiled_client })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,34 +188,93 @@ mod tests {
         assert!(expand(Path::new("/nonexistent/*/bin/x")).is_empty());
     }
 
-    #[test]
-    fn something_that_is_no_interpreter_is_refused() {
-        let error = ask(Path::new("/bin/true"), Language::Python).expect_err("not an interpreter");
-        assert!(error.contains("not a Python interpreter"), "{error}");
-    }
+    /// A folder with empty files where interpreters would be; goes with the value.
+    struct Tree(PathBuf);
 
-    #[test]
-    fn the_client_comes_back_compiled() {
-        let python = Path::new("/usr/bin/python3");
-        if !python.is_file() {
-            println!("skipped: no {}", python.display());
-            return;
+    impl Tree {
+        fn of(name: &str, files: &[&str]) -> Self {
+            let root = std::env::temp_dir().join(format!("hearth-discover-{name}-{}", std::process::id()));
+            for file in files {
+                let file = root.join(file);
+                std::fs::create_dir_all(file.parent().expect("has one")).expect("makes");
+                std::fs::write(file, "").expect("writes");
+            }
+            Self(root)
         }
-        let found = ask(python, Language::Python).expect("an interpreter");
-        let compiled = found.compiled_client.expect("compiled");
-        // CPython's files end their magic number so.
-        assert_eq!(compiled[2..4], *b"\r\n");
-        assert!(compiled.len() > 1000);
+
+        /// What is found of this language here, below the tree.
+        fn found(&self, places: &Places, language: Language) -> Vec<String> {
+            let all = candidates(places, language);
+            let inside = all.iter().filter_map(|path| path.strip_prefix(&self.0).ok());
+            inside.map(|path| path.display().to_string()).collect()
+        }
+
+        fn places(&self, variables: &[(&str, &str)], home: Option<&str>) -> Places {
+            let absolute = |value: &str| value.replace('@', &self.0.display().to_string());
+            let find = |name: &str| variables.iter().find(|(of, _)| *of == name);
+            let value = |name: &str| find(name).map(|(_, value)| OsString::from(absolute(value)));
+            Places::of(value, || home.map(|home| PathBuf::from(absolute(home))))
+        }
+    }
+
+    impl Drop for Tree {
+        fn drop(&mut self) {
+            std::fs::remove_dir_all(&self.0).ok();
+        }
     }
 
     #[test]
-    fn digits_that_are_none_are_no_client() {
-        assert_eq!(read_hex("00ff"), Some(vec![0, 255]));
-        assert!(read_hex("").is_none() && read_hex("0x").is_none());
+    fn managers_say_by_their_variables_where_they_keep_things() {
+        let files = [
+            "py/versions/3.12.1/bin/python3",
+            "nvm/versions/node/v22.0.0/bin/node",
+            "asdf/installs/python/3.11.2/bin/python3",
+            "asdf/installs/nodejs/20.1.0/bin/node",
+        ];
+        let tree = Tree::of("variables", &files);
+        let variables = [("PYENV_ROOT", "@/py"), ("NVM_DIR", "@/nvm"), ("ASDF_DATA_DIR", "@/asdf")];
+        let places = tree.places(&variables, None);
+        assert_eq!(tree.found(&places, Language::Python), [files[0], files[2]]);
+        assert_eq!(tree.found(&places, Language::Node), [files[1], files[3]]);
+        let nowhere = tree.places(&[("PYENV_ROOT", "py"), ("NVM_DIR", "")], None);
+        assert!(tree.found(&nowhere, Language::Python).is_empty(), "a relative folder is none");
     }
 
     #[test]
-    fn the_root_directory_is_never_a_prefix() {
-        assert!(read_answer(Language::Python, "3.12", Path::new("/"), "3.12.0").is_none());
+    fn shims_lead_to_what_they_stand_for_and_are_not_run() {
+        let files = [
+            "pyenv/versions/3.13.0/bin/python3",
+            "mise/installs/node/24.0.0/bin/node",
+            "pyenv/shims/python3",
+            "mise/shims/node",
+        ];
+        let tree = Tree::of("shims", &files);
+        let places = tree.places(&[("PATH", "@/pyenv/shims:@/mise/shims/:shims")], None);
+        assert_eq!(tree.found(&places, Language::Python), [files[0]]);
+        assert_eq!(tree.found(&places, Language::Node), [files[1]]);
+    }
+
+    #[test]
+    fn without_home_the_users_own_directory_is_searched() {
+        let file = ".pyenv/versions/3.10.4/bin/python3";
+        let tree = Tree::of("home", &[&format!("service/{file}"), &format!("given/{file}")]);
+        for (variables, expected) in
+            [(&[][..], "service"), (&[("HOME", "")][..], "service"), (&[("HOME", "@/given")][..], "given")]
+        {
+            let places = tree.places(variables, Some("@/service"));
+            assert_eq!(tree.found(&places, Language::Python), [format!("{expected}/{file}")]);
+        }
+        assert!(own_home().is_some(), "this user has one");
+    }
+
+    #[test]
+    fn what_others_may_write_is_not_run() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let tree = Tree::of("trust", &["python3"]);
+        let file = tree.0.join("python3");
+        for (mode, expected) in [(0o755, true), (0o775, false), (0o757, false)] {
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).expect("sets");
+            assert_eq!(is_trusted(&file), expected, "{mode:o}");
+        }
     }
 }

@@ -1,10 +1,11 @@
 //! What runs *inside* a sandbox for each `Runtime` value: which interpreter, which client, which environment.
 //!
-//! `discover` finds the interpreters of this host, `process` says how an environment's runtime is started. It does
-//! not start anything itself.
+//! `discover` finds the interpreters of this host, `probe` asks them what they are, `process` says how an environment's
+//! runtime is started. It starts none itself.
 
 pub(crate) mod discover;
 pub(crate) mod image;
+pub(crate) mod probe;
 pub(crate) mod process;
 
 use hearth_sandbox::RuntimeMount;

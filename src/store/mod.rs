@@ -40,7 +40,7 @@ pub(crate) use incoming::Incoming;
 pub(crate) use layers::{tree_of, unzipped};
 pub(crate) use layout::{Layout, RunInfo};
 pub(crate) use record::{
-    Code, Configuration, FunctionRecord, Layer, Logging, State, StateKind, UpdateKind, UpdateStatus,
+    Code, Configuration, FunctionRecord, Layer, Logging, Reason, State, StateKind, UpdateKind, UpdateStatus,
 };
 pub(crate) use root::ROOT_BYTES_MAX;
 pub(crate) use seal::Sealer;

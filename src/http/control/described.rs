@@ -1,8 +1,10 @@
 //! What the API answers of a stored function: its settings and states under the members of the wire.
 //!
-//! Listings tell less than questions about one function do. Deliberately not here: what settings may be (`settings`).
+//! Listings tell less than questions about one function do. What follows from this host's interpreters is told as they are
+//! now, whatever they were when the function was made. Deliberately not here: what settings may be (`settings`).
 
-use crate::store::{Configuration, FunctionRecord};
+use crate::runtimes::Served;
+use crate::store::{Configuration, FunctionRecord, Reason, StateKind};
 use hearth_api::shapes::{
     DeadLetterConfig, EnvironmentError, EnvironmentResponse, EphemeralStorage, FunctionConfiguration,
     LoggingConfig, RuntimeVersionConfig, SnapStartResponse, TracingConfigResponse, VpcConfigResponse,
@@ -15,6 +17,14 @@ pub(crate) enum Detail {
     Full,
     /// As listings do: no states, no runtime version.
     Listed,
+}
+
+/// The function's runtime on this host.
+pub(crate) struct Here<'a> {
+    /// How it is served; none if it is not.
+    pub(crate) served: Option<&'a Served>,
+    /// ARN of its version.
+    pub(crate) version: Option<String>,
 }
 
 /// The variables, or why they cannot be shown.
@@ -36,7 +46,7 @@ fn environment(settings: &Configuration) -> Option<EnvironmentResponse> {
 pub(crate) fn answer(
     record: &FunctionRecord,
     arn: String,
-    runtime_version_arn: Option<String>,
+    here: Here<'_>,
     detail: Detail,
 ) -> FunctionConfiguration {
     let settings = &record.configuration;
@@ -83,24 +93,39 @@ pub(crate) fn answer(
         ..FunctionConfiguration::default()
     };
     if detail == Detail::Full {
-        answer.runtime_version_config = runtime_version_arn
-            .map(|arn| RuntimeVersionConfig { runtime_version_arn: Some(arn), error: None });
-        add_states(record, &mut answer);
+        add_states(record, here.served, &mut answer);
+        answer.runtime_version_config =
+            here.version.map(|arn| RuntimeVersionConfig { runtime_version_arn: Some(arn), error: None });
     }
     answer
 }
 
-fn add_states(record: &FunctionRecord, answer: &mut FunctionConfiguration) {
+fn add_states(record: &FunctionRecord, served: Option<&Served>, answer: &mut FunctionConfiguration) {
     answer.state = Some(record.state.kind.name().to_owned());
-    if let Some(reason) = &record.state.reason {
-        answer.state_reason = Some(reason.text.clone());
-        answer.state_reason_code = Some(reason.code.clone());
+    let reason = match record.state.kind {
+        StateKind::Active => other_interpreter(record, served),
+        StateKind::Pending | StateKind::Inactive | StateKind::Failed => record.state.reason.clone(),
+    };
+    if let Some(reason) = reason {
+        answer.state_reason = Some(reason.text);
+        answer.state_reason_code = Some(reason.code);
     }
     answer.last_update_status = record.last_update.kind.map(|kind| kind.name().to_owned());
     if let Some(reason) = &record.last_update.reason {
         answer.last_update_status_reason = Some(reason.text.clone());
         answer.last_update_status_reason_code = Some(reason.code.clone());
     }
+}
+
+/// What a function that may be invoked has to say: that it runs on something else than it names, or on nothing.
+fn other_interpreter(record: &FunctionRecord, served: Option<&Served>) -> Option<Reason> {
+    let runtime = record.configuration.runtime.as_deref()?;
+    let instead = match served {
+        Some(served) => format!("{} is used instead", served.substitute.as_ref()?),
+        None => "invocations fail until it has one".to_owned(),
+    };
+    let text = format!("This host has no interpreter for {runtime}; {instead}.");
+    Some(Reason { code: "InvalidRuntime".to_owned(), text })
 }
 
 fn logging_answer(record: &FunctionRecord) -> LoggingConfig {

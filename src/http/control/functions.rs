@@ -7,7 +7,7 @@
 use super::super::names::Target;
 use super::Control;
 use super::code::Named;
-use super::described::{self, Detail};
+use super::described::{self, Detail, Here};
 use super::images;
 use super::settings::{self, Given, Judge};
 use crate::daemon::functions::{Unavailable, runtime_version_arn};
@@ -50,11 +50,9 @@ impl Control {
     ) -> FunctionConfiguration {
         let functions = &self.shared.functions;
         let runtime = record.configuration.runtime.as_deref().unwrap_or_default();
-        let version = functions
-            .runtimes()
-            .get(runtime)
-            .map(|served| runtime_version_arn(&functions.home().region, runtime, served));
-        described::answer(record, target.arn(functions), version, detail)
+        let served = functions.runtimes().get(runtime);
+        let version = served.map(|served| runtime_version_arn(&functions.home().region, runtime, served));
+        described::answer(record, target.arn(functions), Here { served, version }, detail)
     }
 
     pub(super) async fn create(
@@ -119,12 +117,16 @@ impl Control {
         Ok(self.describe(&answer, &target, Detail::Full))
     }
 
-    pub(super) async fn get(&self, input: GetFunctionRequest) -> Result<GetFunctionResponse, ApiError> {
+    pub(super) async fn get(
+        &self,
+        input: GetFunctionRequest,
+        endpoint: &str,
+    ) -> Result<GetFunctionResponse, ApiError> {
         let target = self.target(input.function_name.as_deref(), input.qualifier.as_deref())?;
         let record = self.record(&target).await?;
         let zip = || FunctionCodeLocation {
             repository_type: Some("S3".to_owned()),
-            location: Some(format!("{}{}", self.base, self.signer.sign(&record.code.digest))),
+            location: Some(format!("{endpoint}{}", self.signer.sign(&record.code.digest))),
             ..FunctionCodeLocation::default()
         };
         Ok(GetFunctionResponse {
@@ -369,7 +371,7 @@ impl Control {
             if record.revision_id != revision {
                 return;
             }
-            conclude(&mut record, creating, unpacked, &shared.functions);
+            conclude(&mut record, creating, unpacked);
             let mut changes = vec![Change::Replace { expected: revision, record: Box::new(record.clone()) }];
             // What could not be made ready does not serve: what was before goes on.
             if record.last_update.kind != Some(UpdateKind::Failed) {
@@ -416,25 +418,12 @@ impl Control {
 }
 
 /// How a creation or update came out.
-fn conclude(
-    record: &mut FunctionRecord,
-    creating: bool,
-    unpacked: Result<(), String>,
-    functions: &crate::daemon::functions::Functions,
-) {
-    let runtime = record.configuration.runtime.clone().unwrap_or_default();
-    let substitute = functions.runtimes().get(&runtime).and_then(|served| served.substitute.clone());
+fn conclude(record: &mut FunctionRecord, creating: bool, unpacked: Result<(), String>) {
     record.revision_id = random::uuid();
     match unpacked {
         Ok(()) => {
             record.last_update = UpdateStatus::of(UpdateKind::Successful);
-            record.state = match substitute {
-                None => State::active(),
-                Some(used) => {
-                    let text = format!("This host has no interpreter for {runtime}; {used} is used instead.");
-                    State::because(StateKind::Active, "InvalidRuntime", &text)
-                }
-            };
+            record.state = State::active();
         }
         Err(detail) => {
             tracing::error!(function = %record.name, %detail, "code could not be unpacked");

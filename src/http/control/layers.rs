@@ -81,6 +81,7 @@ impl Control {
     pub(super) async fn publish_layer(
         &self,
         input: PublishLayerVersionRequest,
+        endpoint: &str,
     ) -> Result<PublishLayerVersionResponse, ApiError> {
         let name = self.layer_name(input.layer_name.as_deref().unwrap_or_default())?;
         let mut content = input.content.unwrap_or_default();
@@ -105,7 +106,7 @@ impl Control {
         let layer = Document::of(Family::Layer, name.clone(), &Numbers { last: stored.version });
         let changes = vec![put(layer.map_err(failed)?, Expect::Anything), put(version, Expect::Absent)];
         self.commit_layers(changes).await?;
-        let answer = self.describe_layer(&name, stored, pin.code());
+        let answer = self.describe_layer(&name, stored, pin.code(), endpoint);
         Ok(PublishLayerVersionResponse {
             compatible_architectures: answer.compatible_architectures,
             compatible_runtimes: answer.compatible_runtimes,
@@ -122,26 +123,32 @@ impl Control {
     pub(super) async fn layer_version(
         &self,
         input: GetLayerVersionRequest,
+        endpoint: &str,
     ) -> Result<GetLayerVersionResponse, ApiError> {
         let numbered = self.numbered(input.layer_name.as_deref(), input.version_number)?;
-        self.one_layer_version(&numbered).await
+        self.one_layer_version(&numbered, endpoint).await
     }
 
     pub(super) async fn layer_version_by_arn(
         &self,
         input: GetLayerVersionByArnRequest,
+        endpoint: &str,
     ) -> Result<GetLayerVersionResponse, ApiError> {
         let arn = input.arn.unwrap_or_default();
-        let (layer, number) = arn.rsplit_once(':').unwrap_or((&arn, ""));
-        let numbered = self.numbered(Some(layer), Some(number.parse().unwrap_or(i64::MAX)))?;
-        self.one_layer_version(&numbered).await
+        let (layer, number) = self.shared.functions.home().own_layer_version(&arn).map_err(not_ours)?;
+        let numbered = self.numbered(Some(layer), Some(number))?;
+        self.one_layer_version(&numbered, endpoint).await
     }
 
-    async fn one_layer_version(&self, numbered: &Numbered) -> Result<GetLayerVersionResponse, ApiError> {
+    async fn one_layer_version(
+        &self,
+        numbered: &Numbered,
+        endpoint: &str,
+    ) -> Result<GetLayerVersionResponse, ApiError> {
         let found = self.stored_layer(numbered).await?.ok_or_else(|| ApiError::not_found(NO_RESOURCE))?;
         let stored = found.read().map_err(|error| self.internal(error))?;
         let code = found.code.ok_or_else(|| self.internal("a layer version without a package"))?;
-        Ok(self.describe_layer(&numbered.layer, stored, code))
+        Ok(self.describe_layer(&numbered.layer, stored, code, endpoint))
     }
 
     /// The document of a version.
@@ -313,10 +320,9 @@ impl Control {
         if !given.contains(':') {
             return Ok(given.to_owned());
         }
-        match self.shared.functions.home().own(given) {
-            Ok(Named { kind: "layer", id }) if !id.contains(':') => Ok(id.to_owned()),
-            Err(Elsewhere::Partition | Elsewhere::Region) => Err(ApiError::not_found(NO_RESOURCE)),
-            Ok(_) | Err(Elsewhere::Account | Elsewhere::Form) => Err(ApiError::access_denied()),
+        match self.shared.functions.home().own(given).map_err(not_ours)? {
+            Named { kind: "layer", id } if !id.contains(':') => Ok(id.to_owned()),
+            Named { .. } => Err(ApiError::access_denied()),
         }
     }
 
@@ -350,33 +356,39 @@ impl Control {
         }
     }
 
-    fn describe_layer(&self, layer: &str, stored: Stored, code: Code) -> GetLayerVersionResponse {
-        let location = format!("{}{}", self.base, self.signer.sign(&code.digest));
-        let LayerVersionsListItem {
-            layer_version_arn,
-            version,
-            description,
-            created_date,
-            compatible_runtimes,
-            compatible_architectures,
-            license_info,
-        } = self.list_layer(layer, stored);
+    /// All that is told of a version; its package is to be had from `endpoint`.
+    fn describe_layer(
+        &self,
+        layer: &str,
+        stored: Stored,
+        code: Code,
+        endpoint: &str,
+    ) -> GetLayerVersionResponse {
+        let listed = self.list_layer(layer, stored);
         GetLayerVersionResponse {
             layer_arn: Some(self.layer_arn(layer)),
-            layer_version_arn,
-            version,
-            description,
-            created_date,
-            compatible_runtimes,
-            compatible_architectures,
-            license_info,
+            layer_version_arn: listed.layer_version_arn,
+            version: listed.version,
+            description: listed.description,
+            created_date: listed.created_date,
+            compatible_runtimes: listed.compatible_runtimes,
+            compatible_architectures: listed.compatible_architectures,
+            license_info: listed.license_info,
             content: Some(LayerVersionContentOutput {
-                location: Some(location),
+                location: Some(format!("{endpoint}{}", self.signer.sign(&code.digest))),
                 code_sha256: Some(code.sha256_base64()),
                 code_size: i64::try_from(code.size).ok(),
                 ..LayerVersionContentOutput::default()
             }),
         }
+    }
+}
+
+/// An ARN that names no layer of this account and region, in the service's words.
+fn not_ours(why: Elsewhere) -> ApiError {
+    match why {
+        Elsewhere::Partition | Elsewhere::Region => ApiError::not_found(NO_RESOURCE),
+        Elsewhere::Account | Elsewhere::Form => ApiError::access_denied(),
     }
 }
 

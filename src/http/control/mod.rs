@@ -54,7 +54,7 @@ use hearth_api::permission::Permission;
 use hearth_api::reply::Reply;
 use hearth_api::router;
 use hearth_logic::RequestId;
-use http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, USER_AGENT};
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use std::borrow::Cow;
@@ -87,7 +87,7 @@ pub(crate) struct Control {
     /// Taken before a function's gate: while concurrency is promised, which all functions share.
     concurrency_turn: tokio::sync::Mutex<()>,
     pub(super) uploads: Semaphore,
-    /// `http://host:port` or `https://host:port` of this endpoint.
+    /// `http://host:port` or `https://host:port` where this endpoint listens, for clients that name it no other way.
     base: String,
     /// Where functions' URLs are.
     pub(super) places: Places,
@@ -102,6 +102,8 @@ pub(crate) struct Control {
 pub(crate) struct Context {
     /// The JSON of `Environment.Variables`, in the order in which the client gave them.
     pub(crate) environment: Option<String>,
+    /// This endpoint as the client names it, without a path: `https://hearth.example`.
+    pub(crate) endpoint: String,
 }
 
 /// Who a request is from, and where.
@@ -154,7 +156,7 @@ impl Control {
             blobs,
             fetcher,
             identity,
-            guard: Guard::new(&config.allowed_hosts),
+            guard: Guard::new(&config.allowed_hosts, [config.listen.ip(), config.admin_listen.ip()]),
             signer: Signer::new(random::bytes()),
             layer_turn: tokio::sync::Mutex::new(()),
             signing_turn: tokio::sync::Mutex::new(()),
@@ -350,7 +352,11 @@ impl Control {
         drop(body);
         self.authorise(asker, row, &input, &parts).await?;
         let environment = input.pointer("/Environment/Variables").map(serde_json::Value::to_string);
-        dispatch(self, Context { environment }, row.operation, input).await
+        // Its `Host` was looked at by the guard, or signed. Who comes through a file of this machine names none.
+        let host = asker.connection.source.and(header(&parts.headers, HOST.as_str()));
+        let endpoint = host.and_then(|host| location::endpoint(host, asker.connection.secure));
+        let endpoint = endpoint.unwrap_or_else(|| self.base.clone());
+        dispatch(self, Context { environment, endpoint }, row.operation, input).await
     }
 
     async fn download(&self, path: &str, query: Option<&str>) -> Response<Body> {

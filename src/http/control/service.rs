@@ -20,10 +20,10 @@ impl Service for Control {
 
     async fn get_function(
         &self,
-        _: Context,
+        context: Context,
         input: GetFunctionRequest,
     ) -> Result<GetFunctionResponse, ApiError> {
-        self.get(input).await
+        self.get(input, &context.endpoint).await
     }
 
     async fn get_function_configuration(
@@ -160,26 +160,26 @@ impl Service for Control {
 
     async fn publish_layer_version(
         &self,
-        _: Context,
+        context: Context,
         input: PublishLayerVersionRequest,
     ) -> Result<PublishLayerVersionResponse, ApiError> {
-        self.publish_layer(input).await
+        self.publish_layer(input, &context.endpoint).await
     }
 
     async fn get_layer_version(
         &self,
-        _: Context,
+        context: Context,
         input: GetLayerVersionRequest,
     ) -> Result<GetLayerVersionResponse, ApiError> {
-        self.layer_version(input).await
+        self.layer_version(input, &context.endpoint).await
     }
 
     async fn get_layer_version_by_arn(
         &self,
-        _: Context,
+        context: Context,
         input: GetLayerVersionByArnRequest,
     ) -> Result<GetLayerVersionResponse, ApiError> {
-        self.layer_version_by_arn(input).await
+        self.layer_version_by_arn(input, &context.endpoint).await
     }
 
     async fn list_layers(

@@ -16,6 +16,8 @@ use hearth_api::shapes::*;
 const ABSENT: &str = "The resource you requested does not exist.";
 const NO_FUNCTION: &str = "Function does not exist";
 const BUFFERED: &str = "BUFFERED";
+/// What `AllowMethods` may list ("Cors", AWS Lambda API reference).
+const METHODS: [&str; 7] = ["GET", "PUT", "HEAD", "POST", "PATCH", "DELETE", "*"];
 
 /// The members that the answers to questions and changes have, under the same names.
 macro_rules! told {
@@ -49,6 +51,7 @@ impl Control {
                 "Failed to create function url config for [functionArn = {arn}]. Error message:  FunctionUrlConfig exists for this Lambda function"
             )));
         }
+        check_methods(input.cors.as_ref())?;
         let now = now();
         let url = Url {
             function: target.name.clone(),
@@ -91,6 +94,7 @@ impl Control {
         if let Some(auth_type) = input.auth_type {
             url.auth_type = auth_type;
         }
+        check_methods(input.cors.as_ref())?;
         if let Some(cors) = input.cors {
             url.cors = Some(cors).filter(|cors| *cors != Cors::default());
         }
@@ -177,6 +181,18 @@ impl Control {
             invoke_mode: Some(url.invoke_mode.clone()),
             last_modified_time: Some(url.modified.clone()),
         }
+    }
+}
+
+/// Refuses methods that no preflight could be answered with.
+fn check_methods(cors: Option<&Cors>) -> Result<(), ApiError> {
+    let given = cors.and_then(|cors| cors.allow_methods.as_deref()).unwrap_or_default();
+    match given.iter().find(|method| !METHODS.contains(&method.as_str())) {
+        None => Ok(()),
+        Some(method) => Err(ApiError::invalid_parameter(format!(
+            "AllowMethods cannot list {method}. Valid values are: [{}]",
+            METHODS.join(", ")
+        ))),
     }
 }
 

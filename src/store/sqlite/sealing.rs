@@ -53,11 +53,7 @@ pub(super) fn run(connection: &mut Connection, sealer: &Sealer, is_new: bool) ->
     Ok(())
 }
 
-fn seal_rows(
-    connection: &Connection,
-    (find, write): (&str, &str),
-    sealer: &Sealer,
-) -> rusqlite::Result<u64> {
+fn seal_rows(connection: &Connection, (find, write): (&str, &str), sealer: &Sealer) -> rusqlite::Result<u64> {
     let (mut find, mut write) = (connection.prepare(find)?, connection.prepare(write)?);
     let (mut after, mut count) = ((String::new(), 0_i64), 0);
     loop {

@@ -445,11 +445,14 @@ async fn what_an_earlier_release_stored_in_the_clear_is_read_and_sealed_without_
     fixture.store.close().await;
     let path = fixture.scratch.path().join("hearth.db");
     let direct = rusqlite::Connection::open(&path).expect("opens");
-    let set = "SET configuration = json_set(configuration, '$.environment', json('{\"A\":\"in-the-clear\"}'))";
+    let set =
+        "SET configuration = json_set(configuration, '$.environment', json('{\"A\":\"in-the-clear\"}'))";
     assert_eq!(direct.execute(&format!("UPDATE functions {set}"), []).expect("writes"), FUNCTIONS);
     assert_eq!(direct.execute(&format!("UPDATE versions {set}"), []).expect("writes"), 1);
     // Their pages become free ones, with what was on them.
-    direct.execute_batch("DELETE FROM functions WHERE name LIKE 'f1%'; PRAGMA user_version = 4;").expect("deletes");
+    direct
+        .execute_batch("DELETE FROM functions WHERE name LIKE 'f1%'; PRAGMA user_version = 4;")
+        .expect("deletes");
     drop(direct);
     assert!(holds(&fixture, b"in-the-clear"), "there is something to seal");
     let expected = Some(BTreeMap::from([("A".into(), "in-the-clear".into())]));
