@@ -97,8 +97,8 @@ def test_no_version_is_made_of_what_could_not_be_made_ready(own):
     function = make(saying("old"))
     fail_to_update(daemon, function, "new")
     about = {"FunctionName": function.name}
-    status, code, error = functions.error_of(function.client.publish_version, **about)
-    assert (status, code) == (409, "ResourceConflictException") and "update" in error["Message"], error
+    status, code, text = functions.error_of(function.client.publish_version, **about)
+    assert (status, code) == (409, "ResourceConflictException") and "last update of the function failed" in text, text
     assert [it["Version"] for it in function.client.list_versions_by_function(**about)["Versions"]] == ["$LATEST"]
     assert function.invoke({}).ok() == ["old", None]
     function.update_code(saying("new"))

@@ -105,6 +105,23 @@ def test_a_url_is_configured_read_changed_listed_and_deleted(daemon, make):
     assert again["FunctionUrl"] == made["FunctionUrl"]
 
 
+def test_methods_that_cors_does_not_know_are_refused_and_nothing_changes(make):
+    function = make(SERVER)
+    client, named = function.client, {"FunctionName": function.name}
+    for methods in (["FOO"], ["GET", "get"], ["TRACE"], [""]):
+        status, code, text = error_of(
+            client.create_function_url_config, **named, AuthType="NONE", Cors={"AllowMethods": methods}
+        )
+        assert (status, code) == (400, "InvalidParameterValueException") and "[GET, PUT, HEAD, POST, PATCH, DELETE, *]" in text
+    assert error_of(client.get_function_url_config, **named) == ABSENT
+    every = ["GET", "PUT", "HEAD", "POST", "PATCH", "DELETE"]
+    client.create_function_url_config(**named, AuthType="NONE", Cors={"AllowMethods": every})
+    assert error_of(client.update_function_url_config, **named, Cors={"AllowMethods": ["OPTION"]})[0] == 400
+    assert client.get_function_url_config(**named)["Cors"] == {"AllowMethods": every}
+    client.update_function_url_config(**named, Cors={"AllowMethods": ["*"]})
+    assert client.get_function_url_config(**named)["Cors"] == {"AllowMethods": ["*"]}
+
+
 def test_a_function_and_each_alias_have_urls_of_their_own(daemon, make):
     function = make(SERVER)
     client, named = function.client, {"FunctionName": function.name}
