@@ -3,7 +3,6 @@
 import base64
 import contextlib
 import hashlib
-import os
 import shutil
 
 import pytest
@@ -11,6 +10,7 @@ from test_kill_points import DROPPED, Killer
 
 from lib import daemon as daemons
 from lib import functions, waiting
+from lib.disk import nothing_can_be_unpacked
 
 
 def saying(word):
@@ -21,20 +21,6 @@ def saying(word):
 def own(start_daemon, python):
     daemon = start_daemon()
     return daemon, functions.Maker(daemon, python, daemons.ROLE)
-
-
-@contextlib.contextmanager
-def nothing_can_be_unpacked(daemon):
-    """The directory of unpacked code belongs to somebody else for a while."""
-    folder = daemon.state / "unpacked"
-    before = folder.stat()
-    os.chown(folder, 0, 0)
-    folder.chmod(0o755)
-    try:
-        yield
-    finally:
-        os.chown(folder, before.st_uid, before.st_gid)
-        folder.chmod(before.st_mode & 0o7777)
 
 
 def status_of(function):

@@ -6,6 +6,7 @@ When that is no longer so, `tests/states/make.py` writes the next one, and the o
 
 import json
 import os
+import re
 import sys
 import tarfile
 import tempfile
@@ -53,6 +54,7 @@ def test_an_earlier_state_tells_what_it_told_and_goes_on(name, old_daemon):
     client = daemon.client()
     plain, rich = functions.Function(client, scene.PLAIN), functions.Function(client, scene.RICH)
     check_they_run(plain, rich, seen)
+    check_the_others_run(client, seen)
     check_nothing_is_in_the_clear(daemon)
     # All of it can still be changed, and survives another start in its new form.
     plain.update(Environment={"Variables": {"STAGE": "changed"}})
@@ -65,11 +67,23 @@ def test_an_earlier_state_tells_what_it_told_and_goes_on(name, old_daemon):
     assert scene.differences(now, scene.describe(daemon)) == []
     again = functions.Function(daemon.client(), scene.PLAIN)
     assert again.invoke({}).ok().split()[0] == "changed"
-    for gone in (scene.PLAIN, scene.RICH):
-        daemon.client().delete_function(FunctionName=gone)
+    for gone in daemon.client().list_functions()["Functions"]:
+        daemon.client().delete_function(FunctionName=gone["FunctionName"])
     assert daemon.client().list_functions()["Functions"] == []
     daemon.stop()
     check_nothing_is_in_the_clear(daemon)
+
+
+def check_the_others_run(client, seen):
+    if seen.get(scene.BOUND):
+        bound = functions.Function(client, scene.BOUND)
+        assert bound.invoke({}).ok() == bound.invoke({}, Qualifier="1").ok() == "bound "
+    if seen.get(scene.UNFINISHED):
+        unfinished = functions.Function(client, scene.UNFINISHED)
+        assert unfinished.configuration()["LastUpdateStatus"] == "Failed"
+        assert unfinished.invoke({}).ok() == "kept secret before"
+        assert unfinished.update(Timeout=9)["LastUpdateStatus"] == "Successful"
+        assert unfinished.invoke({}).ok() == "kept secret after"
 
 
 def check_nothing_is_in_the_clear(daemon):
@@ -107,6 +121,14 @@ def test_the_last_archive_is_of_the_form_that_is_written_today(start_daemon, tmp
     advice = f"what is written to disk is not what {ARCHIVES[-1]} has: write the next archive with tests/states/make.py"
     assert new == old, advice
     daemon.start()
+
+
+def test_the_last_archive_has_something_of_every_family(tmp_path):
+    """A new family of documents belongs into the scene, with the release that brings it."""
+    unpack(ARCHIVES[-1], tmp_path)
+    source = (REPOSITORY / "src" / "store" / "documents.rs").read_text()
+    known = set(re.findall(r'Self::\w+ => "([a-z-]+)",', source))
+    assert len(known) >= 15 and scene.families(tmp_path / "state") == known
 
 
 def test_the_shape_of_what_is_on_disk_can_differ():

@@ -11,15 +11,24 @@ import sqlite3
 
 import botocore.exceptions
 
-from lib import functions
-from lib.daemon import REGION, ROLE, aws_client
+from lib import disk, functions, waiting
+from lib.daemon import ACCOUNT, REGION, ROLE, aws_client
 
 BOOTSTRAP = functions.SHELL_HEAD + 'while :; do next; answer "\\"$STAGE $(cat /opt/said 2>/dev/null)\\""; done\n'
 PLAIN, RICH = "plain", "rich"
-QUEUE = f"arn:aws:sqs:{REGION}:000000000000:queue"
+# With what acts on other services, and with an update that failed.
+BOUND, UNFINISHED = "bound", "unfinished"
+NAMES = (PLAIN, RICH, BOUND, UNFINISHED)
+QUEUE = f"arn:aws:sqs:{REGION}:{ACCOUNT}:queue"
+STREAM = f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/stream"
+PROFILE = f"arn:aws:signer:{REGION}:{ACCOUNT}:/signing-profiles/test/abc"
 LAYER_TEXT = "layer"
 # Where the clock, this host or the daemon's port show.
-FLEETING = ("Location", "RuntimeVersionConfig", "FunctionUrl", "ResponseMetadata", "arn", "logGroupArn", "storedBytes")
+FLEETING = (
+    "Location", "RuntimeVersionConfig", "FunctionUrl", "ResponseMetadata", "arn", "logGroupArn", "storedBytes",
+    # Of provisioned concurrency, which is made anew at each start.
+    "Status", "StatusReason", "AllocatedProvisionedConcurrentExecutions", "AvailableProvisionedConcurrentExecutions",
+)
 
 
 @contextlib.contextmanager
@@ -39,6 +48,10 @@ def is_missing(error):
 
 def code(word):
     return functions.package({"bootstrap": BOOTSTRAP, "word": word})
+
+
+def code_that_says(word):
+    return functions.package({"bootstrap": BOOTSTRAP.replace("/opt/said", "word"), "word": word})
 
 
 def logs_client(daemon):
@@ -114,7 +127,66 @@ def play_logs(daemon, client):
     logs.put_retention_policy(logGroupName="/kept", retentionInDays=30)
 
 
-SCENE = (play_functions, play_versions, play_layers, play_permissions, play_urls, play_conduct, play_logs)
+def play_surroundings(daemon, client):
+    """Settings that name what is elsewhere."""
+    client.create_function(
+        FunctionName=BOUND, Role=ROLE, Runtime="provided.al2023", Handler="h", Code={"ZipFile": code(BOUND)},
+        Environment={"Variables": {"STAGE": "bound"}},
+        VpcConfig={"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]},
+        FileSystemConfigs=[{
+            "Arn": f"arn:aws:elasticfilesystem:{REGION}:{ACCOUNT}:access-point/fsap-0123456789abcdef0",
+            "LocalMountPath": "/mnt/data",
+        }],
+        DeadLetterConfig={"TargetArn": QUEUE},
+        KMSKeyArn=f"arn:aws:kms:{REGION}:{ACCOUNT}:key/01234567-89ab-4cde-8f01-23456789abcd",
+        LoggingConfig={"LogFormat": "Text", "LogGroup": "/elsewhere"},
+    )
+    functions.Function(client, BOUND).wait()
+
+
+def play_signing(daemon, client):
+    made = client.create_code_signing_config(
+        Description="who signs", AllowedPublishers={"SigningProfileVersionArns": [PROFILE]}, Tags={"k": "v"}
+    )["CodeSigningConfig"]
+    client.put_function_code_signing_config(FunctionName=BOUND, CodeSigningConfigArn=made["CodeSigningConfigArn"])
+
+
+def play_mappings(daemon, client):
+    for source, settings in (
+        (QUEUE, {"BatchSize": 5, "FilterCriteria": {"Filters": [{"Pattern": '{"body": {"a": [1]}}'}]}}),
+        (STREAM, {"StartingPosition": "LATEST", "Enabled": False, "Tags": {"k": "v"}}),
+    ):
+        uuid = client.create_event_source_mapping(FunctionName=BOUND, EventSourceArn=source, **settings)["UUID"]
+        waiting.until(
+            lambda uuid=uuid: client.get_event_source_mapping(UUID=uuid)["State"] in ("Enabled", "Disabled"),
+            "the mapping is made",
+        )
+
+
+def play_provisioned(daemon, client):
+    client.publish_version(FunctionName=BOUND)
+    client.put_provisioned_concurrency_config(FunctionName=BOUND, Qualifier="1", ProvisionedConcurrentExecutions=1)
+
+
+def play_a_failed_update(daemon, client):
+    """What was before the update goes on serving."""
+    client.create_function(
+        FunctionName=UNFINISHED, Role=ROLE, Runtime="provided.al2023", Handler="h", Code={"ZipFile": code_that_says("before")},
+        Environment={"Variables": {"STAGE": "kept secret"}},
+    )
+    functions.Function(client, UNFINISHED).wait()
+    with disk.nothing_can_be_unpacked(daemon):
+        client.update_function_code(FunctionName=UNFINISHED, ZipFile=code_that_says("after"))
+        waiting.until(
+            lambda: client.get_function_configuration(FunctionName=UNFINISHED)["LastUpdateStatus"] == "Failed",
+            "the update has failed",
+        )
+
+
+SCENE = (
+    play_functions, play_versions, play_layers, play_permissions, play_urls, play_conduct, play_logs, play_surroundings,
+    play_signing, play_mappings, play_provisioned, play_a_failed_update,
+)
 
 
 def play(daemon):
@@ -154,7 +226,13 @@ def describe(daemon):
     tell("layer's policy", client.get_layer_version_policy, LayerName="words", VersionNumber=1)
     tell("log groups", logs.describe_log_groups, logGroupNamePrefix="/kept")
     tell("log group's tags", logs.list_tags_log_group, logGroupName="/kept")
-    for name in (PLAIN, RICH):
+    tell("mappings", client.list_event_source_mappings)
+    tell("signing", client.list_code_signing_configs)
+    for config in (told.get("signing") or {}).get("CodeSigningConfigs", ()):
+        arn = config["CodeSigningConfigArn"]
+        tell("signing: functions", client.list_functions_by_code_signing_config, CodeSigningConfigArn=arn)
+        tell("signing: tags", client.list_tags, Resource=arn)
+    for name in NAMES:
         about = {"FunctionName": name}
         tell(f"{name}", client.get_function, **about)
         tell(f"{name}: versions", client.list_versions_by_function, **about)
@@ -166,6 +244,8 @@ def describe(daemon):
         tell(f"{name}: events", client.list_function_event_invoke_configs, **about)
         tell(f"{name}: recursion", client.get_function_recursion_config, **about)
         tell(f"{name}: runtime", client.get_runtime_management_config, **about)
+        tell(f"{name}: signing", client.get_function_code_signing_config, **about)
+        tell(f"{name}: provisioned", client.list_provisioned_concurrency_configs, **about)
     return told
 
 
@@ -188,6 +268,12 @@ def shape_of(value):
     if isinstance(value, list):
         return [shape_of(it) for it in value[:1]]
     return type(value).__name__
+
+
+def families(state):
+    """What kinds of documents the catalog of a state directory has."""
+    with contextlib.closing(sqlite3.connect(f"file:{state / 'hearth.db'}?mode=ro", uri=True)) as catalog:
+        return {family for (family,) in catalog.execute("SELECT DISTINCT family FROM documents")}
 
 
 def on_disk(state):
