@@ -61,6 +61,18 @@ pub(crate) struct Minted {
 impl Keys {
     /// New credentials for an environment of a function with a role.
     pub(crate) fn mint(&self, environment: SandboxId, role: &str, function: &str) -> Minted {
+        let expires = WallTime::from_millis(clock::wall().as_millis() + LIFETIME_MS);
+        self.mint_until(expires, environment, role, function)
+    }
+
+    /// The same with another end of their use at the control API.
+    pub(crate) fn mint_until(
+        &self,
+        expires: WallTime,
+        environment: SandboxId,
+        role: &str,
+        function: &str,
+    ) -> Minted {
         let letters = |byte: &u8| char::from(KEY_ALPHABET[usize::from(byte % 32)]);
         let access_key = format!("{PREFIX}{}", random::bytes::<16>().iter().map(letters).collect::<String>());
         let credentials = Credentials {
@@ -74,7 +86,7 @@ impl Keys {
             token: credentials.session_token.clone(),
             role: role.to_owned(),
             function: function.to_owned(),
-            expires: WallTime::from_millis(clock::wall().as_millis() + LIFETIME_MS),
+            expires,
         };
         self.lock().insert(access_key, Arc::new(issued));
         Minted { credentials, keys: self.clone() }
@@ -125,7 +137,8 @@ mod tests {
             (&issued.secret, &issued.token),
             (&minted.credentials.secret_key, &minted.credentials.session_token)
         );
-        assert!(issued.expires > clock::wall());
+        let left_ms = issued.expires.as_millis() - clock::wall().as_millis();
+        assert!(left_ms <= LIFETIME_MS && left_ms > LIFETIME_MS - 3_600_000, "{left_ms}");
         drop(minted);
         assert_eq!(keys.holder(&name), None);
     }

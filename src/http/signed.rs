@@ -286,6 +286,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_key_of_an_environment_expires_at_the_api_though_the_environment_lives() {
+        let (verifier, issued) = verifier("expired");
+        let now_ms = clock::wall().as_millis();
+        for (expires_ms, expected) in
+            [(now_ms + 3_600_000, Ok(())), (now_ms, Err(ErrorCode::ExpiredTokenException))]
+        {
+            let until = hearth_logic::WallTime::from_millis(expires_ms);
+            let minted = issued.mint_until(until, SandboxId(7), ROLE, "f");
+            let keys = &minted.credentials;
+            let good = request(&keys.access_key, &keys.secret_key, Some(&keys.session_token), b"{}");
+            assert_eq!(proven(&verifier, &good, b"{}").await.map(drop), expected);
+            assert_eq!(issued.holder(&keys.access_key), Some(SandboxId(7)), "its own door asks for no date");
+        }
+    }
+
+    #[tokio::test]
     async fn a_policy_is_asked_with_what_is_known_of_the_request() {
         let (verifier, _) = verifier("policy");
         let parts = request(ID, SECRET, None, b"");

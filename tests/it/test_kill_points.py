@@ -5,6 +5,7 @@ after the next start must be what it was told before, or what it is told after t
 """
 
 import contextlib
+import json
 import re
 import shutil
 import subprocess
@@ -27,7 +28,11 @@ ARN = functions.arn(NAME)
 # operation that has fewer of them is simply done.
 POINTS = [("pwrite64", 2), ("fsync", 1), ("write", 1)]
 LONG_POINTS = [(call, n) for call, most in (("pwrite64", 24), ("fsync", 3), ("write", 3)) for n in range(1, most + 1)]
-FLEETING = {"RevisionId", "LastModified", "CreatedDate", "LastModifiedTime", "CreationTime", "creationTime"}
+FLEETING = {
+    "RevisionId", "LastModified", "CreatedDate", "LastModifiedTime", "CreationTime", "creationTime",
+    # Drawn by lot.
+    "UUID", "EventSourceMappingArn", "CodeSigningConfigId", "CodeSigningConfigArn",
+}
 DROPPED = (botocore.exceptions.HTTPClientError, botocore.exceptions.ConnectionError)
 
 
@@ -75,12 +80,37 @@ def undo_update_with_version(client):
     client.update_function_code(FunctionName=NAME, ZipFile=scene.code(NAME))
 
 
+def mapping(client, source):
+    """The mapping of a source, by its id."""
+    return client.list_event_source_mappings(EventSourceArn=source)["EventSourceMappings"][0]["UUID"]
+
+
+def signing(client, description):
+    configs = client.list_code_signing_configs()["CodeSigningConfigs"]
+    return next(it["CodeSigningConfigArn"] for it in configs if it["Description"] == description)
+
+
+def attach_signing(client):
+    client.put_function_code_signing_config(**RAW, CodeSigningConfigArn=signing(client, "who signs"))
+
+
+def resize_batches(size):
+    return lambda client: client.update_event_source_mapping(UUID=mapping(client, scene.QUEUE), BatchSize=size)
+
+
 def on(method, **parameters):
     return lambda client: getattr(client, method)(**parameters)
 
 
 # What is done, and how it is undone; undoing is an operation that is killed, too, where it is one.
 RAW = {"FunctionName": NAME}
+BOUND = functions.arn(scene.BOUND)
+ANYBODY = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "lambda:InvokeFunction", "Resource": BOUND}],
+}
+STATEMENT = {"LayerName": "words", "VersionNumber": 1, "StatementId": "n"}
+NEW_QUEUE = f"{scene.QUEUE}-new"
 PAIRS = {
     "a function": (lambda client: create(client, OTHER), on("delete_function", FunctionName=OTHER)),
     "settings": (
@@ -120,6 +150,40 @@ PAIRS = {
         on("put_function_concurrency", **RAW, ReservedConcurrentExecutions=3),
     ),
     "a layer": (publish_layer, delete_layer),
+    "a layer's permission": (
+        on("add_layer_version_permission", **STATEMENT, Action="lambda:GetLayerVersion", Principal="111122223333"),
+        on("remove_layer_version_permission", **STATEMENT),
+    ),
+    "a whole policy": (
+        on("put_resource_policy", ResourceArn=BOUND, Policy=json.dumps(ANYBODY)),
+        on("delete_resource_policy", ResourceArn=BOUND),
+    ),
+    "a URL's settings": (
+        on("update_function_url_config", **RAW, AuthType="AWS_IAM", Cors={}),
+        on("update_function_url_config", **RAW, AuthType="NONE", Cors={"AllowOrigins": ["https://example.com"]}),
+    ),
+    "a mapping": (
+        on("create_event_source_mapping", **RAW, EventSourceArn=NEW_QUEUE),
+        lambda client: client.delete_event_source_mapping(UUID=mapping(client, NEW_QUEUE)),
+    ),
+    "a mapping's settings": (resize_batches(7), resize_batches(5)),
+    "a code signing configuration": (
+        on("create_code_signing_config", Description="new", AllowedPublishers={"SigningProfileVersionArns": [scene.PROFILE]}),
+        lambda client: client.delete_code_signing_config(CodeSigningConfigArn=signing(client, "new")),
+    ),
+    "a function's code signing": (attach_signing, on("delete_function_code_signing_config", **RAW)),
+    "provisioned concurrency": (
+        on("put_provisioned_concurrency_config", **RAW, Qualifier="1", ProvisionedConcurrentExecutions=1),
+        on("delete_provisioned_concurrency_config", **RAW, Qualifier="1"),
+    ),
+    "what is done about recursion": (
+        on("put_function_recursion_config", **RAW, RecursiveLoop="Terminate"),
+        on("put_function_recursion_config", **RAW, RecursiveLoop="Allow"),
+    ),
+    "how a runtime is updated": (
+        on("put_runtime_management_config", **RAW, UpdateRuntimeOn="Auto"),
+        on("put_runtime_management_config", **RAW, UpdateRuntimeOn="FunctionUpdate"),
+    ),
     "the end of a function with everything": (on("delete_function", FunctionName=OTHER), create_whole),
 }
 
@@ -137,13 +201,23 @@ def plain(value):
     return NUMBER.sub("N", value) if isinstance(value, str) else value
 
 
+def mappings_rest(client):
+    found = client.list_event_source_mappings()["EventSourceMappings"]
+    return all(it["State"] in ("Enabled", "Disabled") for it in found)
+
+
 def seen(daemon):
     """What a client is told, once nothing is under way any more."""
     client = daemon.client()
     told = {"layers": client.list_layers()["Layers"], "functions": client.list_functions()["Functions"]}
     for one in told["functions"]:
-        functions.Function(client, one["FunctionName"]).wait()
-    told = scene.describe(daemon)
+        if one["FunctionName"] in (NAME, OTHER):
+            functions.Function(client, one["FunctionName"]).wait()
+    waiting.until(lambda: mappings_rest(client), "no mapping is being changed")
+    told = scene.describe(daemon, (NAME, scene.BOUND))
+    # In the order of what is drawn by lot.
+    told["mappings"]["EventSourceMappings"].sort(key=lambda it: it["EventSourceArn"])
+    told["signing"]["CodeSigningConfigs"].sort(key=lambda it: it["Description"])
     if any(one["FunctionName"] == OTHER for one in told["functions"]["Functions"]):
         about = {"FunctionName": OTHER}
         told["other"] = scene.steady([
@@ -188,7 +262,8 @@ class Killer:
 def played(start_module_daemon):
     if shutil.which("strace") is None:
         pytest.skip("no strace on this machine")
-    daemon = start_module_daemon()
+    # It starts often, and its functions bring what they run on: no need to look for interpreters each time.
+    daemon = start_module_daemon(environment={"HOME": "/nonexistent", "PATH": "/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"})
     scene.play(daemon)
     return daemon
 

@@ -207,8 +207,8 @@ def steady(value):
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
 
 
-def describe(daemon):
-    """Everything that the scene made, as the API tells it. Parts that the release does not have are absent."""
+def describe(daemon, names=NAMES):
+    """Everything that the scene made, as the API tells it, of these functions. Parts that the release does not have are absent."""
     client, logs, told = daemon.client(), logs_client(daemon), {}
 
     def tell(what, call, **parameters):
@@ -229,10 +229,10 @@ def describe(daemon):
     tell("mappings", client.list_event_source_mappings)
     tell("signing", client.list_code_signing_configs)
     for config in (told.get("signing") or {}).get("CodeSigningConfigs", ()):
-        arn = config["CodeSigningConfigArn"]
-        tell("signing: functions", client.list_functions_by_code_signing_config, CodeSigningConfigArn=arn)
-        tell("signing: tags", client.list_tags, Resource=arn)
-    for name in NAMES:
+        arn, who = config["CodeSigningConfigArn"], config["Description"]
+        tell(f"{who}: functions", client.list_functions_by_code_signing_config, CodeSigningConfigArn=arn)
+        tell(f"{who}: tags", client.list_tags, Resource=arn)
+    for name in names:
         about = {"FunctionName": name}
         tell(f"{name}", client.get_function, **about)
         tell(f"{name}: versions", client.list_versions_by_function, **about)
