@@ -27,6 +27,7 @@ SLOW_FIRST = (
     "test_sam.py",
     "test_official_clients.py",
     "test_many_endings.py",
+    "test_kill_points.py",
 )
 
 

@@ -45,7 +45,10 @@ pub(super) fn run(connection: &mut Connection, sealer: &Sealer, is_new: bool) ->
         count += seal_rows(&transaction, (find, write), sealer).map_err(failed)?;
     }
     transaction.commit().map_err(failed)?;
-    connection.execute_batch("VACUUM").map_err(failed)?;
+    // In memory: a catalog is small, and other places may not be writable, or not private.
+    connection
+        .execute_batch("PRAGMA temp_store = MEMORY; VACUUM; PRAGMA temp_store = DEFAULT;")
+        .map_err(failed)?;
     truncate_log(connection)?;
     if count > 0 {
         tracing::info!(records = count, "environment variables that were stored in the clear are sealed now");
