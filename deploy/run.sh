@@ -6,6 +6,7 @@
 #
 #   HEARTH_STATE_DIR   where functions and logs are kept (default /var/lib/hearth)
 #   HEARTH_LISTEN      address of the API (default 127.0.0.1:3001)
+#   HEARTH_BIN         a program that is built already: nothing is built, and no toolchain is asked for
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -33,8 +34,12 @@ done
 
 missing=()
 has() { command -v "$1" >/dev/null 2>&1 || missing+=("$2"); }
-has cc build-essential
-has pkg-config pkg-config
+hearth=${HEARTH_BIN:-}
+[ -z "$hearth" ] || [ -x "$hearth" ] || give_up "HEARTH_BIN: there is no program $hearth"
+if [ -z "$hearth" ]; then
+    has cc build-essential
+    has pkg-config pkg-config
+fi
 has python3 python3
 has node nodejs
 has curl curl
@@ -49,13 +54,15 @@ if [ "${#missing[@]}" -gt 0 ]; then
     apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
 [ -x "$HOME/.cargo/bin/cargo" ] && PATH=$HOME/.cargo/bin:$PATH
-command -v cargo >/dev/null 2>&1 || give_up "a Rust toolchain is missing; install it from https://rustup.rs, then run this again"
 
 # --- build ---
 
-tell "building (the first time takes a few minutes)"
-cargo build --release --locked
-hearth=$root/target/release/hearth
+if [ -z "$hearth" ]; then
+    command -v cargo >/dev/null 2>&1 || give_up "a Rust toolchain is missing; install it from https://rustup.rs, then run this again"
+    tell "building (the first time takes a few minutes)"
+    cargo build --release --locked
+    hearth=$root/target/release/hearth
+fi
 
 # --- start ---
 

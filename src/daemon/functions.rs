@@ -415,14 +415,18 @@ impl Functions {
     }
 }
 
-/// What `INIT_START` calls the runtime: language, version, and the interpreter's own release.
+/// What `INIT_START` calls the runtime: language, version, and the interpreter's own release; nothing for an image.
 fn runtime_version(runtime: &str, served: &Served) -> String {
     let release = served.interpreter.as_ref().map(|found| found.release.as_str()).unwrap_or_default();
     let release = release.rsplit(' ').next().unwrap_or_default().trim_start_matches('v');
     match served.kind {
         Kind::Interpreted(Language::Python, minor) => format!("python:3.{minor}.v{release}"),
         Kind::Interpreted(Language::Node, major) => format!("nodejs:{major}.v{release}"),
-        Kind::Provided | Kind::Image => runtime.to_owned(),
+        // There is no interpreter of ours in it: what is left to have a version is the platform's own part.
+        Kind::Provided => {
+            format!("{}.v{}", runtime.replacen('.', ":", 1), env!("CARGO_PKG_VERSION"))
+        }
+        Kind::Image => String::new(),
     }
 }
 

@@ -136,8 +136,13 @@ impl Output {
         &self.stream
     }
 
-    /// Starts or stops keeping the tail.
+    /// Starts or stops keeping the tail. What was printed before is not part of it: that is the initialisation's, or
+    /// came after the last answer, and may still be in the pipe.
     pub(crate) fn keep_tail(&mut self, keep: bool) {
+        if keep {
+            self.tail = None;
+            self.unsent = self.drain_to_the_end();
+        }
         self.tail = keep.then(VecDeque::new);
     }
 
@@ -218,6 +223,11 @@ impl Output {
         let line = std::mem::take(&mut self.partial);
         let message =
             String::from_utf8(line).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
+        if message == "\n" {
+            // Lambda makes no event of an empty line.
+            self.add_to_tail(&message);
+            return;
+        }
         let verdict = self.least.map_or(Verdict::Keep(None), |least| application_log::judge(&message, least));
         if let Verdict::Keep(time) = verdict {
             let mut event = self.event(message, clock::wall());
@@ -228,13 +238,27 @@ impl Output {
         }
     }
 
-    fn event(&mut self, message: String, now: WallTime) -> LogEvent {
+    fn add_to_tail(&mut self, message: &str) {
         if let Some(tail) = &mut self.tail {
             tail.extend(message.as_bytes());
             let surplus = tail.len().saturating_sub(LOG_TAIL_BYTES);
             tail.drain(..surplus);
         }
+    }
+
+    fn event(&mut self, message: String, now: WallTime) -> LogEvent {
+        self.add_to_tail(&message);
         LogEvent { timestamp: now.as_millis(), stream: Arc::clone(&self.stream), message, ingested: None }
+    }
+
+    /// What has been collected, with all that is in the pipe now, also a line or a frame that has not ended.
+    fn drain_to_the_end(&mut self) -> Vec<LogEvent> {
+        self.drain();
+        let mut events = std::mem::take(&mut self.unsent);
+        let cut_short = std::mem::take(&mut self.unsplit);
+        self.partial.extend_from_slice(&cut_short);
+        self.flush_partial(&mut events);
+        events
     }
 
     /// Adds lines of the platform after everything that was printed before them; `flush` sends them on their way.
@@ -242,11 +266,7 @@ impl Output {
         if lines.iter().all(Option::is_none) {
             return;
         }
-        self.drain();
-        let mut events = std::mem::take(&mut self.unsent);
-        let cut_short = std::mem::take(&mut self.unsplit);
-        self.partial.extend_from_slice(&cut_short);
-        self.flush_partial(&mut events);
+        let mut events = self.drain_to_the_end();
         let now = clock::wall();
         for line in lines.into_iter().flatten() {
             let event = self.event(line, now);

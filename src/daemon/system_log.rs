@@ -23,7 +23,8 @@ fn record(revision: &Revision, record: Record<'_>) -> Option<String> {
 /// An initialisation begins.
 pub(super) fn init_started(revision: &Revision, initialization: Initialization) -> Lines {
     let (version, arn) = (revision.runtime_version.as_str(), revision.runtime_version_arn.as_str());
-    let runtime = revision.is_managed().then_some((version, arn));
+    // A root of its own brings a runtime that the platform knows nothing of.
+    let runtime = revision.image.is_none().then_some((version, arn));
     let line = if revision.system_log.is_none() {
         runtime.map(|(version, arn)| text::init_start_line(version, arn))
     } else {

@@ -211,7 +211,7 @@ fn context(
         "aws:principalarn" => is_identity.then(|| caller.principal.clone()),
         "aws:principalaccount" => is_identity.then(|| caller.account().to_owned()),
         "aws:requestedregion" => Some(circumstances.region.to_owned()),
-        "aws:securetransport" => Some(circumstances.connection.secure.to_string()),
+        "aws:securetransport" => Some(circumstances.connection.tls.is_some().to_string()),
         "aws:sourceaccount" => caller.origin.account.clone(),
         "aws:sourcearn" => caller.origin.arn.clone(),
         "aws:sourceip" => circumstances.connection.source.map(|address| address.to_string()),
@@ -228,6 +228,7 @@ fn context(
 mod tests {
     use super::super::identity::Identity;
     use super::super::server::Peer;
+    use super::super::tls::Agreed;
     use super::*;
     use crate::daemon::keyring::CONTEXT_KEYS;
     use serde_json::{Value, json};
@@ -239,7 +240,13 @@ mod tests {
 
     async fn connection(address: &str) -> Connection {
         let remote = Some(std::net::SocketAddr::new(address.parse().expect("is one"), 1));
-        Identity::Anyone.meet(Peer { remote, local: None, secure: true }).await
+        Identity::Anyone
+            .meet(Peer {
+                remote,
+                local: None,
+                tls: Some(Agreed { version: "TLSv1.3", suite: "TLS_AES_128_GCM_SHA256" }),
+            })
+            .await
     }
 
     fn document(statement: Value) -> Arc<Document> {

@@ -6,6 +6,7 @@
 use super::peer::Peers;
 use super::server::Peer;
 use super::signed::Verifier;
+use super::tls::Agreed;
 use hearth_api::error::{ApiError, ErrorCode};
 use nix::unistd::{Group, Uid, User};
 use std::net::IpAddr;
@@ -29,8 +30,8 @@ pub(crate) enum Identity {
 pub(crate) struct Connection {
     /// Where it comes from; none for sockets in the file system.
     pub(crate) source: Option<IpAddr>,
-    /// Whether it is encrypted.
-    pub(crate) secure: bool,
+    /// How it is encrypted, if it is.
+    pub(crate) tls: Option<Agreed>,
     /// Why none of its requests is answered, if so.
     refusal: Option<Arc<str>>,
 }
@@ -38,7 +39,7 @@ pub(crate) struct Connection {
 impl Connection {
     /// One through a function's own door: from nowhere that has an address.
     pub(crate) const fn inside() -> Self {
-        Self { source: None, secure: false, refusal: None }
+        Self { source: None, tls: None, refusal: None }
     }
 
     /// What its requests are refused with, if they are.
@@ -68,7 +69,7 @@ impl Identity {
         };
         Connection {
             source: peer.remote.map(|address| address.ip().to_canonical()),
-            secure: peer.secure,
+            tls: peer.tls,
             refusal: refusal.map(Into::into),
         }
     }
@@ -144,7 +145,7 @@ mod tests {
         let own = nix::unistd::geteuid().as_raw();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
         let client = std::net::TcpStream::connect(listener.local_addr().expect("has one")).expect("connects");
-        let peer = Peer { remote: client.local_addr().ok(), local: client.peer_addr().ok(), secure: false };
+        let peer = Peer { remote: client.local_addr().ok(), local: client.peer_addr().ok(), tls: None };
         let identity = Identity::Local(locals(Some(own)));
         assert!(identity.meet(peer).await.refusal().is_none());
         drop(client);

@@ -6,6 +6,7 @@
 use super::pace::Pace;
 use super::patience::Patience;
 use super::progress::{Progress, STANDSTILL_MAX};
+use super::tls::{self, Agreed};
 use bytes::{Bytes, BytesMut};
 use hearth_runtime_api::joined::Joined;
 use hearth_runtime_api::server::Share;
@@ -127,8 +128,8 @@ pub(crate) struct Peer {
     pub(crate) remote: Option<SocketAddr>,
     /// The one it connected to.
     pub(crate) local: Option<SocketAddr>,
-    /// Whether what goes between them is encrypted.
-    pub(crate) secure: bool,
+    /// How what goes between them is encrypted, if it is.
+    pub(crate) tls: Option<Agreed>,
 }
 
 /// Bytes in and out.
@@ -147,17 +148,14 @@ impl Listener {
         let listener = match self {
             Self::Tcp(listener) | Self::Tls(listener, _) => listener,
             Self::Unix(listener) => {
-                let peer = Peer { remote: None, local: None, secure: false };
+                let peer = Peer { remote: None, local: None, tls: None };
                 return Ok((Accepted::Unix(listener.accept().await?.0), peer));
             }
         };
         let (stream, remote) = listener.accept().await?;
         stream.set_nodelay(true).ok();
-        let peer = Peer {
-            remote: Some(remote),
-            local: stream.local_addr().ok(),
-            secure: matches!(self, Self::Tls(..)),
-        };
+        // How it is encrypted is known once both sides agree.
+        let peer = Peer { remote: Some(remote), local: stream.local_addr().ok(), tls: None };
         Ok(match self {
             Self::Tls(_, acceptor) => (Accepted::Tls(stream, acceptor.clone()), peer),
             Self::Tcp(_) | Self::Unix(_) => (Accepted::Tcp(stream), peer),
@@ -166,14 +164,17 @@ impl Listener {
 }
 
 impl Accepted {
-    /// The stream, once both sides agree on how to speak; none if they do not, or not in time.
-    async fn ready(self) -> Option<Box<dyn Stream>> {
+    /// The stream, once both sides agree on how to speak, and on what; none if they do not, or not in time.
+    async fn ready(self) -> Option<(Box<dyn Stream>, Option<Agreed>)> {
         match self {
-            Self::Tcp(stream) => Some(Box::new(stream)),
-            Self::Unix(stream) => Some(Box::new(stream)),
+            Self::Tcp(stream) => Some((Box::new(stream), None)),
+            Self::Unix(stream) => Some((Box::new(stream), None)),
             Self::Tls(stream, acceptor) => {
                 match tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await {
-                    Ok(Ok(stream)) => Some(Box::new(stream)),
+                    Ok(Ok(stream)) => {
+                        let agreed = tls::agreed(stream.get_ref().1);
+                        Some((Box::new(stream), Some(agreed)))
+                    }
                     Ok(Err(error)) => {
                         tracing::debug!(%error, "no agreement on encryption");
                         None
@@ -237,9 +238,9 @@ pub(crate) async fn serve_each<M, A, H, F>(
         let (meet, mut builder, watcher) = (Arc::clone(&meet), builder.clone(), graceful.watcher());
         builder.timer(Patience::default());
         tokio::spawn(async move {
-            if let Some(stream) = accepted.ready().await {
+            if let Some((stream, tls)) = accepted.ready().await {
                 let stream = Joined(Progress::new(stream, STANDSTILL_MAX));
-                let handler = meet(peer).await;
+                let handler = meet(Peer { tls, ..peer }).await;
                 let service = hyper::service::service_fn(move |request| {
                     let answer = handler(request);
                     async move { Ok::<_, Infallible>(answer.await) }

@@ -237,7 +237,7 @@ mod tests {
 
     async fn allowed(caller: &Caller, action: &str, source: &str) -> Result<(), ApiError> {
         let remote = Some(std::net::SocketAddr::new(source.parse().expect("is one"), 1));
-        let connection = Identity::Anyone.meet(Peer { remote, local: None, secure: false }).await;
+        let connection = Identity::Anyone.meet(Peer { remote, local: None, tls: None }).await;
         let permission = Permission::new(action, F);
         let circumstances =
             Circumstances { region: "us-east-1", connection: &connection, agent: None, url: None };

@@ -9,9 +9,9 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
-use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{CipherSuite, ServerConfig};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::{self, Write as _};
@@ -37,6 +37,42 @@ pub(crate) struct Tls {
     pub(crate) fingerprint: String,
     /// The authority that clients have to trust, where it was made here.
     pub(crate) authority: Option<PathBuf>,
+}
+
+/// What both sides of a connection agreed on, in the words of OpenSSL, which are the service's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Agreed {
+    /// `TLSv1.3`.
+    pub(crate) version: &'static str,
+    /// `TLS_AES_128_GCM_SHA256`.
+    pub(crate) suite: &'static str,
+}
+
+/// What was agreed on with the client of this connection, once it is open.
+pub(crate) fn agreed(connection: &rustls::ServerConnection) -> Agreed {
+    let version = match connection.protocol_version() {
+        Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
+        // The only other one that is offered.
+        _ => "TLSv1.3",
+    };
+    let suite = connection.negotiated_cipher_suite().map(|suite| suite.suite());
+    Agreed { version, suite: suite.and_then(suite_name).unwrap_or("unknown") }
+}
+
+/// OpenSSL's name of a suite; none for those that are not offered here.
+const fn suite_name(suite: CipherSuite) -> Option<&'static str> {
+    Some(match suite {
+        CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
+        CipherSuite::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384",
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => "TLS_CHACHA20_POLY1305_SHA256",
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 => "ECDHE-ECDSA-AES128-GCM-SHA256",
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 => "ECDHE-ECDSA-AES256-GCM-SHA384",
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256 => "ECDHE-ECDSA-CHACHA20-POLY1305",
+        CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => "ECDHE-RSA-AES128-GCM-SHA256",
+        CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 => "ECDHE-RSA-AES256-GCM-SHA384",
+        CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256 => "ECDHE-RSA-CHACHA20-POLY1305",
+        _ => return None,
+    })
 }
 
 /// Why there is no encryption.
@@ -217,6 +253,13 @@ mod tests {
         assert_ne!(with(&["b.example"], NOW + LIFETIME).fingerprint, last);
         let mode = fs::metadata(scratch.0.join("key.pem")).expect("is there").mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn every_suite_that_is_offered_has_a_name() {
+        for suite in rustls::crypto::ring::default_provider().cipher_suites {
+            assert!(suite_name(suite.suite()).is_some(), "{suite:?}");
+        }
     }
 
     #[test]

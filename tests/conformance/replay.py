@@ -1,13 +1,14 @@
 """Replays recorded calls of the real service against the daemon and compares the answers.
 
 The recordings lie beside the checkout (`../shared`), or where `HEARTH_SHARED` points. A case is a list of calls; those
-of Lambda are made again with boto3, those of other services are left out, as are answers that only they could give.
-Which cases are replayed is decided by what they call (see `built`); which of these cannot apply, by
-`not_applicable.toml`; where the service has changed since the recording, by `drift.toml`. Everything not named there
-has to match.
+of Lambda are made again with boto3, requests to URLs and those of a function's logs and of its code's bucket, too (see
+`others.py`). Which cases are replayed is decided by what they call (see `built`); which of these cannot apply, by
+`not_applicable.toml`; which recorded answers nothing here could give, by `unjudged.toml`; where the service has changed
+since the recording, by `drift.toml`. Everything not named there has to match, and a case that compares nothing fails.
 """
 
 import base64
+import contextlib
 import copy
 import functools
 import json
@@ -15,12 +16,12 @@ import os
 import re
 import subprocess
 import tomllib
-import urllib.request
 from pathlib import Path
 
 import botocore.exceptions
 import botocore.validate
 from compare import Bindings, Difference, compare
+from others import forms_of_events
 
 from lib import functions, interpreters, waiting
 from lib.daemon import REPOSITORY, binary
@@ -39,15 +40,29 @@ INTRODUCED = {
     "EventSourceMappingArn": (2024, 10, 31),
 }
 SETTLE_WITHIN_S = 60
+# How long a question is asked again that the recorded suite asked again and again, too.
+POLL_WITHIN_S = 30
 HASTE_MAX = 5
 # What the cases without a recorded answer still say about an invocation: case, what comes back for what was sent.
 EVIDENT = (
-    (r"test_echo_invoke|test_large_payloads|test_handler_in_submodule", lambda case, sent: sent),
+    (r"test_echo_invoke|test_large_payloads", lambda case, sent: sent),
+    (r"test_handler_in_submodule", lambda case, sent: {"event": sent, "context": "<context>"}),
     (r"test_python_runtime_correct_versions", lambda case, sent: {"version": runtime_of(case)}),
     (r"test_lambda_large_response", lambda case, sent: "a" * sent["bytenum"]),
 )
+# A case without a recorded answer that says itself what its URL answers.
+ECHOED = r"test_lambda_url_headers_and_status"
 # Cases whose packages were not kept, but which say what they are: the first one answers `version1`, the second `version2`.
 NUMBERED = r"test_lambda_versions_with_code_changes|test_lambda_alias_moving|test_alias_routingconfig"
+# Packages that were not kept, of which the recorded answers say what their function does.
+UNKEPT = ((r"test_lambda_url_echo_http_fixture|test_lambda_url_form_payload", "http_echo.py"),)
+# Cases about what is refused during an update: their packages take a while to unpack.
+BUSY = r"test_lambda_concurrent_code_updates"
+BUSY_FILES = 30_000
+# Files more for each time that a case is made again because something was done too soon.
+BUSIER_FILES = 3_000
+# In `unjudged.toml`: a case of which no answer was kept.
+NOTHING = "(nothing)"
 # What a call for a further page gives as marker.
 NEXT_PAGE = "<next page>"
 # How the client library begins its own complaint about a parameter: the service never saw that call.
@@ -55,7 +70,7 @@ CLIENT_COMPLAINT = "Parameter validation failed:"
 # A run of one character in a recorded text: `<a:len(65)>`.
 RUN = re.compile(r"<(.):len\((\d+)\)>")
 # Names that the service gives, and no client: UUIDs, ids of code signing configurations.
-GIVEN = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|csc-[0-9a-z]{17}")
+GIVEN = re.compile(rf"{functions.UUID}|csc-[0-9a-z]{{17}}")
 VIOLATIONS = re.compile(r"(\d+) validation errors? detected: (.*)", re.DOTALL)
 
 
@@ -132,14 +147,20 @@ def runtime_of(name):
 # --- one case ---
 
 
-def replayed(daemon, name):
+def unjudged(name):
+    """Labels of a case that nothing here could give, as patterns."""
+    return [entry["label"] for entry in table("unjudged.toml")["answer"] if re.search(entry["case"], short(name))]
+
+
+def replayed(daemon, name, others):
     """The differences of a case.
 
     The service takes seconds to make a function ready, the daemon milliseconds: on a busy machine a question right after a
-    creation may find what was recorded as under way already done. Then the case is made again, a few times at most.
+    creation may find what was recorded as under way already done. Then the case is made again, a few times at most, with
+    packages that take longer.
     """
     for attempt in range(HASTE_MAX):
-        differences = Replay(daemon, name, attempt).run()
+        differences = Replay(daemon, name, attempt, others).run()
         if not any(map(is_haste, differences)):
             break
     return differences
@@ -154,10 +175,11 @@ def is_haste(difference):
 class Replay:
     """One case on one daemon."""
 
-    def __init__(self, daemon, name, attempt=0):
+    def __init__(self, daemon, name, attempt=0, others=None):
         requests, answers = recordings()
         self.daemon = daemon
         self.name = name
+        self.attempt = attempt
         self.values = requests["values"].get(name, {})
         self.calls = calls_of(requests["cases"][name])
         if attempt:
@@ -167,6 +189,10 @@ class Replay:
         self.date = date_of(recorded.get("recorded-date", ""))
         self.client = daemon.client(validate=False, region=REGION)
         self.methods = methods(self.client)
+        self.others = others
+        self.unjudged = unjudged(name)
+        self.judged = set()
+        self.requests = []
         self.given = []
         self.packages = []
         self.sizes = {}
@@ -201,7 +227,11 @@ class Replay:
         if runtime_of(self.name):
             return {}
         swaps = {}
-        for recorded, present in (("python3.12", interpreters.python()), ("nodejs20.x", interpreters.node())):
+        for recorded, present in (
+            ("python3.12", interpreters.python()),
+            ("python3.13", interpreters.python()),
+            ("nodejs20.x", interpreters.node()),
+        ):
             if present and recorded not in interpreters.runtimes():
                 swaps |= {recorded: present, f"AWS_Lambda_{recorded}": f"AWS_Lambda_{present}"}
         return swaps
@@ -244,20 +274,39 @@ class Replay:
                     self.judge_pages(place)
         finally:
             self.clean_up()
+        self.judge_the_judging()
         return self.differences
+
+    def judge_the_judging(self):
+        """A recorded answer that was compared with nothing, and a case that compared nothing, are differences, too."""
+        for label, recorded in self.answers.items():
+            named = self.is_unjudged(label)
+            if not (named or label in self.judged or is_complaint_of_client(recorded)):
+                self.differences.append(Difference(label, recorded, "nothing: no call was compared with it"))
+            if named and label in self.judged:
+                self.differences.append(Difference(label, "not to be judged (unjudged.toml)", "it was"))
+        if (NOTHING in self.unjudged) != (not self.compared):
+            what = "nothing" if NOTHING in self.unjudged else "something"
+            self.differences.append(Difference("", f"{what} that can be compared", f"{self.compared} comparisons"))
+
+    def is_unjudged(self, label):
+        return label is not None and any(re.fullmatch(pattern, label) for pattern in self.unjudged)
 
     def make(self, call):
         service, operation = call["call"].split(".", 1) if "." in call["call"] else (call["call"], "")
-        if service == "http":
-            return self.fetch(call)
-        if service != "lambda":
+        if self.is_unjudged(call.get("label")) and service != "lambda":
             return None
+        if service == "http":
+            return self.fetch(operation, call)
+        if service != "lambda":
+            return self.make_elsewhere(service, operation, call)
         parameters = self.parameters(call)
         if call.get("fails") and not call.get("label") and self.never_leaves(operation, parameters):
             return None
         if call.get("setup") and call.get("poll"):
             return self.settle(operation, parameters)
         answer = self.call(operation, parameters)
+        self.note_request(operation, answer)
         if operation == "CreateFunction" and "Error" not in answer:
             self.made.append(("DeleteFunction", {"FunctionName": answer["FunctionName"]}))
         if operation == "CreateEventSourceMapping" and "Error" not in answer:
@@ -275,6 +324,40 @@ class Replay:
         if operation == "Invoke" and not call.get("label") and not call.get("fails"):
             self.judge_unrecorded(parameters, answer)
         return answer
+
+    def note_request(self, operation, answer):
+        """Every answer has an id of its request; those of invocations are what logs speak of."""
+        request = answer["ResponseMetadata"].get("RequestId", "")
+        if not re.fullmatch(functions.UUID, request):
+            self.differences.append(Difference(f"call {len(self.given)} {operation}", "a request id", request))
+        if operation == "Invoke":
+            self.requests.append(request)
+
+    def make_elsewhere(self, service, operation, call):
+        """A call of another service, where there is one. Logs are looked at where the case itself invoked something."""
+        if service == "logs" and not self.invokes:
+            return None
+        parameters = self.parameters(call)
+        kept = (Bindings(self.bindings.values), list(self.differences), self.compared)
+        answers = []
+
+        def answered():
+            self.bindings, self.differences, self.compared = Bindings(kept[0].values), list(kept[1]), kept[2]
+            answers.append(self.others.call(service, operation, parameters))
+            if answers[-1] is None:
+                return True
+            place = f"call {len(self.given)} {service}.{operation}"
+            if "Error" in answers[-1]:
+                self.differences.append(Difference(place, "no error", answers[-1]["Error"]))
+            else:
+                self.judge(call, answers[-1])
+            return len(self.differences) == len(kept[1])
+
+        # What is printed comes to its log a moment after the answer.
+        if not answered() and call.get("poll"):
+            with contextlib.suppress(AssertionError):
+                waiting.until(answered, "the recorded answer", POLL_WITHIN_S)
+        return answers[-1]
 
     def never_leaves(self, operation, parameters):
         """Whether the client library refuses these parameters: the service never saw that call."""
@@ -322,15 +405,35 @@ class Replay:
         waiting.until(settled, f"{parameters} is settled", SETTLE_WITHIN_S)
         return answers[-1]
 
-    def fetch(self, call):
-        """A plain GET: of a code location that an earlier answer gave. What is sent to URLs of functions is not replayed."""
-        if call["call"] != "http.GET":
+    def fetch(self, method, call):
+        """A request over HTTP: to a function's URL, or for the code where an earlier answer said it is."""
+        wanted = self.answers.get(call.get("label"))
+        echoed = wanted.get("headers", {}) if isinstance(wanted, dict) else {}
+        parameters = self.parameters(call)
+        body = parameters.get("body")
+        answer = self.others.fetch(method, call["params"]["url"], parameters["headers"], body, self.given, echoed)
+        place = f"call {len(self.given)} {call['call']}"
+        if answer is None:
+            self.differences.append(Difference(place, "an earlier answer that says where", "none"))
             return None
-        locations = [answer["Code"]["Location"] for answer in self.given if answer and "Code" in answer]
-        if not locations:
-            return None
-        with urllib.request.urlopen(locations[-1], timeout=20) as answer:
-            return {"bytes": len(answer.read())}
+        if call["params"]["url"].startswith("<") and answer["ResponseMetadata"]["HTTPStatusCode"] != 200:
+            self.differences.append(Difference(place, "the code", answer["Payload"]))
+        self.judge(call, answer)
+        if not call.get("label") and re.search(ECHOED, short(self.name)):
+            self.judge_echo(place, json.loads(body), answer)
+        return answer
+
+    def judge_echo(self, place, said, answer):
+        """The answer of a function that answers what the body of the request says."""
+        self.compared += 1
+        meta = answer["ResponseMetadata"]
+        got = {
+            "status": meta["HTTPStatusCode"],
+            "headers": {name: meta["HTTPHeaders"].get(name.lower()) for name in said.get("headers", {})},
+            "body": answer["Payload"].decode(),
+        }
+        wanted = {"status": int(said["statusCode"]), "headers": said.get("headers", {}), "body": said["body"]}
+        self.differences += compare(wanted, got, Bindings(), place)
 
     # --- parameters ---
 
@@ -375,8 +478,19 @@ class Replay:
             source = (HERE / "handlers" / "numbered.py").read_text()
             version = f"version{self.packages.index(blob['sha256']) + 1}"
             return functions.package({"handler.py": source.replace("(version)", version)})
-        if not blob.get("sources") and not blob.get("built_from") and blob.get("zip") == ["handler.py"]:
-            return functions.package({"handler.py": (HERE / "handlers" / "index.py").read_text()})
+        for pattern, file in UNKEPT:
+            if re.search(pattern, short(self.name)):
+                return functions.package({"handler.py": (HERE / "handlers" / file).read_bytes()})
+        if re.search(BUSY, short(self.name)):
+            # The second one, after that of the creation; the third is to be refused and made in no time.
+            self.packages.append(blob["sha256"])
+            size = BUSY_FILES if len(self.packages) == 2 else 0
+            return self.packed({"handler.py": (HERE / "handlers" / "index.py").read_bytes()}, size)
+        if not blob.get("sources") and not blob.get("built_from"):
+            if blob.get("zip") == ["handler.py"]:
+                return sized(self.packed({"handler.py": (HERE / "handlers" / "index.py").read_bytes()}), blob["bytes"])
+            if blob.get("zip") and all(name.endswith(".txt") for name in blob["zip"]):
+                return sized(functions.package({name: blob["sha256"] for name in blob["zip"]}), blob["bytes"])
         sources = blob.get("sources")
         if sources is None:
             built = blob.get("built_from")
@@ -388,11 +502,18 @@ class Replay:
         for name in blob.get("zip") or []:
             if name not in files:
                 files[name] = self.handler(name)
-        return functions.package(files, executable=("bootstrap", "environment_wrapper"))
+        return sized(self.packed(files), blob["bytes"])
+
+    def packed(self, files, more=0):
+        """A package that takes the longer to unpack the more often the case has been made."""
+        more = more or self.attempt * BUSIER_FILES
+        note = json.dumps([self.name, self.attempt, len(self.given)])
+        more = {f"more/{number // 100}/{number}": note for number in range(more)}
+        return functions.package({**files, **more}, executable=("bootstrap", "environment_wrapper"))
 
     def handler(self, source):
         path = HERE / "handlers" / source.removeprefix("functions/").replace("/", "_")
-        if not path.is_file() and source.endswith(".py") and not self.invokes:
+        if not path.is_file() and not self.invokes:
             path = HERE / "handlers" / "index.py"
         if not path.is_file():
             raise NotApplicable(f"there is no handler of ours for {source}")
@@ -415,8 +536,10 @@ class Replay:
     def judge(self, call, answer):
         for label in [call.get("label"), *call.get("also", [])]:
             if label is not None and "total_code_size_diff" in label:
+                self.judged.add(label)
                 self.judge_growth(label, answer["AccountUsage"]["TotalCodeSize"])
             elif self.answers.get(label) is True and call.get("poll"):
+                self.judged.add(label)
                 self.compared += 1  # what was waited for came; what it was is not recorded
             elif label is not None and label in self.answers and not is_complaint_of_client(self.answers[label]):
                 self.compare(call, label, self.answers[label], answer)
@@ -448,12 +571,13 @@ class Replay:
         expected = self.swapped(unwrap(expected))
         best = None
         for wanted in (expected, settled_form(expected) if asks(call) else None):
-            for plain in forms(answer) if wanted is not None else ():
+            for plain in (*forms(answer), *forms_of_events(answer, self.requests)) if wanted is not None else ():
                 tried = Bindings(self.bindings.values)
                 found = compare(wanted, shaped_like(wanted, plain), tried, label, self.optional)
                 rank = (-alike(wanted, plain), len(found))
                 if best is None or rank < best[0]:
                     best = (rank, found, tried)
+        self.judged.add(label)
         self.compared += 1
         self.differences += best[1]
         self.bindings = best[2]
@@ -463,6 +587,9 @@ class Replay:
             return {key: self.swapped(below) for key, below in value.items()}
         if isinstance(value, list):
             return [self.swapped(below) for below in value]
+        if isinstance(value, str) and value.startswith("INIT_START"):
+            for recorded, used in self.swaps.items():
+                value = value.replace(f"python:{recorded.removeprefix('python')}.", f"python:{used.removeprefix('python')}.")
         return self.swaps.get(value, value) if isinstance(value, str) else value
 
     def clean_up(self):
@@ -529,6 +656,14 @@ def alike(expected, actual):
     if isinstance(expected, dict) and isinstance(actual, dict):
         return len(set(expected) & set(actual))
     return int(type(expected) is type(actual))
+
+
+def sized(package, size):
+    """A package as large as the recorded one, if it was smaller: some cases are about sizes."""
+    missing = size - len(package)
+    # The last two bytes say how long the comment is that follows, and there is none yet.
+    fits = 0 < missing < 1 << 16
+    return package[:-2] + missing.to_bytes(2, "little") + b" " * missing if fits else package
 
 
 def is_complaint_of_client(expected):

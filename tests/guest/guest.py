@@ -78,6 +78,10 @@ class Guest:
         """What the second disk holds: a checkout as the tests expect it, with only what they need."""
         shutil.copytree(REPOSITORY / "tests", tree / "tests", ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copytree(REPOSITORY / "deploy", tree / "deploy")
+        # Part of the roots that tests make.
+        client = Path("src/runtimes/python/bootstrap.py")
+        (tree / client).parent.mkdir(parents=True)
+        shutil.copy(REPOSITORY / client, tree / client)
         program = tree / "target/debug/hearth"
         program.parent.mkdir(parents=True)
         call("strip", "-o", program, self.binary)

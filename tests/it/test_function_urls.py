@@ -4,11 +4,13 @@ import base64
 import http.client
 import json
 import re
+import ssl
 from urllib.parse import urlsplit
 
 import pytest
 
 from lib import functions, wire
+from lib.daemon import ROLE
 from lib.functions import arn, error_of
 
 ABSENT = (404, "ResourceNotFoundException", "The resource you requested does not exist.")
@@ -185,6 +187,7 @@ def test_a_request_becomes_an_event_of_format_2(url):
     assert event["cookies"] == ["a=1", "b=2"]
     assert (event["body"], event["isBase64Encoded"]) == ('{"x": 1}', False)
     headers = event["headers"]
+    assert not any(name.startswith("x-amzn-tls") for name in headers)
     assert (headers["x-mixed"], headers["host"], headers["content-length"]) == ("Case", url.host, "8")
     assert headers["x-forwarded-for"] == context["http"]["sourceIp"] == "127.0.0.1"
     assert (headers["x-forwarded-proto"], headers["x-forwarded-port"]) == ("http", str(url.daemon.address[1]))
@@ -196,6 +199,26 @@ def test_a_request_becomes_an_event_of_format_2(url):
     assert context["requestId"] == answer.headers["x-amzn-requestid"]
     assert answer.headers["x-amzn-trace-id"] == headers["x-amzn-trace-id"]
     assert re.fullmatch(r"\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d \+0000", context["time"])
+
+
+def test_over_tls_a_function_hears_what_was_agreed_on_and_not_what_a_client_claims(start_daemon, python):
+    daemon = start_daemon(config='[tls]\nself_signed = ["localhost"]\n')
+    daemon.ca = str(daemon.state / "tls" / "ca.pem")
+    url = Url(daemon, functions.Maker(daemon, python, ROLE)(SERVER))
+    for most, version, suite in (
+        (ssl.TLSVersion.TLSv1_2, "TLSv1.2", r"ECDHE-ECDSA-(AES(128|256)-GCM-SHA(256|384)|CHACHA20-POLY1305)"),
+        (ssl.TLSVersion.TLSv1_3, "TLSv1.3", r"TLS_(AES_(128|256)_GCM_SHA(256|384)|CHACHA20_POLY1305_SHA256)"),
+    ):
+        context = ssl.create_default_context(cafile=daemon.ca)
+        context.maximum_version = most
+        connection = http.client.HTTPSConnection(*daemon.address, timeout=30, context=context)
+        connection.connect()
+        agreed = connection.sock.cipher()[0]
+        connection.request("GET", "/", headers={"Host": url.host, "X-Amzn-Tls-Version": "SSLv2", "X-Amzn-Tls-Cipher-Suite": "NONE"})
+        headers = json.loads(connection.getresponse().read())["headers"]
+        connection.close()
+        assert (headers["x-forwarded-proto"], headers["x-amzn-tls-version"]) == ("https", version)
+        assert headers["x-amzn-tls-cipher-suite"] == agreed and re.fullmatch(suite, agreed)
 
 
 def test_every_method_reaches_the_function(url):

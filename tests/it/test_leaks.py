@@ -1,7 +1,7 @@
 """Nothing is left behind: not by any outcome of an invocation, not by `kill -9` of the daemon.
 
 Counts before and after: processes, control groups of all hierarchies, mounts of all mount namespaces, namespaces, loop
-devices, network links, descriptors of the daemon, temporary files. `HEARTH_LONG=1` runs 300 cold invocations of every
+devices, network links, descriptors of the daemon and of its forker, temporary files. `HEARTH_LONG=1` runs 300 cold invocations of every
 outcome, otherwise 30.
 """
 
@@ -11,7 +11,7 @@ import signal
 
 import pytest
 
-from lib import functions, holding, host, waiting
+from lib import functions, holding, host, roots, waiting
 from lib.daemon import ROLE
 
 WORKERS = 6
@@ -47,14 +47,33 @@ OUTCOMES = {
         None,
     ),
     "no bootstrap": (None, {}, "Runtime.InvalidEntrypoint"),
+    "no wrapper": (
+        "def handler(e, c):\n    return 1\n",
+        {"Environment": {"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/var/task/none"}}},
+        "Runtime.ExitError",
+    ),
+    "truncated answer": (functions.TRUNCATED, {"Timeout": 5}, "Runtime.TruncatedResponse"),
+    # Of roots of their own: what `hearth deploy --rootfs` is told beside the tree.
+    "no entry point": (["--entry-point=/missing"], {}, "Runtime.InvalidEntrypoint"),
+    "no working directory": (["--entry-point=/srv/app", "--workdir=/missing"], {}, "Runtime.InvalidWorkingDir"),
 }
 
 
-def make_outcome(maker, kind, number):
+@pytest.fixture
+def tree(tmp_path):
+    return roots.shell_tree(tmp_path / "tree")
+
+
+def make_outcome(maker, kind, number, tree):
     code, settings, _ = OUTCOMES[kind]
     name = f"leak-{kind.replace(' ', '-')}-{number}"
+    if isinstance(code, list):
+        maker.names.append(name)
+        return roots.Images(maker.daemon).deploy(tree, *code, name=name)
     if code is None:
         return maker.bootstrap({"other": str(number)}, name=name, **settings)
+    if code.startswith("#!"):
+        return maker.bootstrap(code, name=name, **settings)
     return maker(code, name=name, **settings)
 
 
@@ -65,12 +84,12 @@ def run_cold(function, kind):
     assert seen == wanted, (kind, result.body[:300])
 
 
-def cold_invocations(daemon, python, count):
+def cold_invocations(daemon, python, count, tree):
     """`count` cold invocations of every outcome, several at a time, each on a revision of its own."""
     maker = functions.Maker(daemon, python, ROLE)
     with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
         for kind in OUTCOMES:
-            made = [make_outcome(maker, kind, number) for number in range(min(WORKERS, count))]
+            made = [make_outcome(maker, kind, number, tree) for number in range(min(WORKERS, count))]
 
             def lane(number, kind=kind, made=made):
                 for index in range(number, count, WORKERS):
@@ -93,7 +112,7 @@ def descriptor_kinds(pid):
 
 
 @pytest.mark.own_daemon
-def test_every_outcome_and_then_kill_9_leaves_nothing(start_daemon, python, long_run, figure):
+def test_every_outcome_and_then_kill_9_leaves_nothing(start_daemon, python, tree, long_run, figure):
     count = 300 if long_run else 30
     before = host.Inventory()
     daemon = start_daemon(config="[limits]\nidle_timeout_s = 2\n")
@@ -102,17 +121,19 @@ def test_every_outcome_and_then_kill_9_leaves_nothing(start_daemon, python, long
     temporary = host.files_of_daemon(own_uid, *TEMPORARY)
     # Once with every function first, so that what is made once (pools, parked sandboxes, the bounded cache of open log
     # files: one per log group) is there when counting begins.
-    cold_invocations(daemon, python, WORKERS).delete_all()
-    fresh = len(host.descriptors(daemon.pid))
+    cold_invocations(daemon, python, WORKERS, tree).delete_all()
+    (forker,) = host.own_children_of(daemon.pid)
+    fresh = {pid: len(host.descriptors(pid)) for pid in (daemon.pid, forker)}
     groups = len(host.Inventory().groups - before.groups)
 
-    maker = cold_invocations(daemon, python, count)
+    maker = cold_invocations(daemon, python, count, tree)
     maker.delete_all()
-    waiting.until(
-        lambda: len(host.descriptors(daemon.pid)) <= fresh + DESCRIPTOR_SLACK,
-        lambda: f"the daemon holds {fresh} (+{DESCRIPTOR_SLACK}) descriptors again: {descriptor_kinds(daemon.pid)}",
-        within_s=60,
-    )
+    for pid, held in fresh.items():
+        waiting.until(
+            lambda pid=pid, held=held: len(host.descriptors(pid)) <= held + DESCRIPTOR_SLACK,
+            lambda pid=pid, held=held: f"{pid} holds {held} (+{DESCRIPTOR_SLACK}) descriptors again: {descriptor_kinds(pid)}",
+            within_s=60,
+        )
     waiting.until(
         lambda: len(host.Inventory().groups - before.groups) <= groups + 2,
         f"no more control groups than before the {count} rounds ({groups})",

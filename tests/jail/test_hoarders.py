@@ -19,10 +19,10 @@ LINES_MAX = 10_000
 DOOR = '("169.254.100.1", 80)'
 
 
-def test_a_flood_of_empty_lines_is_held_within_a_bound_and_drowns_nobody_elses(make, daemon, alive):
-    """One byte of each line is the function's; what the daemon holds for it is a hundred times as much."""
+def test_a_flood_of_short_lines_is_held_within_a_bound_and_drowns_nobody_elses(make, daemon, alive):
+    """Two bytes of each line are the function's; what the daemon holds for it is a hundred times as much."""
     flood = make(
-        'import os\ndef handler(event, context):\n    while True:\n        os.write(1, b"\\n" * 65536)\n',
+        'import os\ndef handler(event, context):\n    while True:\n        os.write(1, b".\\n" * 32768)\n',
         Timeout=6,
         MemorySize=1769,
     )

@@ -62,7 +62,7 @@ def routed(net):
 
 @pytest.fixture(scope="module")
 def healthy(routed, python):
-    return functions.Maker(routed, python, ROLE)(network_attacks.FETCH, Timeout=20)
+    return functions.Maker(routed, python, ROLE)(network_attacks.FETCH, Timeout=waiting.stretched(20))
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +81,7 @@ def put(routed, python):
     maker = functions.Maker(routed, python, ROLE)
 
     def make(code, **settings):
-        settings.setdefault("Timeout", 60)
+        settings.setdefault("Timeout", waiting.stretched(60))
         settings.setdefault("MemorySize", 256)
         return maker(attacks.HEAD + code, **settings)
 

@@ -15,6 +15,8 @@ import pytest
 from . import waiting
 from .daemon import ACCOUNT, REGION, ROLE
 
+# Of a function that says nothing else.
+TIMEOUT_S = 3
 ZIP_TIME = (2024, 1, 1, 0, 0, 0)
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
@@ -147,6 +149,8 @@ class Maker:
         client = client or self.daemon.client()
         name = name or unique()
         archive = files if isinstance(files, bytes) else package(files)
+        if waiting.SLOWNESS != 1:
+            settings.setdefault("Timeout", waiting.stretched(TIMEOUT_S))
         self.names.append(name)
         client.create_function(
             FunctionName=name,
@@ -227,3 +231,11 @@ next() {
 answer() { curl -sS -o /dev/null --data-binary "$1" "$api/invocation/$id/response"; }
 """
 SHELL_ECHO = SHELL_HEAD + 'while :; do next; answer "$event"; done\n'
+# Promises more of its answer than it sends.
+TRUNCATED = SHELL_HEAD + (
+    "while :; do next\n"
+    "host=${AWS_LAMBDA_RUNTIME_API%:*}; port=${AWS_LAMBDA_RUNTIME_API#*:}\n"
+    "bash -c 'exec 3<>/dev/tcp/$0/$1; printf \"POST /2018-06-01/runtime/invocation/$2/response HTTP/1.1\\r\\n"
+    'Host: x\\r\\nContent-Length: 100\\r\\n\\r\\n{\\"cut" >&3; exec 3>&-\' "$host" "$port" "$id"\n'
+    "done\n"
+)

@@ -130,7 +130,7 @@ fn iam(key: &str, caller: &Caller) -> Iam {
 fn context(key: &str, url: &Url, connection: &Connection, parts: &Parts) -> Option<String> {
     match key {
         "aws:sourceip" => Some(source_of(connection)),
-        "aws:securetransport" => Some(connection.secure.to_string()),
+        "aws:securetransport" => Some(connection.tls.is_some().to_string()),
         "aws:useragent" => parts.headers.get(USER_AGENT)?.to_str().ok().map(str::to_owned),
         "lambda:functionurlauthtype" => Some(url.auth_type.clone()),
         "lambda:invokedviafunctionurl" => Some("true".to_owned()),

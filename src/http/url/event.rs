@@ -5,12 +5,15 @@
 //!
 //! Source: "Request payload format", AWS Lambda developer guide; recorded events.
 
+use crate::http::tls::Agreed;
 use hearth_api::primitives::{EpochTime, encode_base64};
 use http::HeaderMap;
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
+const CIPHER_SUITE: &str = "x-amzn-tls-cipher-suite";
+const TLS_VERSION: &str = "x-amzn-tls-version";
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
@@ -30,8 +33,8 @@ pub(super) struct Origin<'a> {
     pub(super) source: &'a str,
     /// Port of the listener.
     pub(super) port: u16,
-    /// `http` or `https`.
-    pub(super) scheme: &'a str,
+    /// How it came encrypted, if it did.
+    pub(super) tls: Option<Agreed>,
     /// X-Ray header.
     pub(super) trace: &'a str,
     /// Id of the invocation.
@@ -180,7 +183,8 @@ fn cookies(headers: &HeaderMap) -> Vec<String> {
 fn joined(headers: &HeaderMap, origin: &Origin<'_>) -> BTreeMap<String, String> {
     let mut joined: BTreeMap<String, String> = BTreeMap::new();
     for (name, value) in headers {
-        if matches!(name.as_str(), "cookie" | "connection") {
+        // What a client says of its own encryption is not believed either.
+        if matches!(name.as_str(), "cookie" | "connection" | CIPHER_SUITE | TLS_VERSION) {
             continue;
         }
         let value = String::from_utf8_lossy(value.as_bytes());
@@ -196,9 +200,13 @@ fn joined(headers: &HeaderMap, origin: &Origin<'_>) -> BTreeMap<String, String> 
         ("x-amzn-trace-id", origin.trace),
         ("x-forwarded-for", origin.source),
         ("x-forwarded-port", &origin.port.to_string()),
-        ("x-forwarded-proto", origin.scheme),
+        ("x-forwarded-proto", if origin.tls.is_some() { "https" } else { "http" }),
     ] {
         joined.insert(name.to_owned(), value.to_owned());
+    }
+    if let Some(Agreed { version, suite }) = origin.tls {
+        joined.insert(CIPHER_SUITE.to_owned(), suite.to_owned());
+        joined.insert(TLS_VERSION.to_owned(), version.to_owned());
     }
     joined
 }
@@ -267,7 +275,7 @@ mod tests {
             query,
             source: "127.0.0.1",
             port: 3001,
-            scheme: "http",
+            tls: None,
             trace: "Root=1-2-3",
             request_id: "id",
             now: EpochTime::from_ms(1_583_348_638_390),
@@ -322,6 +330,20 @@ mod tests {
                 "body": "{\"a\": 1}", "isBase64Encoded": false,
             })
         );
+    }
+
+    #[test]
+    fn how_a_request_came_encrypted_is_told_as_the_service_tells_it_and_never_as_a_client_says() {
+        let claimed = headers(&[("x-amzn-tls-version", "TLSv9"), ("x-amzn-tls-cipher-suite", "NONE")]);
+        let plain = made(&origin("/", ""), &claimed, b"");
+        assert_eq!(plain["headers"]["x-forwarded-proto"], "http");
+        assert!(plain["headers"].get("x-amzn-tls-version").is_none());
+        assert!(plain["headers"].get("x-amzn-tls-cipher-suite").is_none());
+        let agreed = Agreed { version: "TLSv1.3", suite: "TLS_AES_128_GCM_SHA256" };
+        let encrypted = made(&Origin { tls: Some(agreed), ..origin("/", "") }, &claimed, b"");
+        assert_eq!(encrypted["headers"]["x-forwarded-proto"], "https");
+        assert_eq!(encrypted["headers"]["x-amzn-tls-version"], "TLSv1.3");
+        assert_eq!(encrypted["headers"]["x-amzn-tls-cipher-suite"], "TLS_AES_128_GCM_SHA256");
     }
 
     #[test]

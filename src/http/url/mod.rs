@@ -148,7 +148,7 @@ impl Control {
             query: parts.uri.query().unwrap_or_default(),
             source: &source_of(connection),
             port: self.places.port(),
-            scheme: if connection.secure { "https" } else { "http" },
+            tls: connection.tls,
             trace,
             request_id: &id.to_string(),
             now: EpochTime::from_ms(i64::try_from(clock::wall().as_millis()).unwrap_or(i64::MAX)),

@@ -1,0 +1,5 @@
+"""Fails, whatever it is asked."""
+
+
+def handler(event, context):
+    raise Exception("some error occurred")

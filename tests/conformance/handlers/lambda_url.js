@@ -1,0 +1,2 @@
+// Gives the event of its URL back.
+exports.handler = async (event) => event;
