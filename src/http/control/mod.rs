@@ -354,7 +354,7 @@ impl Control {
         let environment = input.pointer("/Environment/Variables").map(serde_json::Value::to_string);
         // Its `Host` was looked at by the guard, or signed. Who comes through a file of this machine names none.
         let host = asker.connection.source.and(header(&parts.headers, HOST.as_str()));
-        let endpoint = host.and_then(|host| location::endpoint(host, asker.connection.secure));
+        let endpoint = host.and_then(|host| location::endpoint(host, asker.connection.tls.is_some()));
         let endpoint = endpoint.unwrap_or_else(|| self.base.clone());
         dispatch(self, Context { environment, endpoint }, row.operation, input).await
     }
