@@ -6,7 +6,7 @@
 //! invocations use beyond it competes with others. It does not know where invocations run, and counts waiting ones as in
 //! flight, as Lambda does.
 
-use crate::{FunctionId, ProvisionedId};
+use crate::{Exceeded, FunctionId, ProvisionedId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -79,6 +79,8 @@ impl fmt::Display for Reason {
 pub struct Refusal {
     /// Why not.
     pub reason: Reason,
+    /// Which rate, where it was one.
+    pub rate: Option<Exceeded>,
     /// After what pause another try may succeed, where that is known.
     pub retry_after: Option<Duration>,
 }
@@ -86,7 +88,7 @@ pub struct Refusal {
 impl Refusal {
     /// One that nobody knows the end of.
     pub(crate) const fn of(reason: Reason) -> Self {
-        Self { reason, retry_after: None }
+        Self { reason, rate: None, retry_after: None }
     }
 }
 

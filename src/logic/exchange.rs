@@ -4,7 +4,7 @@
 //! written down, so that a recorded trace can be replayed.
 
 use crate::admission::Reason;
-use crate::{EnvironmentId, FunctionId, InvocationId, ProvisionedId, RevisionId, SchedulerLimits};
+use crate::{EnvironmentId, Exceeded, FunctionId, InvocationId, ProvisionedId, RevisionId, SchedulerLimits};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -171,10 +171,14 @@ pub enum Action {
         invocation: InvocationId,
         /// Why.
         reason: Reason,
+        /// Which rate it met, if it was one.
+        rate: Option<Exceeded>,
         /// After what pause another try may succeed, where that is known.
         retry_after: Option<Duration>,
         /// How long it had waited.
         waited: Duration,
+        /// What for, if it had.
+        waited_for: Option<WaitedFor>,
     },
     /// The invocation was admitted and came to nothing by a fault of this machine. Its permit is back.
     Fail {

@@ -6,8 +6,9 @@
 use crate::environment::Environment;
 use crate::exchange::Event;
 use crate::fleet::Room;
+use crate::limits::PASSED_BY_MAX;
 use crate::scheduler::{Due, Place, Scheduler};
-use crate::{FunctionId, ProvisionedId, Time};
+use crate::{FunctionId, InvocationId, ProvisionedId, Time};
 use std::collections::BTreeMap;
 
 /// Larger worlds are not recounted.
@@ -172,8 +173,12 @@ fn broken_deadlines(scheduler: &Scheduler) -> Option<String> {
             return Some(format!("environment {id} would be idle for too long"));
         }
     }
+    // Who has a start under way may have outlived its deadline: the driver bounds the start.
     let mut waiters = fleet.pools().flat_map(|pool| pool.waiters().values());
-    if let Some(invocation) = waiters.find(|invocation| !timers.is_set(Due::Wait(**invocation))) {
+    let endless = |invocation: &&InvocationId| {
+        !timers.is_set(Due::Wait(**invocation)) && !scheduler.is_covered(**invocation)
+    };
+    if let Some(invocation) = waiters.find(endless) {
         return Some(format!("invocation {invocation} would wait for ever"));
     }
     let resting = |environment: &Environment| environment.resting;
@@ -203,14 +208,17 @@ fn broken_deadlines(scheduler: &Scheduler) -> Option<String> {
     idle_start(scheduler)
 }
 
-/// Nobody waits for a start that could begin now. Behind one that has no room smaller ones begin, unless all wait for it.
+/// Nobody waits for a start that could begin now, of those who are looked at. Behind one that has no room smaller ones begin,
+/// unless all wait for it.
 fn idle_start(scheduler: &Scheduler) -> Option<String> {
     let (fleet, limits) = (scheduler.fleet(), scheduler.limits());
     if fleet.launching() >= usize::try_from(limits.starts_max.max(1)).unwrap_or(usize::MAX) {
         return None;
     }
-    for wanter in fleet.line.wanters() {
-        let pool = scheduler.next_start_of(wanter).and_then(|revision| fleet.pool(revision))?;
+    for wanter in fleet.line.wanters().take(PASSED_BY_MAX) {
+        let Some(pool) = scheduler.next_start_of(wanter).and_then(|revision| fleet.pool(revision)) else {
+            return Some(format!("{wanter:?} wants a start of nothing"));
+        };
         match fleet.room(pool.memory_mb, limits) {
             Room::Wait => return None,
             Room::TooLarge if scheduler.holds() => return None,

@@ -34,6 +34,6 @@ pub use few::Few;
 pub use ids::{EnvironmentId, FunctionId, InvocationId, ProvisionedId, RequestId, RevisionId};
 pub use limits::{Profile, SchedulerLimits};
 pub use machine::Machine;
-pub use scaling::Scaling;
+pub use scaling::{Exceeded, Scaling};
 pub use scheduler::Scheduler;
 pub use time::{Time, WallTime};

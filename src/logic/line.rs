@@ -7,6 +7,7 @@
 use crate::pool::Turn;
 use crate::{FunctionId, ProvisionedId, RevisionId};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound::{Excluded, Unbounded};
 
 /// Who has a place of its own in the circle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,10 +18,13 @@ pub(crate) enum Wanter {
     Provisioned(ProvisionedId),
 }
 
+/// A wanter at its place in the circle.
+pub(crate) type Spot = (u64, Wanter);
+
 #[derive(Debug, Default)]
 struct Queue {
-    /// The waiters without a start.
-    turns: BTreeMap<Turn, RevisionId>,
+    /// The waiters without a start, and the memory of what they wait for, MB.
+    turns: BTreeMap<Turn, (RevisionId, u32)>,
     /// For how many of them a start has been paid; never more than they are.
     paid: usize,
 }
@@ -30,24 +34,35 @@ struct Queue {
 pub(crate) struct Line {
     queues: BTreeMap<FunctionId, Queue>,
     places: BTreeMap<Wanter, u64>,
-    circle: BTreeSet<(u64, Wanter)>,
+    circle: BTreeSet<Spot>,
     next_place: u64,
+    /// Those in the circle that are no functions.
+    provisioned: usize,
     /// Waiters without a start, in all queues.
     len: usize,
+    /// How many of them want how much memory.
+    sizes: BTreeMap<u32, usize>,
     /// Paid starts that are not needed any more, by function.
     unneeded: Vec<FunctionId>,
+    /// Waiters that have lacked a start since this was last asked; some may have got one meanwhile.
+    uncovered: Vec<(RevisionId, Turn)>,
 }
 
 impl Line {
-    pub(crate) fn insert(&mut self, function: FunctionId, turn: Turn, revision: RevisionId) {
-        let before = self.queues.entry(function).or_default().turns.insert(turn, revision);
-        self.len += usize::from(before.is_none());
+    pub(crate) fn insert(&mut self, function: FunctionId, turn: Turn, revision: RevisionId, memory_mb: u32) {
+        let before = self.queues.entry(function).or_default().turns.insert(turn, (revision, memory_mb));
+        *self.sizes.entry(memory_mb).or_default() += 1;
+        match before {
+            Some((_, memory_mb)) => self.forget_size(memory_mb),
+            None => self.len += 1,
+        }
+        self.uncovered.push((revision, turn));
         self.join(Wanter::Function(function));
     }
 
     pub(crate) fn remove(&mut self, function: FunctionId, turn: Turn) {
         let Some(queue) = self.queues.get_mut(&function) else { return };
-        self.len -= usize::from(queue.turns.remove(&turn).is_some());
+        let removed = queue.turns.remove(&turn);
         while queue.paid > queue.turns.len() {
             queue.paid -= 1;
             self.unneeded.push(function);
@@ -56,12 +71,25 @@ impl Line {
             self.queues.remove(&function);
             self.quit(Wanter::Function(function));
         }
+        if let Some((_, memory_mb)) = removed {
+            self.len -= 1;
+            self.forget_size(memory_mb);
+        }
+    }
+
+    fn forget_size(&mut self, memory_mb: u32) {
+        let Some(count) = self.sizes.get_mut(&memory_mb) else { return };
+        *count -= 1;
+        if *count == 0 {
+            self.sizes.remove(&memory_mb);
+        }
     }
 
     /// Takes the last place, unless it has one.
     pub(crate) fn join(&mut self, wanter: Wanter) {
         if !self.places.contains_key(&wanter) {
             self.next_place += 1;
+            self.provisioned += usize::from(matches!(wanter, Wanter::Provisioned(_)));
             self.places.insert(wanter, self.next_place);
             self.circle.insert((self.next_place, wanter));
         }
@@ -69,6 +97,7 @@ impl Line {
 
     pub(crate) fn quit(&mut self, wanter: Wanter) {
         if let Some(place) = self.places.remove(&wanter) {
+            self.provisioned -= usize::from(matches!(wanter, Wanter::Provisioned(_)));
             self.circle.remove(&(place, wanter));
         }
     }
@@ -80,6 +109,21 @@ impl Line {
     /// Whose turn it is.
     pub(crate) fn next(&self) -> Option<Wanter> {
         self.circle.first().map(|(_, wanter)| *wanter)
+    }
+
+    /// Who comes after that spot, or first.
+    pub(crate) fn after(&self, spot: Option<Spot>) -> Option<Spot> {
+        match spot {
+            None => self.circle.first().copied(),
+            Some(spot) => self.circle.range((Excluded(spot), Unbounded)).next().copied(),
+        }
+    }
+
+    /// The least and the most memory that waiters want, MB; nothing where it must be asked of each, because a
+    /// configuration is among those who want starts.
+    pub(crate) fn sizes(&self) -> Option<(u32, u32)> {
+        let (least, most) = (self.sizes.first_key_value()?, self.sizes.last_key_value()?);
+        (self.provisioned == 0).then_some((*least.0, *most.0))
     }
 
     /// Everybody, in the order of their turns.
@@ -105,7 +149,7 @@ impl Line {
 
     /// The revision whose waiter has waited longest of the function's.
     pub(crate) fn oldest(&self, function: FunctionId) -> Option<RevisionId> {
-        self.queues.get(&function)?.turns.first_key_value().map(|(_, revision)| *revision)
+        self.queues.get(&function)?.turns.first_key_value().map(|(_, (revision, _))| *revision)
     }
 
     /// A start for one of the function's waiters begins: told before that waiter is removed. True if it was paid for.
@@ -130,9 +174,16 @@ impl Line {
         self.unneeded.pop()
     }
 
+    /// One that came to lack a start, since this was last asked.
+    pub(crate) fn uncovered(&mut self) -> Option<(RevisionId, Turn)> {
+        self.uncovered.pop()
+    }
+
     /// Waiters without a start, over all functions.
     pub(crate) fn turns(&self) -> impl Iterator<Item = (Turn, RevisionId)> + '_ {
-        self.queues.values().flat_map(|queue| queue.turns.iter().map(|(turn, revision)| (*turn, *revision)))
+        self.queues
+            .values()
+            .flat_map(|queue| queue.turns.iter().map(|(turn, (revision, _))| (*turn, *revision)))
     }
 
     /// Says which law is broken, if one is.
@@ -148,6 +199,14 @@ impl Line {
         if self.queues.values().map(|queue| queue.turns.len()).sum::<usize>() != self.len {
             return Some("who waits without a start is counted");
         }
+        let mut sizes: BTreeMap<u32, usize> = BTreeMap::new();
+        for (_, memory_mb) in self.queues.values().flat_map(|queue| queue.turns.values()) {
+            *sizes.entry(*memory_mb).or_default() += 1;
+        }
+        let provisioned = self.places.keys().filter(|wanter| matches!(wanter, Wanter::Provisioned(_)));
+        if sizes != self.sizes || provisioned.count() != self.provisioned {
+            return Some("the sizes of what is wanted are counted wrongly");
+        }
         let sound = |queue: &Queue| !queue.turns.is_empty() && queue.paid <= queue.turns.len();
         (!self.queues.values().all(sound)).then_some("no more starts are paid for than wanted")
     }
@@ -161,10 +220,12 @@ mod tests {
     fn functions_get_one_start_each_in_turn() {
         let mut line = Line::default();
         for n in 0..3 {
-            line.insert(FunctionId(1), Turn::nth(n), RevisionId(10));
+            line.insert(FunctionId(1), Turn::nth(n), RevisionId(10), 128);
         }
-        line.insert(FunctionId(2), Turn::nth(9), RevisionId(20));
+        line.insert(FunctionId(2), Turn::nth(9), RevisionId(20), 256);
+        assert_eq!(line.sizes(), Some((128, 256)));
         line.join(Wanter::Provisioned(ProvisionedId(7)));
+        assert_eq!(line.sizes(), None, "who knows what the configuration wants");
         let mut order = Vec::new();
         while let Some(wanter) = line.next() {
             order.push(wanter);
@@ -186,7 +247,7 @@ mod tests {
     fn what_was_paid_and_is_not_needed_is_named_once() {
         let mut line = Line::default();
         for n in 0..3 {
-            line.insert(FunctionId(1), Turn::nth(n), RevisionId(10));
+            line.insert(FunctionId(1), Turn::nth(n), RevisionId(10), 128);
             line.paid(FunctionId(1));
         }
         line.begins(FunctionId(1));

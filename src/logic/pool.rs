@@ -206,7 +206,7 @@ impl Pool {
 
     fn uncover(&mut self, turn: Turn, line: &mut Line) {
         if self.uncovered.insert(turn) {
-            line.insert(self.function, turn, self.revision);
+            line.insert(self.function, turn, self.revision, self.memory_mb);
         }
     }
 

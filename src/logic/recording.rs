@@ -12,7 +12,7 @@ use crate::{SchedulerLimits, Time};
 use serde::{Deserialize, Serialize};
 
 /// Changes whenever events or actions are encoded otherwise; the test of golden bytes says when.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 /// Bytes of the header line.
 pub const HEADER_MAX: usize = 64 << 10;
 /// Bytes of a chunk's records.
@@ -267,8 +267,9 @@ impl Decoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::{Decision, StartType};
-    use crate::{EnvironmentId, FunctionId, InvocationId, RevisionId};
+    use crate::admission::Reason;
+    use crate::exchange::{Decision, StartType, WaitedFor};
+    use crate::{EnvironmentId, Exceeded, FunctionId, InvocationId, RevisionId};
     use proptest::prelude::*;
     use std::time::Duration;
 
@@ -294,6 +295,17 @@ mod tests {
         Action::Assign { invocation: InvocationId(300), environment: EnvironmentId(5), decision }
     }
 
+    fn refuse() -> Action {
+        Action::Refuse {
+            invocation: InvocationId(7),
+            reason: Reason::FunctionInvocationRateLimitExceeded,
+            rate: Some(Exceeded::Requests),
+            retry_after: Some(Duration::from_millis(1)),
+            waited: Duration::from_secs(2),
+            waited_for: Some(WaitedFor::Capacity),
+        }
+    }
+
     fn sample() -> (Vec<u8>, Vec<Record>) {
         let (mut encoder, mut bytes) = (Encoder::default(), Vec::new());
         let at = Time::from_nanos;
@@ -305,12 +317,16 @@ mod tests {
         let failed = Event::StartFailed { environment: EnvironmentId(5), detail: "no room".to_owned() };
         encoder.step(at(5_000), &failed, &mut bytes);
         encoder.said(&[], &mut bytes);
+        let refused = Event::Refused { action: refuse() };
+        encoder.step(at(5_000), &refused, &mut bytes);
+        encoder.said(&[], &mut bytes);
         encoder.end(Ending::Closed, &mut bytes);
         let digest = digest(&[action], &mut Vec::new());
         let records = vec![
             Record::Input { at: at(1_000), input: Input::Step(offer(300)), digest },
             Record::Input { at: at(5_000), input: Input::Elapse, digest: 0 },
             Record::Input { at: at(5_000), input: Input::Step(failed), digest: 0 },
+            Record::Input { at: at(5_000), input: Input::Step(refused), digest: 0 },
             Record::End { at: at(5_000), ending: Ending::Closed },
         ];
         (bytes, records)
@@ -321,7 +337,7 @@ mod tests {
         let (bytes, records) = sample();
         let mut decoder = Decoder::default();
         assert_eq!(decoder.chunk(frame(&bytes), &bytes), Ok(records));
-        assert_eq!(decoder.count(), 4);
+        assert_eq!(decoder.count(), 5);
     }
 
     #[test]
@@ -336,7 +352,7 @@ mod tests {
     }
 
     const GOLDEN: &str =
-        "00e80700ac02020380010000543107f101a01f0000000000000305076e6f20726f6f6d00000000020000";
+        "00e80700ac02020380010000543107f101a01f0000000000000305076e6f20726f6f6d0000000000001202070201010100c0843d0200010200000000020000";
 
     #[test]
     fn what_is_no_header_says_what_it_is() {

@@ -47,6 +47,26 @@ impl Scaling {
     }
 }
 
+/// Which of the rates was exceeded: what Lambda's `Reason` does not tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Exceeded {
+    /// That at which environments may be added: [`Scaling`].
+    Scaling,
+    /// That of synchronous requests, so many a second for each unit of concurrency.
+    Requests,
+}
+
+impl Exceeded {
+    /// One word, as programs read it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Scaling => "scaling",
+            Self::Requests => "requests",
+        }
+    }
+}
+
 /// What a bucket holds and gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rate {

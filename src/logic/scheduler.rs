@@ -47,7 +47,7 @@ pub(crate) enum Due {
     Provision(ProvisionedId),
     /// The environment may be given something again.
     Rested(EnvironmentId),
-    /// The invocation has waited for long enough.
+    /// The invocation has waited for room for long enough, unless an environment is on its way to it.
     Wait(InvocationId),
     /// `Destroy` is to be said again.
     Destroy(EnvironmentId),
@@ -109,6 +109,9 @@ pub struct Scheduler {
     timers: Timers<Due>,
     phase: Phase,
     drained: bool,
+    /// Places in the line that were looked at.
+    #[cfg(test)]
+    looks: u64,
 }
 
 impl Machine for Scheduler {
@@ -154,6 +157,8 @@ impl Scheduler {
             timers: Timers::new(),
             phase: Phase::Serving,
             drained: false,
+            #[cfg(test)]
+            looks: 0,
         }
     }
 
@@ -220,6 +225,7 @@ impl Scheduler {
         while let Some(function) = self.fleet.line.unneeded() {
             self.rates.return_start(now, function, self.limits.scaling);
         }
+        self.wait_anew(now);
         self.say_drained(todo);
     }
 
@@ -282,6 +288,40 @@ impl Scheduler {
             Event::Stop => self.stop(now, todo),
             Event::Refused { action } => self.refused(now, action, todo),
         }
+    }
+
+    /// Who has an environment on its way waits for that, not for room. It is looked at again if it loses it: see
+    /// [`Self::wait_anew`].
+    fn waited_enough(&mut self, now: Time, invocation: InvocationId, todo: &mut Vec<Action>) {
+        if !self.is_covered(invocation) {
+            self.refuse(now, invocation, Reason::CapacityExceeded, todo);
+        }
+    }
+
+    /// Those whose time was over when the start that was under way for them was lost to another, or came to nothing: they
+    /// wait for room from now on.
+    fn wait_anew(&mut self, now: Time) {
+        while let Some((revision, turn)) = self.fleet.line.uncovered() {
+            let pool = self.fleet.pool(revision).filter(|pool| pool.is_uncovered(turn));
+            let Some(invocation) = pool.and_then(|pool| pool.waiters().get(&turn)).copied() else { continue };
+            if !self.timers.is_set(Due::Wait(invocation)) {
+                self.timers.set(Due::Wait(invocation), now.after(self.limits.wait_max));
+            }
+        }
+    }
+
+    /// True for one who waits and has a start under way for it.
+    pub(crate) fn is_covered(&self, invocation: InvocationId) -> bool {
+        let waiting = self.invocations.get(&invocation).filter(|admitted| admitted.place == Place::Waiting);
+        waiting.is_some_and(|admitted| {
+            self.fleet.pool(admitted.revision).is_some_and(|pool| !pool.is_uncovered(admitted.turn))
+        })
+    }
+
+    /// What one who waits waits for now, as far as that is known.
+    fn held_up_of(&self, invocation: InvocationId) -> Option<WaitedFor> {
+        let is_covered = self.is_covered(invocation);
+        if is_covered { Some(WaitedFor::Initialization) } else { self.held_up }
     }
 
     /// Puts an admitted invocation in its revision's line, where its turn is.
@@ -410,7 +450,7 @@ impl Scheduler {
                 self.fleet.rest_over(environment, now);
                 self.employ(now, environment, Some(WaitedFor::RequestRate), todo);
             }
-            Due::Wait(invocation) => self.refuse(now, invocation, Reason::CapacityExceeded, todo),
+            Due::Wait(invocation) => self.waited_enough(now, invocation, todo),
             Due::Destroy(environment) => {
                 if let Some(State::Leaving { why }) = self.fleet.get(environment).map(|e| e.state) {
                     todo.push(Action::Destroy { environment, why });
@@ -440,8 +480,17 @@ impl Scheduler {
 
     fn refuse(&mut self, now: Time, invocation: InvocationId, reason: Reason, todo: &mut Vec<Action>) {
         let Some(since) = self.invocations.get(&invocation).map(|admitted| admitted.since) else { return };
+        let waited_for = self.held_up_of(invocation).filter(|_| now > since);
         if self.settle(invocation) {
-            todo.push(Action::Refuse { invocation, reason, retry_after: None, waited: now.since(since) });
+            let waited = now.since(since);
+            todo.push(Action::Refuse {
+                invocation,
+                reason,
+                rate: None,
+                retry_after: None,
+                waited,
+                waited_for,
+            });
         }
     }
 

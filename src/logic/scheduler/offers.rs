@@ -8,7 +8,7 @@ use crate::admission::{Reason, Refusal};
 use crate::fleet::Room;
 use crate::provisioned::Group;
 use crate::scaling::{Rate, Scaling, TooFast, Whose};
-use crate::{FunctionId, InvocationId, ProvisionedId, RevisionId, Time};
+use crate::{Exceeded, FunctionId, InvocationId, ProvisionedId, RevisionId, Time};
 use std::time::Duration;
 
 /// Who wants what run, and waits for it how.
@@ -23,8 +23,8 @@ pub(super) struct Offer {
 
 /// The refusal of what never waited.
 pub(super) const fn at_once(invocation: InvocationId, refusal: Refusal) -> Action {
-    let Refusal { reason, retry_after } = refusal;
-    Action::Refuse { invocation, reason, retry_after, waited: Duration::ZERO }
+    let Refusal { reason, rate, retry_after } = refusal;
+    Action::Refuse { invocation, reason, rate, retry_after, waited: Duration::ZERO, waited_for: None }
 }
 
 impl Scheduler {
@@ -39,9 +39,9 @@ impl Scheduler {
         let permit = self.admission.admit(function, provisioned)?;
         let request = match self.request_rate(now, &offer) {
             Ok(request) => request,
-            Err(TooFast(retry_after)) => {
+            Err(too_fast) => {
                 self.admission.give_back(permit);
-                return Err(Refusal { reason: self.too_fast(function), retry_after });
+                return Err(self.too_fast(function, Exceeded::Requests, too_fast));
             }
         };
         let pool = self.fleet.enter(revision, function, memory_mb);
@@ -106,11 +106,13 @@ impl Scheduler {
         others.map_err(|TooFast(wait)| TooFast(wait.into_iter().chain(soonest).min()))
     }
 
-    fn too_fast(&self, function: FunctionId) -> Reason {
-        match self.admission.reserved_of(function) {
+    /// Lambda has one reason for both rates; which it was is said beside it.
+    fn too_fast(&self, function: FunctionId, rate: Exceeded, TooFast(retry_after): TooFast) -> Refusal {
+        let reason = match self.admission.reserved_of(function) {
             Some(_) => Reason::ReservedFunctionInvocationRateLimitExceeded,
             None => Reason::FunctionInvocationRateLimitExceeded,
-        }
+        };
+        Refusal { reason, rate: Some(rate), retry_after }
     }
 
     /// Whether one more may wait; takes the right to a start for it, unless one is `covered` by a start under way. The line
@@ -135,6 +137,6 @@ impl Scheduler {
             return Err(Refusal::of(Reason::QueueFull));
         }
         let claimed = self.rates.claim_start(now, function, self.limits.scaling);
-        claimed.map_err(|TooFast(retry_after)| Refusal { reason: self.too_fast(function), retry_after })
+        claimed.map_err(|too_fast| self.too_fast(function, Exceeded::Scaling, too_fast))
     }
 }

@@ -7,7 +7,7 @@ use crate::admission::Reason;
 use crate::environment::Beginning;
 use crate::fleet::Room;
 use crate::limits::{PASSED_BY_MAX, PASSING_TURN};
-use crate::line::Wanter;
+use crate::line::{Spot, Wanter};
 use crate::{EnvironmentId, InvocationId, ProvisionedId, RevisionId, Time};
 use std::time::Duration;
 
@@ -32,6 +32,28 @@ pub(super) struct Blocked {
     since: Time,
     /// Nobody passes now.
     pub(super) holds: bool,
+}
+
+/// How far a look along the line has come: each wanter is looked at once, until something changes.
+#[derive(Default)]
+struct Look {
+    at: Option<Spot>,
+    seen: usize,
+    /// Who was passed by first.
+    first: Option<Wanter>,
+    /// Who wants no less than one that was passed by has no room either.
+    below: Option<u32>,
+}
+
+impl Look {
+    /// From the beginning: whose turn it is may have changed.
+    fn again(&mut self) {
+        (self.at, self.seen) = (None, 0);
+    }
+
+    fn meets(&mut self, wanter: Wanter) {
+        self.first = self.first.or(Some(wanter));
+    }
 }
 
 /// How the line goes on behind one that was looked at.
@@ -73,10 +95,10 @@ impl Scheduler {
     /// up: they are tried again.
     pub(super) fn start_wanted(&mut self, now: Time, todo: &mut Vec<Action>) {
         self.held_up_by(None);
-        let mut first = None;
-        while let Some((wanter, next)) = self.next(first.map(|(_, memory_mb)| memory_mb)) {
+        let mut look = Look::default();
+        while let Some((wanter, next)) = self.next(&mut look) {
             if self.starts_are_full() {
-                first = first.or(Some((wanter, next.memory_mb)));
+                look.meets(wanter);
                 self.held_up_by(Some(WaitedFor::Starts));
                 break;
             }
@@ -97,20 +119,23 @@ impl Scheduler {
                 room @ (Room::Wait | Room::TooLarge) => self.put_off(now, &next, &room, todo),
             };
             match onward {
-                Onward::Again => {}
-                Onward::Past if self.passes(now, wanter, first.is_none()) => {
+                Onward::Again => look.again(),
+                Onward::Past if self.passes(now, wanter, look.first.is_none()) => {
                     self.held_up_by(Some(WaitedFor::Capacity));
-                    let holder = first.map_or(wanter, |(holder, _)| holder);
-                    first = Some((holder, next.memory_mb));
+                    look.meets(wanter);
+                    look.below = Some(next.memory_mb);
+                    if self.is_vain(next.memory_mb) {
+                        break;
+                    }
                 }
                 Onward::Past | Onward::Halt => {
-                    first = first.or(Some((wanter, next.memory_mb)));
+                    look.meets(wanter);
                     self.held_up_by(Some(WaitedFor::Capacity));
                     break;
                 }
             }
         }
-        self.unblock(|blocked| first.is_none_or(|(holder, _)| holder != blocked.wanter));
+        self.unblock(|blocked| look.first != Some(blocked.wanter));
     }
 
     /// Forgets who is blocked, if it is not so any more.
@@ -121,13 +146,31 @@ impl Scheduler {
         }
     }
 
-    /// Whose turn it is, of those who want less than `below` if that is given, or more than there ever will be.
-    fn next(&self, below: Option<u32>) -> Option<(Wanter, Next)> {
-        let wanters = self.fleet.line.wanters().take(PASSED_BY_MAX);
-        let mut found = wanters.filter_map(|wanter| Some((wanter, self.next_of(wanter)?)));
+    /// Whose turn it is, of those further on who want less than was passed by, or more than there ever will be.
+    fn next(&mut self, look: &mut Look) -> Option<(Wanter, Next)> {
         let budget_mb = self.limits.memory_budget_mb();
-        let is_next = |memory_mb: u32| below.is_none_or(|below| memory_mb < below);
-        found.find(|(_, next)| is_next(next.memory_mb) || u64::from(next.memory_mb) > budget_mb)
+        while look.seen < PASSED_BY_MAX {
+            let spot = self.fleet.line.after(look.at)?;
+            (look.at, look.seen) = (Some(spot), look.seen + 1);
+            #[cfg(test)]
+            {
+                self.looks += 1;
+            }
+            let (_, wanter) = spot;
+            let Some(next) = self.next_of(wanter) else { continue };
+            let is_less = look.below.is_none_or(|below| next.memory_mb < below);
+            if is_less || u64::from(next.memory_mb) > budget_mb {
+                return Some((wanter, next));
+            }
+        }
+        None
+    }
+
+    /// True if nobody behind one that has no room can have some: nobody wants less, or there is none for the least either.
+    fn is_vain(&self, below: u32) -> bool {
+        let Some((least, most)) = self.fleet.line.sizes() else { return false };
+        u64::from(most) <= self.limits.memory_budget_mb()
+            && (least >= below || self.fleet.room(least, &self.limits) == Room::TooLarge)
     }
 
     /// Whether others may pass by a wanter that has no room. The first in line takes turns with them.

@@ -7,10 +7,12 @@ use crate::limits::RETRY_PAUSE;
 mod arrivals;
 mod model;
 mod model_room;
+mod passing;
 mod pools;
 mod provisioned;
 mod rates;
 mod room;
+mod waits;
 
 const F: FunctionId = FunctionId(1);
 const R: RevisionId = RevisionId(10);
@@ -49,8 +51,9 @@ fn without_reasons(mut actions: Vec<Action>) -> Vec<Action> {
     for action in &mut actions {
         match action {
             Action::Assign { decision, .. } => *decision = anyhow(),
-            Action::Refuse { waited, retry_after, .. } => {
+            Action::Refuse { rate, waited, waited_for, retry_after, .. } => {
                 (*waited, *retry_after) = (Duration::ZERO, None);
+                (*rate, *waited_for) = (None, None);
             }
             _ => {}
         }
@@ -69,7 +72,14 @@ fn start(environment: u64, revision: RevisionId) -> Action {
 }
 
 fn refuse(invocation: u64, reason: Reason) -> Action {
-    Action::Refuse { invocation: i(invocation), reason, retry_after: None, waited: Duration::ZERO }
+    Action::Refuse {
+        invocation: i(invocation),
+        reason,
+        rate: None,
+        retry_after: None,
+        waited: Duration::ZERO,
+        waited_for: None,
+    }
 }
 
 fn fail(invocation: u64, detail: Detail) -> Action {

@@ -2,9 +2,11 @@
 //!
 //! Kept from events and actions alone: whether the scheduler's own books agree is checked by its own laws.
 
+use crate::admission::Reason;
 use crate::scheduler::{Action, Event, Initialization, StartType};
 use crate::{EnvironmentId, FunctionId, InvocationId, RevisionId};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
@@ -20,6 +22,8 @@ pub(super) struct Sandbox {
     pub(super) ready: bool,
     /// `Destroy` was said.
     pub(super) doomed: bool,
+    /// It is known to have died.
+    pub(super) died: bool,
     pub(super) running: Option<InvocationId>,
     /// It is kept ready, not started for somebody.
     pub(super) provisioned: bool,
@@ -40,7 +44,12 @@ pub(super) struct Ledger {
     pub(super) failed: u64,
     pub(super) kept: u64,
     pub(super) frozen: u64,
+    /// Assignments after a wait of [`PATIENCE`] or more.
+    pub(super) patient: u64,
 }
+
+/// Longer than anybody waits for room in any world.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 type Verdict = Result<(), String>;
 
@@ -85,10 +94,14 @@ impl Ledger {
             Event::Refused { action: Action::Start { environment, .. } } => {
                 self.sandboxes.remove(environment);
             }
+            Event::Died { environment } => {
+                if let Some(sandbox) = self.sandboxes.get_mut(environment) {
+                    sandbox.died = true;
+                }
+            }
             Event::Refused { .. }
             | Event::Offer { .. }
             | Event::Launched { .. }
-            | Event::Died { .. }
             | Event::Configure { .. }
             | Event::Function { .. }
             | Event::Provision { .. }
@@ -104,14 +117,19 @@ impl Ledger {
     pub(super) fn obey(&mut self, action: &Action) -> Verdict {
         match action {
             Action::Assign { invocation, environment, decision } => {
+                self.patient += u64::from(decision.waited >= PATIENCE);
                 self.assign(*invocation, *environment, decision.start)
             }
             Action::Start { environment, revision, initialization, .. } => {
                 self.start(*environment, *revision, *initialization)
             }
-            Action::Refuse { invocation, .. } => {
+            Action::Refuse { invocation, reason, waited, .. } => {
                 self.refused += 1;
                 let fate = self.invocations.get(invocation).map(|(_, fate)| *fate);
+                let in_vain = *reason == Reason::CapacityExceeded && !waited.is_zero();
+                ensure(!in_vain || !self.all_are_served(*invocation), || {
+                    format!("{invocation} is refused while an environment is on its way to it")
+                })?;
                 self.settle(*invocation);
                 ensure(fate == Some(Fate::Waiting), || format!("{invocation} is refused but {fate:?}"))
             }
@@ -157,6 +175,18 @@ impl Ledger {
         }
     }
 
+    /// True if as many environments are on their way as wait for one of that kind.
+    fn all_are_served(&self, invocation: InvocationId) -> bool {
+        let Some((revision, _)) = self.invocations.get(&invocation) else { return false };
+        let waits = |fate: &Fate| *fate == Fate::Waiting;
+        let waiting = self.invocations.values().filter(|(of, fate)| of == revision && waits(fate)).count();
+        let comes = |sandbox: &&Sandbox| {
+            sandbox.revision == *revision
+                && !(sandbox.ready || sandbox.provisioned || sandbox.doomed || sandbox.died)
+        };
+        self.sandboxes.values().filter(comes).count() >= waiting
+    }
+
     /// Invocations without an end.
     pub(super) fn open(&self) -> usize {
         self.invocations.values().filter(|(_, fate)| *fate != Fate::Over).count()
@@ -195,6 +225,7 @@ impl Ledger {
             revision,
             ready: false,
             doomed: false,
+            died: false,
             running: None,
             provisioned: initialization == Initialization::Provisioned,
             used: false,

@@ -16,6 +16,8 @@ use std::time::Duration;
 
 /// Revisions that a function goes through in turn.
 const REVISIONS: u64 = 3;
+/// The least that one may wait for room; at most two seconds are added.
+const WAIT_LEAST: Duration = Duration::from_millis(100);
 /// No course of events is longer: a world that does not come to rest is a bug.
 const STEPS_MAX: u32 = 200_000;
 
@@ -58,7 +60,7 @@ fn limits(random: &mut Random) -> SchedulerLimits {
         environments_max: 1 + below(random, 16),
         starts_max: 1 + below(random, 4),
         waiters_max: below(random, 12),
-        wait_max: Duration::from_millis(100 + random.below(2_000)),
+        wait_max: WAIT_LEAST + Duration::from_millis(random.below(2_000)),
         idle_timeout: Duration::from_millis(random.below(3_000)),
         scaling: match random.below(3) {
             0 => Scaling::Unlimited,
@@ -94,6 +96,8 @@ pub struct Tally {
     pub frozen: u64,
     /// Environments started.
     pub started: u64,
+    /// Assignments after a longer wait than any limit allows one who waits for room.
+    pub patient: u64,
     /// Steps of the scheduler.
     pub steps: u32,
 }
@@ -165,6 +169,7 @@ impl World {
             failed: self.ledger.failed,
             kept: self.ledger.kept,
             frozen: self.ledger.frozen,
+            patient: self.ledger.patient,
             started: self.ledger.last_environment.map_or(0, |last| last.0 + 1),
             steps: self.steps,
         })
@@ -241,7 +246,16 @@ impl World {
             Action::Start { environment, .. } => {
                 let made = self.after_micros(5_000);
                 let up = made.after(Duration::from_micros(self.random.below(300_000)));
-                if trouble && self.random.percent(30) {
+                if trouble && self.random.percent(25) {
+                    let end = if self.random.percent(50) {
+                        Event::Ready { environment }
+                    } else {
+                        Event::Died { environment }
+                    };
+                    self.at(made, Event::Launched { environment });
+                    let late = self.much_later();
+                    self.at(made.max(late), end);
+                } else if trouble && self.random.percent(30) {
                     self.at(made, Event::StartUnneeded { environment });
                 } else if trouble && self.random.percent(50) {
                     self.at(
@@ -256,7 +270,9 @@ impl World {
                 }
             }
             Action::Assign { invocation, environment, .. } => {
-                let done = self.after_micros(200_000);
+                // Now and then the answer is lost, or the function hangs.
+                let hangs = trouble && self.random.percent(20);
+                let done = if hangs { self.much_later() } else { self.after_micros(200_000) };
                 let event = match self.random.below(3) {
                     0 if trouble => Event::Died { environment },
                     1 if trouble => Event::GivenBack { environment, invocation },
@@ -341,6 +357,11 @@ impl World {
         self.now.after(Duration::from_micros(1 + self.random.below(bound)))
     }
 
+    /// Later than anybody waits for room.
+    fn much_later(&mut self) -> Time {
+        self.now.after(Duration::from_millis(1_000 + self.random.below(19_000)))
+    }
+
     fn at(&mut self, time: Time, event: Event) {
         self.next += 1;
         self.future.insert((time, self.next), event);
@@ -403,15 +424,24 @@ mod tests {
                     total.started += tally.started;
                     total.kept += tally.kept;
                     total.frozen += tally.frozen;
+                    total.patient += tally.patient;
                 }
                 Err(violation) => panic!("{violation}"),
             }
         }
         // A world in which nothing happens proves nothing.
         assert!(
-            [total.assigned, total.refused, total.failed, total.started, total.kept, total.frozen]
-                .iter()
-                .all(|n| *n > 0),
+            [
+                total.assigned,
+                total.refused,
+                total.failed,
+                total.started,
+                total.kept,
+                total.frozen,
+                total.patient
+            ]
+            .iter()
+            .all(|n| *n > 0),
             "{total:?}"
         );
         println!("{} seeds: {total:?}", seeds());

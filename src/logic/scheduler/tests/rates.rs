@@ -1,12 +1,17 @@
 //! Rates: of scaling, of requests, of one environment; and what a refusal by one of them says.
 
 use super::*;
-use crate::Scaling;
+use crate::{Exceeded, Scaling};
 
 /// The only refusal among the actions, whole.
 fn refusal(actions: Vec<Action>) -> (Reason, Option<Duration>) {
+    let (reason, _, retry_after) = refusal_by_rate(actions);
+    (reason, retry_after)
+}
+
+fn refusal_by_rate(actions: Vec<Action>) -> (Reason, Option<Exceeded>, Option<Duration>) {
     match actions.as_slice() {
-        [Action::Refuse { reason, retry_after, .. }] => (*reason, *retry_after),
+        [Action::Refuse { reason, rate, retry_after, .. }] => (*reason, *rate, *retry_after),
         other => panic!("{other:?}"),
     }
 }
@@ -289,4 +294,36 @@ fn others_of_a_function_with_a_reservation_do_not_use_up_what_is_promised() {
     let rate = Reason::ReservedFunctionInvocationRateLimitExceeded;
     assert_eq!(desk.tell(offer_for(2, None)), [refuse(2, rate)]);
     assert_eq!(desk.tell(offer_for(3, Some(P))), [assign(3, 0)]);
+}
+
+#[test]
+fn a_refusal_says_which_of_the_two_rates_it_was() {
+    for reserved in [None, Some(5)] {
+        let reason = match reserved {
+            Some(_) => Reason::ReservedFunctionInvocationRateLimitExceeded,
+            None => Reason::FunctionInvocationRateLimitExceeded,
+        };
+        let function = Event::Function { function: F, reserved, idle_timeout: None };
+        let mut growing =
+            Desk::new(|limits| limits.scaling = Scaling::PerFunction { burst: 1, per_minute: 0 });
+        growing.tell(function.clone());
+        growing.offer(1);
+        let said = refusal_by_rate(growing.tell_why(offer(2, R)));
+        assert_eq!(said, (reason, Some(Exceeded::Scaling), None));
+        let mut asking =
+            Desk::new(|limits| (limits.requests_per_concurrency, limits.account_concurrency) = (1, 5));
+        asking.tell(function);
+        for n in 1..=5 {
+            asking.warm(n, n - 1, RevisionId(n));
+        }
+        let said = refusal_by_rate(asking.tell_why(offer(6, R)));
+        assert_eq!(said, (reason, Some(Exceeded::Requests), Some(Duration::from_millis(200))));
+    }
+}
+
+#[test]
+fn what_no_rate_refuses_names_none() {
+    let mut desk = Desk::new(|limits| limits.account_concurrency = 0);
+    let reason = Reason::ConcurrentInvocationLimitExceeded;
+    assert_eq!(refusal_by_rate(desk.tell_why(offer(1, R))), (reason, None, None));
 }
