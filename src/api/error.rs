@@ -167,6 +167,7 @@ struct Parts {
     extras: Vec<(&'static str, Value)>,
     headers: Vec<(&'static str, String)>,
     bare: bool,
+    is_expected: bool,
 }
 
 impl ApiError {
@@ -181,6 +182,7 @@ impl ApiError {
             extras: Vec::new(),
             headers: Vec::new(),
             bare: false,
+            is_expected: false,
         }))
     }
 
@@ -258,6 +260,19 @@ impl ApiError {
     pub fn with_log(mut self, log: impl Into<String>) -> Self {
         self.0.log = Some(log.into());
         self
+    }
+
+    /// Marks a fault of the service's own kind that is none: the operator asked for it, and his log need not tell.
+    #[must_use]
+    pub fn expected(mut self) -> Self {
+        self.0.is_expected = true;
+        self
+    }
+
+    /// True if a log need not tell of it.
+    #[must_use]
+    pub fn is_expected(&self) -> bool {
+        self.0.is_expected
     }
 
     /// Adds a member to the body.

@@ -1,8 +1,10 @@
 //! `hearth why`: the reason for what happened to an invocation, from the records that the daemon holds.
 //!
-//! The daemon says what it decided, by what limit and on which grounds; `words` makes sentences of that. With `--json`
+//! The daemon says what it decided, by what limit and on which grounds; `words` makes sentences of that, `advice` says
+//! what to do. With `--json`
 //! everything passes through as the daemon said it.
 
+mod advice;
 mod words;
 
 pub(super) use words::milliseconds;
@@ -134,7 +136,7 @@ fn in_full(record: &Value, limits: &Value, output: Output) -> String {
         rows.push(("Ran in", format!("environment {}", record["environment"])));
         rows.push(("Log", format!("{}, stream {}", text("log_group"), text("log_stream"))));
     }
-    let advice = words::advice(record, limits);
+    let advice = advice::advice(record, limits);
     let mut shown = String::new();
     for (heading, said) in rows {
         // What the function's name or an error says must not steer the terminal.

@@ -17,9 +17,9 @@ pub(crate) use window::{Tally, Window};
 use super::revision::Revision;
 use hearth_logic::admission::Reason;
 use hearth_logic::outcome::Status;
-use hearth_logic::scheduler::Decision;
-use hearth_logic::{InvocationId, RequestId, Time, WallTime};
-use record::{Ending, Short, State};
+use hearth_logic::scheduler::{Decision, WaitedFor};
+use hearth_logic::{Exceeded, InvocationId, RequestId, Time, WallTime};
+use record::{Ending, Qualifier, State};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -62,12 +62,24 @@ pub(crate) struct Arrival<'a> {
 pub(crate) struct TurnedAway {
     /// By which limit.
     pub(crate) reason: Reason,
+    /// Which rate, if it was one.
+    pub(crate) rate: Option<Exceeded>,
     /// After what pause another try may succeed.
     pub(crate) retry_after: Option<Duration>,
     /// How long it had waited.
     pub(crate) waited: Duration,
+    /// What for.
+    pub(crate) waited_for: Option<WaitedFor>,
     /// How much of the limit was used, and the limit, where that is a number.
     pub(crate) usage: Option<(u32, u32)>,
+}
+
+impl TurnedAway {
+    /// At once, by a limit that is no rate.
+    pub(crate) const fn at_once(reason: Reason) -> Self {
+        let waited = Duration::ZERO;
+        Self { reason, rate: None, retry_after: None, waited, waited_for: None, usage: None }
+    }
 }
 
 /// How an invocation came to its environment.
@@ -115,7 +127,7 @@ impl Decisions {
             at: arrival.at,
             since: arrival.since,
             label: Some(Arc::clone(&arrival.revision.label)),
-            qualifier: Short::of(qualifier),
+            qualifier: Qualifier::of(qualifier),
             state: State::Waiting,
             ..Record::EMPTY
         };
@@ -137,7 +149,7 @@ impl Decisions {
             record.cause = cause;
             record.used = u32::try_from(others).unwrap_or(u32::MAX);
             // It may have been refused for a moment, and offered again.
-            (record.reason, record.limit) = (None, 0);
+            (record.reason, record.rate, record.limit) = (None, None, 0);
             record.deliveries = record.deliveries.saturating_add(1);
             if !decision.evicted.is_empty() {
                 evicted.truncate(EVICTED_MAX);
@@ -152,7 +164,8 @@ impl Decisions {
     pub(crate) fn refused(&self, id: InvocationId, away: &TurnedAway) {
         self.change(id, |record| {
             record.state = State::Refused;
-            record.reason = Some(away.reason);
+            (record.reason, record.rate) = (Some(away.reason), away.rate);
+            record.waited_for = away.waited_for;
             record.waited_us = micros(away.waited);
             record.total_us = record.waited_us;
             (record.used, record.limit) = away.usage.unwrap_or_default();
@@ -204,9 +217,8 @@ impl Decisions {
 
     /// The last records of a function, or of what was called by one qualifier of it, newest first.
     pub(crate) fn last(&self, function: &str, qualifier: Option<&str>, count: usize) -> Vec<Record> {
-        let qualifier = qualifier.map(Short::of);
         let wanted = |record: &Record| {
-            record.function() == function && qualifier.is_none_or(|one| record.qualifier == one)
+            record.function() == function && qualifier.is_none_or(|one| record.qualifier.as_str() == one)
         };
         self.held().filter(wanted).take(count).collect()
     }

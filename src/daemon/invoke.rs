@@ -221,8 +221,7 @@ pub(crate) fn refused_at_the_door(
     let (since, at) = (clock::now(), clock::wall());
     let revision = &serving.revision;
     shared.decisions.open(&Arrival { id, request_id, revision, invoked_arn, since, at });
-    let waited = Duration::ZERO;
-    shared.decisions.refused(id, &TurnedAway { reason, retry_after: None, waited, usage });
+    shared.decisions.refused(id, &TurnedAway { usage, ..TurnedAway::at_once(reason) });
     shared.metrics.throttle(revision, reason);
     Some(Refusal::Limit { reason, retry_after: None })
 }
@@ -257,8 +256,8 @@ pub(crate) async fn invoke(shared: &Shared, call: Call) -> Returned {
     });
     let result = match shared.scheduler.offer(invocation) {
         Err(_) => {
-            let (reason, waited) = (Reason::QueueFull, Duration::ZERO);
-            shared.decisions.refused(id, &TurnedAway { reason, retry_after: None, waited, usage: None });
+            let reason = Reason::QueueFull;
+            shared.decisions.refused(id, &TurnedAway::at_once(reason));
             Err(Refusal::Limit { reason, retry_after: None })
         }
         Ok(()) => wait.await.unwrap_or_else(|_| Err(Refusal::Internal("the invocation was lost".to_owned()))),

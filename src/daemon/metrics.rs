@@ -208,7 +208,7 @@ impl Metrics {
         self.concurrency.spilled_over(self.label(revision));
     }
 
-    /// Counts an invocation that was refused with 429. A daemon that ends says that and throttles nobody.
+    /// Counts an invocation that was refused with 429. A daemon that ends refuses with 500 and throttles nobody.
     pub(crate) fn throttle(&self, revision: &Revision, reason: Reason) {
         if reason != Reason::ShuttingDown {
             self.throttles.with_label_values(&[self.label(revision), reason.as_str()]).inc();

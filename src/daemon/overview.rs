@@ -6,7 +6,7 @@
 use super::decisions::{Tally, Window};
 use super::revision::Revision;
 use hearth_logic::scheduler::{States, View};
-use hearth_logic::{FunctionId, Scheduler};
+use hearth_logic::{FunctionId, Scaling, Scheduler};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,6 +40,11 @@ impl Overview {
     /// The limits in force, for programs: what they are called in the configuration, and what two of them come to.
     pub(crate) fn limits(&self) -> Value {
         let limits = &self.view.limits;
+        let (scaling, bucket) = match limits.scaling {
+            Scaling::Unlimited => ("unlimited", None),
+            Scaling::PerFunction { burst, per_minute } => ("2023", Some((burst, per_minute))),
+            Scaling::Classic { burst, per_minute } => ("classic", Some((burst, per_minute))),
+        };
         json!({
             "account_concurrency": limits.account_concurrency,
             "unreserved": self.view.unreserved,
@@ -48,6 +53,12 @@ impl Overview {
             "environments_max": limits.environments_max,
             "concurrent_starts": limits.starts_max,
             "idle_timeout_s": limits.idle_timeout.as_secs_f64(),
+            "recycle_after_s": limits.recycle_after.unwrap_or_default().as_secs(),
+            "scaling": scaling,
+            "scaling_burst": bucket.map(|(burst, _)| burst),
+            "scaling_per_minute": bucket.map(|(_, per_minute)| per_minute),
+            "requests_per_concurrency": limits.requests_per_concurrency,
+            "requests_per_environment": limits.requests_per_environment,
             "waiting_max": limits.waiters_max,
             "wait_max_s": limits.wait_max.as_secs_f64(),
         })

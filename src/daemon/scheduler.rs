@@ -234,19 +234,13 @@ impl SchedulerDriver {
     }
 
     /// Writes down which limit refused an invocation, and how much of it was used.
-    fn note_refusal(
-        &self,
-        invocation: InvocationId,
-        reason: Reason,
-        retry_after: Option<Duration>,
-        waited: Duration,
-    ) {
+    fn note_refusal(&self, invocation: InvocationId, mut away: TurnedAway) {
         let Some(function) = self.waiting.get(&invocation).map(|waiting| waiting.revision.function) else {
             return;
         };
         let (admission, limits) = (self.machine.admission(), self.machine.limits());
         let mb = |mb| u32::try_from(mb).unwrap_or(u32::MAX);
-        let usage = match reason {
+        away.usage = match away.reason {
             RESERVATION_FULL => {
                 admission.reserved_of(function).map(|reserved| (admission.running_of(function), reserved))
             }
@@ -258,7 +252,7 @@ impl SchedulerDriver {
             }
             _ => None,
         };
-        self.shared.decisions.refused(invocation, &TurnedAway { reason, retry_after, waited, usage });
+        self.shared.decisions.refused(invocation, &away);
     }
 
     /// Starts an environment, or puts that off for a moment in which one that has answered becomes free: its caller may
@@ -403,9 +397,10 @@ impl Driver for SchedulerDriver {
                     inbox.try_send(Message::Freeze).ok();
                 }
             }
-            Action::Refuse { invocation, reason, retry_after, waited } => {
+            Action::Refuse { invocation, reason, rate, retry_after, waited, waited_for } => {
                 if !self.hold_back(invocation, reason) {
-                    self.note_refusal(invocation, reason, retry_after, waited);
+                    let away = TurnedAway { reason, rate, retry_after, waited, waited_for, usage: None };
+                    self.note_refusal(invocation, away);
                     self.refuse(invocation, Refusal::Limit { reason, retry_after });
                 }
             }

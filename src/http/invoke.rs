@@ -244,7 +244,8 @@ pub(super) fn refused(refusal: Refusal) -> ApiError {
         Refusal::Limit { reason: Reason::ShuttingDown, .. } => ApiError::new(
             ErrorCode::ServiceException,
             "The daemon is shutting down; try again when it is back.",
-        ),
+        )
+        .expected(),
         Refusal::Limit { reason, retry_after } => {
             let pause_s = retry_after.map_or(RETRY_AFTER_S, whole_seconds);
             ApiError::too_many_requests("Rate Exceeded.", reason.as_str(), Some(pause_s))
@@ -269,5 +270,14 @@ mod tests {
         let reply = refused(refusal).to_reply();
         let header = reply.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("retry-after"));
         assert_eq!((reply.status, header.map(|(_, value)| value.as_str())), (429, Some("3")));
+    }
+
+    #[test]
+    fn a_daemon_that_ends_answers_500_and_its_log_need_not_tell() {
+        let error = refused(Refusal::Limit { reason: Reason::ShuttingDown, retry_after: None });
+        assert!(error.is_expected() && error.to_reply().status == 500);
+        assert!(error.message().is_some_and(|text| text.contains("shutting down")));
+        let fault = refused(Refusal::Internal("a disk".to_owned()));
+        assert!(!fault.is_expected() && fault.to_reply().status == 500);
     }
 }

@@ -1,4 +1,4 @@
-//! Sentences for a decision: what was found, what was waited for, which limit said no, and which setting changes that.
+//! Sentences for a decision: what was found, what was waited for, which limit said no. What changes that says `advice`.
 //!
 //! Reads what the daemon wrote, of whatever release: a word that is not known here is shown as it is.
 
@@ -15,7 +15,7 @@ pub(in crate::cli) fn milliseconds(ms: f64) -> String {
     format!("{text} ms")
 }
 
-fn text<'a>(record: &'a Value, name: &str) -> &'a str {
+pub(super) fn text<'a>(record: &'a Value, name: &str) -> &'a str {
     record[name].as_str().unwrap_or_default()
 }
 
@@ -45,6 +45,10 @@ pub(super) fn outcome(record: &Value) -> String {
         "timed-out" => format!("the function ran out of time {after}"),
         "runtime-error" => format!("the runtime failed with {error} {after}"),
         "throttled" => "it was refused (429) and never ran".to_owned(),
+        "shutting-down" => {
+            "it was refused (500) and never ran: the daemon was about to stop, which is no throttle"
+                .to_owned()
+        }
         "failed" => {
             format!("it was admitted and came to nothing by a fault of this machine (500): {error}")
         }
@@ -93,6 +97,7 @@ fn gone(why: &str) -> String {
         "idle-timeout" => "had been idle for too long".to_owned(),
         "evicted" => "went to make room for others".to_owned(),
         "retired" => "belonged to code or settings that were replaced".to_owned(),
+        "recycled" => "had reached the age at which environments are replaced".to_owned(),
         "spent" => "could not be used again".to_owned(),
         "died" => "had died".to_owned(),
         "unreachable" => "could not take an invocation".to_owned(),
@@ -109,6 +114,9 @@ pub(super) fn waiting(record: &Value) -> Option<String> {
     Some(match record["waited_for"].as_str() {
         Some("initialization") if record["start"] == "cold" => {
             format!("{waited} for that environment{spent}")
+        }
+        Some("initialization") if record["start"].is_null() => {
+            format!("{waited} for an environment that was being made")
         }
         Some("initialization") => format!("{waited}: an environment was being made, or became free"),
         Some("starts") => {
@@ -147,19 +155,19 @@ pub(super) fn throttle(record: &Value, limits: &Value) -> Option<String> {
              (the account has {})",
             limits["account_concurrency"]
         ),
+        "CapacityExceeded" if text(record, "waited_for") == "starts" => format!(
+            "as many sandboxes were being made as may be at once ({}), for as long as an invocation waits for that \
+             (limits.wait_max_s, {})",
+            limits["concurrent_starts"], limits["wait_max_s"]
+        ),
         "CapacityExceeded" => format!(
             "this machine had no room for another environment: {used} of {limit} MB were promised, and at most {} \
              environments may exist",
             limits["environments_max"]
         ),
         "QueueFull" => format!("as many invocations waited as may ({})", limits["waiting_max"]),
-        "ShuttingDown" => "the daemon was about to stop".to_owned(),
-        "FunctionInvocationRateLimitExceeded" => {
-            "more requests came in a second than the function's share of concurrency, or its growth, allows"
-                .to_owned()
-        }
-        "ReservedFunctionInvocationRateLimitExceeded" => {
-            "more than ten requests a second came for each reserved invocation".to_owned()
+        "FunctionInvocationRateLimitExceeded" | "ReservedFunctionInvocationRateLimitExceeded" => {
+            too_fast(record, limits)
         }
         "CallerRateLimitExceeded" => "the caller sent more requests in a second than it may".to_owned(),
         _ => return Some(reason.to_owned()),
@@ -169,6 +177,32 @@ pub(super) fn throttle(record: &Value, limits: &Value) -> Option<String> {
         None => String::new(),
     };
     Some(format!("{reason}: {said}.{again}"))
+}
+
+/// Lambda has one reason for two rates; the record says which it was.
+fn too_fast(record: &Value, limits: &Value) -> String {
+    match record["rate"].as_str() {
+        Some("scaling") => {
+            let whose =
+                if limits["scaling"] == "classic" { "all functions together" } else { "the function" };
+            format!(
+                "it needed another environment, and {whose} may add {} at once and {} more per minute (limits.scaling {})",
+                limits["scaling_burst"], limits["scaling_per_minute"], limits["scaling"]
+            )
+        }
+        Some("requests") => {
+            let whose = if text(record, "throttled_by").starts_with("Reserved") {
+                "of the function's own concurrency"
+            } else {
+                "of what functions without a reservation share"
+            };
+            format!(
+                "more requests came in a second than {} for each unit {whose}",
+                limits["requests_per_concurrency"]
+            )
+        }
+        _ => "requests came, or environments were needed, faster than the function may have them".to_owned(),
+    }
 }
 
 /// What had to go for it.
@@ -192,6 +226,9 @@ pub(super) fn in_short(record: &Value) -> String {
     if let Some(reason) = record["throttled_by"].as_str().or(record["error"].as_str()) {
         return reason.to_owned();
     }
+    if record["outcome"] == "shutting-down" {
+        return "the daemon was about to stop".to_owned();
+    }
     let mut parts = Vec::new();
     match text(record, "cold_because") {
         "first" => parts.push("first of its code and settings".to_owned()),
@@ -211,109 +248,13 @@ pub(super) fn in_short(record: &Value) -> String {
     if parts.is_empty() { "-".to_owned() } else { parts.join(", ") }
 }
 
-/// What would make it go otherwise next time.
-pub(super) fn advice(record: &Value, limits: &Value) -> Vec<String> {
-    let mut advice = Vec::new();
-    let function = text(record, "function");
-    match (record["throttled_by"].as_str(), text(record, "outcome")) {
-        (Some(reason), _) => advice.extend(against(reason, function, limits)),
-        (None, "timed-out") => advice.push(format!(
-            "See what it did: hearth logs {function}. A longer timeout: hearth api update-function-configuration \
-             --function-name {function} --timeout SECONDS"
-        )),
-        (None, "runtime-error" | "function-error") => {
-            advice.push(format!("The function's own log says more: hearth logs {function}"));
-        }
-        (None, "failed") => advice.push("The daemon's own log says more; so may `hearth doctor`.".to_owned()),
-        _ => {}
-    }
-    if record["start"] == "cold" {
-        advice.push(against_cold(record, limits));
-    }
-    match record["waited_for"].as_str() {
-        Some("starts") => advice.push(format!(
-            "limits.concurrent_starts (now {}) lets more sandboxes be made at once.",
-            limits["concurrent_starts"]
-        )),
-        Some("capacity") => advice.push(room(limits)),
-        Some("request-rate") => advice
-            .push("[limits] profile = \"box\" sets no rate of requests per environment; \"aws\" allows ten a second.".to_owned()),
-        _ => {}
-    }
-    advice
-}
-
-fn against_cold(record: &Value, limits: &Value) -> String {
-    let function = text(record, "function");
-    match (text(record, "cold_because"), text(record, "last_ended_by")) {
-        ("gone", "idle-timeout") => format!(
-            "limits.idle_timeout_s (now {}) says how long environments are kept without work; provisioned concurrency \
-             keeps them ready for good.",
-            limits["idle_timeout_s"]
-        ),
-        ("gone", "evicted") => room(limits),
-        ("gone", "died" | "spent" | "unreachable") => {
-            format!("See what ended the environment before: hearth logs {function}")
-        }
-        ("all-taken", _) => {
-            let more = record["others"].as_u64().unwrap_or(0) + 1;
-            format!(
-                "{more} were in use at once; so many kept ready spare that: hearth api \
-                 put-provisioned-concurrency-config --function-name {function} --qualifier VERSION_OR_ALIAS \
-                 --provisioned-concurrent-executions {more}"
-            )
-        }
-        _ => "The first invocation of new code is always cold, unless provisioned concurrency keeps environments ready."
-            .to_owned(),
-    }
-}
-
-fn room(limits: &Value) -> String {
-    format!(
-        "This machine was full: limits.memory_capacity_mb (now {}), limits.overcommit (now {}) and \
-         limits.environments_max (now {}) say how much fits.",
-        limits["memory_capacity_mb"], limits["overcommit"], limits["environments_max"]
-    )
-}
-
-fn against(reason: &str, function: &str, limits: &Value) -> Option<String> {
-    Some(match reason {
-        "ReservedFunctionConcurrentInvocationLimitExceeded" => format!(
-            "More: hearth api put-function-concurrency --function-name {function} \
-             --reserved-concurrent-executions N; none of its own: hearth api delete-function-concurrency \
-             --function-name {function}"
-        ),
-        "ConcurrentInvocationLimitExceeded" => format!(
-            "limits.account_concurrency (now {}) bounds all functions together; reservations of other functions take \
-             from what is shared (now {}).",
-            limits["account_concurrency"], limits["unreserved"]
-        ),
-        "CapacityExceeded" => room(limits),
-        "QueueFull" => format!(
-            "More came than this machine can take up: send less at once, or let more wait: limits.waiting_max (now {}).",
-            limits["waiting_max"]
-        ),
-        "ShuttingDown" => "Try again when the daemon is back.".to_owned(),
-        "FunctionInvocationRateLimitExceeded"
-        | "ReservedFunctionInvocationRateLimitExceeded"
-        | "CallerRateLimitExceeded" => {
-            "Try again a little later, or raise the limit: [limits] profile = \"box\" sets no such rate."
-                .to_owned()
-        }
-        _ => return None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
 
     fn limits() -> Value {
-        json!({
-            "account_concurrency": 10, "unreserved": 8, "memory_capacity_mb": 1000, "overcommit": 8,
-            "environments_max": 1024, "concurrent_starts": 8, "idle_timeout_s": 300.0, "waiting_max": 10000,
-        })
+        super::super::advice::sample_limits()
     }
 
     #[test]
@@ -326,74 +267,65 @@ mod tests {
     }
 
     #[test]
-    fn each_cause_of_a_cold_start_has_its_sentence_and_its_remedy() {
+    fn each_cause_of_a_cold_start_has_its_sentence() {
+        let gone = |why: &str| json!({ "cold_because": "gone", "last_ended_by": why });
         let cases = [
-            (json!({ "cold_because": "first" }), "had no environment before", "always cold"),
-            (
-                json!({ "cold_because": "all-taken", "others": 1 }),
-                "The one other environment",
-                "-executions 2",
-            ),
-            (
-                json!({ "cold_because": "all-taken", "others": 4 }),
-                "All 4 other environments",
-                "-executions 5",
-            ),
-            (
-                json!({ "cold_because": "gone", "last_ended_by": "idle-timeout" }),
-                "idle for too long",
-                "idle_timeout_s (now 300.0)",
-            ),
-            (
-                json!({ "cold_because": "gone", "last_ended_by": "evicted" }),
-                "make room",
-                "overcommit (now 8)",
-            ),
-            (json!({ "cold_because": "gone", "last_ended_by": "died" }), "had died", "hearth logs f"),
+            (json!({ "cold_because": "first" }), "had no environment before"),
+            (json!({ "cold_because": "all-taken", "others": 1 }), "The one other environment"),
+            (json!({ "cold_because": "all-taken", "others": 4 }), "All 4 other environments"),
+            (gone("idle-timeout"), "idle for too long"),
+            (gone("evicted"), "make room"),
+            (gone("recycled"), "the last one had reached the age"),
+            (gone("died"), "had died"),
         ];
-        for (mut record, sentence, remedy) in cases {
+        for (mut record, sentence) in cases {
             record["start"] = json!("cold");
-            record["function"] = json!("f");
             let said = start(&record).expect("has a start");
             assert!(said.starts_with("cold: ") && said.contains(sentence), "{said}");
-            let advice = advice(&record, &limits()).join("\n");
-            assert!(advice.contains(remedy), "{remedy:?} in {advice}");
         }
     }
 
     #[test]
-    fn each_limit_has_its_sentence_and_its_remedy() {
+    fn each_limit_has_its_sentence() {
+        let reserved_rate = "ReservedFunctionInvocationRateLimitExceeded";
+        let rate = "FunctionInvocationRateLimitExceeded";
         let cases = [
-            (
-                "ReservedFunctionConcurrentInvocationLimitExceeded",
-                "3 of the 4 invocations",
-                "put-function-concurrency",
-            ),
-            (
-                "ConcurrentInvocationLimitExceeded",
-                "the account has 10",
-                "limits.account_concurrency (now 10)",
-            ),
-            ("CapacityExceeded", "3 of 4 MB", "limits.memory_capacity_mb (now 1000)"),
-            ("QueueFull", "(10000)", "send less"),
-            ("ShuttingDown", "about to stop", "is back"),
-            ("FunctionInvocationRateLimitExceeded", "more requests", "profile"),
-            ("ReservedFunctionInvocationRateLimitExceeded", "ten requests", "profile"),
-            ("CallerRateLimitExceeded", "the caller", "profile"),
+            ("ReservedFunctionConcurrentInvocationLimitExceeded", json!({}), "3 of the 4 invocations"),
+            ("ConcurrentInvocationLimitExceeded", json!({}), "the account has 10"),
+            ("CapacityExceeded", json!({}), "3 of 4 MB"),
+            ("CapacityExceeded", json!({ "waited_for": "capacity" }), "3 of 4 MB"),
+            ("CapacityExceeded", json!({ "waited_for": "starts" }), "may be at once (8)"),
+            ("QueueFull", json!({}), "(10000)"),
+            (rate, json!({ "rate": "requests" }), "than 7 for each unit of what functions without"),
+            (reserved_rate, json!({ "rate": "requests" }), "than 7 for each unit of the function's own"),
+            (rate, json!({ "rate": "scaling" }), "the function may add 5 at once and 600 more per minute"),
+            (reserved_rate, json!({ "rate": "scaling" }), "it needed another environment"),
+            (reserved_rate, json!({}), "requests came, or environments were needed, faster"),
+            ("CallerRateLimitExceeded", json!({}), "the caller"),
         ];
-        for (reason, sentence, remedy) in cases {
-            let record = json!({ "throttled_by": reason, "limit_used": 3, "limit": 4, "function": "f" });
+        for (reason, mut record, sentence) in cases {
+            record["throttled_by"] = json!(reason);
+            (record["limit_used"], record["limit"]) = (json!(3), json!(4));
             let said = throttle(&record, &limits()).expect("was throttled");
             assert!(said.starts_with(reason) && said.contains(sentence), "{said}");
-            let advice = advice(&record, &limits()).join("\n");
-            assert!(advice.contains(remedy), "{remedy:?} in {advice}");
+            assert!(!said.contains("ten"), "limits are told as they are: {said}");
         }
+        let classic = json!({ "scaling": "classic", "scaling_burst": 3000, "scaling_per_minute": 500 });
+        let said = throttle(&json!({ "throttled_by": rate, "rate": "scaling" }), &classic);
+        assert!(said.is_some_and(|said| said.contains("all functions together may add 3000 at once")));
         let disabled = json!({
             "throttled_by": "ReservedFunctionConcurrentInvocationLimitExceeded", "limit_used": null, "limit": null, "reserved": 0,
         });
         assert!(throttle(&disabled, &limits()).is_some_and(|said| said.contains("disables it")));
         assert_eq!(throttle(&json!({ "throttled_by": "NewLimit" }), &limits()).as_deref(), Some("NewLimit"));
         assert_eq!(throttle(&json!({ "throttled_by": null }), &limits()), None);
+    }
+
+    #[test]
+    fn a_refusal_at_the_daemons_end_is_no_throttle() {
+        let record = json!({ "outcome": "shutting-down", "throttled_by": null, "error": null });
+        assert!(outcome(&record).contains("(500)") && throttle(&record, &limits()).is_none());
+        assert_eq!(in_short(&record), "the daemon was about to stop");
     }
 
     #[test]
@@ -409,6 +341,8 @@ mod tests {
             let said = waiting(&record).expect("waited");
             assert!(said.starts_with("20 ms") && said.contains(sentence), "{said}");
         }
+        let refused = json!({ "start": null, "waited_ms": 20.0, "waited_for": "initialization" });
+        assert_eq!(waiting(&refused).as_deref(), Some("20 ms for an environment that was being made"));
         assert_eq!(waiting(&json!({ "waited_ms": 0.0 })), None);
     }
 

@@ -4,7 +4,7 @@
 
 use hearth_logic::admission::Reason;
 use hearth_logic::scheduler::{StartType, WaitedFor, Why};
-use hearth_logic::{EnvironmentId, RequestId, Time, WallTime};
+use hearth_logic::{EnvironmentId, Exceeded, RequestId, Time, WallTime};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,38 +62,40 @@ pub(super) enum Ending {
     Error,
 }
 
-/// A short text in place: what does not fit is cut, and ends in `~` then.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Short {
-    length: u8,
-    bytes: [u8; Self::MAX],
+/// A qualifier, whole: short ones in place, so that most records need no memory beside their own. A long alias has at most
+/// 128 bytes more.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Qualifier {
+    Short { length: u8, bytes: [u8; Self::SHORT_MAX] },
+    Long(Box<str>),
 }
 
-impl Short {
-    const MAX: usize = 23;
-    const EMPTY: Self = Self { length: 0, bytes: [0; Self::MAX] };
+impl Qualifier {
+    const SHORT_MAX: usize = 22;
+    const NONE: Self = Self::Short { length: 0, bytes: [0; Self::SHORT_MAX] };
 
     pub(super) fn of(text: &str) -> Self {
-        let mut short = Self::EMPTY;
-        let kept = if text.len() <= Self::MAX {
-            text
-        } else {
-            let end = (0..Self::MAX).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-            short.bytes[end] = b'~';
-            &text[..end]
-        };
-        short.bytes[..kept.len()].copy_from_slice(kept.as_bytes());
-        let length = kept.len() + usize::from(kept.len() < text.len());
-        short.length = u8::try_from(length).unwrap_or(0);
-        short
+        let mut bytes = [0; Self::SHORT_MAX];
+        match (bytes.get_mut(..text.len()), u8::try_from(text.len())) {
+            (Some(place), Ok(length)) => {
+                place.copy_from_slice(text.as_bytes());
+                Self::Short { length, bytes }
+            }
+            _ => Self::Long(text.into()),
+        }
     }
 
     pub(super) fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.bytes[..usize::from(self.length)]).unwrap_or_default()
+        match self {
+            Self::Short { length, bytes } => {
+                std::str::from_utf8(&bytes[..usize::from(*length)]).unwrap_or_default()
+            }
+            Self::Long(text) => text,
+        }
     }
 }
 
-impl std::fmt::Debug for Short {
+impl std::fmt::Debug for Qualifier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.as_str().fmt(f)
     }
@@ -126,7 +128,7 @@ pub(crate) struct Record {
     pub(super) at: WallTime,
     pub(super) since: Time,
     pub(super) label: Option<Arc<Label>>,
-    pub(super) qualifier: Short,
+    pub(super) qualifier: Qualifier,
     pub(super) place: Option<Arc<Place>>,
     pub(super) extra: Option<Box<Extra>>,
     pub(super) waited_us: u32,
@@ -141,6 +143,7 @@ pub(crate) struct Record {
     pub(super) start: Option<StartType>,
     pub(super) waited_for: Option<WaitedFor>,
     pub(super) reason: Option<Reason>,
+    pub(super) rate: Option<Exceeded>,
     pub(super) cause: Option<ColdCause>,
     pub(super) spilled_over: bool,
     /// `used` and `limit` are of the refusal.
@@ -155,7 +158,7 @@ impl Record {
         at: WallTime::from_millis(0),
         since: Time::ZERO,
         label: None,
-        qualifier: Short::EMPTY,
+        qualifier: Qualifier::NONE,
         place: None,
         extra: None,
         waited_us: 0,
@@ -168,6 +171,7 @@ impl Record {
         start: None,
         waited_for: None,
         reason: None,
+        rate: None,
         cause: None,
         spilled_over: false,
         has_usage: false,
@@ -222,7 +226,8 @@ impl Record {
             "others": self.start.map(|_| self.used),
             "waited_ms": ms(self.waited_us),
             "waited_for": self.waited_for.map(waited_word),
-            "throttled_by": self.reason.map(Reason::as_str),
+            "throttled_by": self.throttled_by().map(Reason::as_str),
+            "rate": self.rate.map(Exceeded::as_str),
             "limit_used": self.reason.filter(|_| self.has_usage).map(|_| self.used),
             "limit": self.reason.filter(|_| self.has_usage).map(|_| self.limit),
             "retry_after_ms": extra.and_then(|extra| extra.retry_after).map(|pause| pause.as_secs_f64() * 1e3),
@@ -238,8 +243,14 @@ impl Record {
         })
     }
 
+    /// The limit that refused it. A daemon that ends refuses, too, and throttles nobody.
+    pub(super) fn throttled_by(&self) -> Option<Reason> {
+        self.reason.filter(|reason| *reason != Reason::ShuttingDown)
+    }
+
     fn outcome(&self) -> &'static str {
         match self.state {
+            State::Refused if self.throttled_by().is_none() => "shutting-down",
             State::Waiting => "waiting",
             State::Running => "running",
             State::Ended(Ending::Success) => "succeeded",

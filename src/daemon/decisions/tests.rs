@@ -117,8 +117,8 @@ fn a_refusal_says_by_which_limit_and_how_much_of_it_was_used() {
     open(&decisions, &revision, 1, "");
     let reason = Reason::ReservedFunctionConcurrentInvocationLimitExceeded;
     let retry_after = Some(Duration::from_millis(250));
-    let waited = Duration::ZERO;
-    decisions.refused(InvocationId(1), &TurnedAway { reason, retry_after, waited, usage: Some((2, 2)) });
+    let away = TurnedAway { retry_after, usage: Some((2, 2)), ..TurnedAway::at_once(reason) };
+    decisions.refused(InvocationId(1), &away);
     let told = decisions.find(request(1)).expect("is held").json();
     assert_eq!(told["outcome"], "throttled");
     assert_eq!(told["throttled_by"], reason.as_str());
@@ -180,18 +180,19 @@ fn a_window_counts_what_ended_in_it() {
         );
     }
     open(&decisions, &revision, 5, "");
-    let away = TurnedAway {
-        reason: Reason::QueueFull,
-        retry_after: None,
-        waited: Duration::from_secs(1),
-        usage: None,
-    };
+    let away = TurnedAway { waited: Duration::from_secs(1), ..TurnedAway::at_once(Reason::QueueFull) };
     decisions.refused(InvocationId(5), &away);
+    open(&decisions, &revision, 6, "");
+    decisions.refused(InvocationId(6), &TurnedAway::at_once(Reason::ShuttingDown));
     let mut window = decisions.window(Time::from_nanos(250_000_000));
     let all = window.all.json(2.0);
     assert_eq!((&all["invocations"], &all["per_second"]), (&2.into(), &1.0.into()), "{all:#}");
     assert_eq!((&all["warm"], &all["cold"], &all["errors"]), (&2.into(), &0.into(), &1.into()));
-    assert_eq!(all["throttles"]["QueueFull"], 1);
+    assert_eq!(
+        all["throttles"],
+        serde_json::json!({ "QueueFull": 1 }),
+        "a daemon that ends throttles nobody"
+    );
     assert_eq!(all["duration_ms"]["p99"], 4.0);
     assert_eq!(all["latency_ms"]["p50"], 297.0);
     assert_eq!(window.functions.keys().collect::<Vec<_>>(), ["f"]);
@@ -200,12 +201,50 @@ fn a_window_counts_what_ended_in_it() {
 }
 
 #[test]
-fn long_names_are_cut_where_a_character_ends() {
+fn qualifiers_are_kept_whole_however_long() {
     let (decisions, revision) = (Decisions::default(), revision("f"));
-    open(&decisions, &revision, 1, &format!(":{}", "ä".repeat(40)));
+    let names: Vec<String> = (21..=24)
+        .chain([128])
+        .flat_map(|length| [0, 1].map(|last| format!("{}{last}", "a".repeat(length - 1))))
+        .collect();
+    for (number, name) in (1..).zip(&names) {
+        open(&decisions, &revision, number, &format!(":{name}"));
+    }
+    for (number, name) in (1..).zip(&names) {
+        let found = decisions.last("f", Some(name), 9);
+        assert_eq!(found.iter().map(|record| record.id).collect::<Vec<_>>(), [number], "{name}");
+        assert_eq!(found[0].json()["qualifier"], **name);
+    }
+}
+
+#[test]
+fn a_refusal_says_by_which_rate_and_what_was_waited_for() {
+    let (decisions, revision) = (Decisions::default(), revision("f"));
+    for (number, rate, word) in [(1, Exceeded::Scaling, "scaling"), (2, Exceeded::Requests, "requests")] {
+        open(&decisions, &revision, number, "");
+        let reason = Reason::ReservedFunctionInvocationRateLimitExceeded;
+        let away = TurnedAway { rate: Some(rate), ..TurnedAway::at_once(reason) };
+        decisions.refused(InvocationId(number), &away);
+        assert_eq!(decisions.find(request(number)).expect("is held").json()["rate"], word);
+    }
+    open(&decisions, &revision, 3, "");
+    let waited_for = Some(WaitedFor::Starts);
+    let away = TurnedAway { waited_for, ..TurnedAway::at_once(Reason::CapacityExceeded) };
+    decisions.refused(InvocationId(3), &away);
+    let told = decisions.find(request(3)).expect("is held").json();
+    assert_eq!((&told["waited_for"], &told["rate"]), (&"starts".into(), &serde_json::Value::Null));
+}
+
+#[test]
+fn a_daemon_that_ends_is_not_said_to_throttle() {
+    let (decisions, revision) = (Decisions::default(), revision("f"));
+    open(&decisions, &revision, 1, "");
+    decisions.refused(InvocationId(1), &TurnedAway::at_once(Reason::ShuttingDown));
     let told = decisions.find(request(1)).expect("is held").json();
-    assert_eq!(told["qualifier"], format!("{}~", "ä".repeat(11)));
-    assert_eq!(decisions.last("f", Some(&"ä".repeat(40)), 5).len(), 1, "it is found by its whole name");
+    assert_eq!(
+        (&told["outcome"], &told["throttled_by"]),
+        (&"shutting-down".into(), &serde_json::Value::Null)
+    );
 }
 
 #[test]

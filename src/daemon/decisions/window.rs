@@ -57,10 +57,9 @@ impl Tally {
         match record.state {
             State::Waiting | State::Running => return,
             State::Refused => {
-                *self
-                    .throttles
-                    .entry(record.reason.map_or("Unknown", |reason| reason.as_str()))
-                    .or_default() += 1;
+                if let Some(reason) = record.throttled_by() {
+                    *self.throttles.entry(reason.as_str()).or_default() += 1;
+                }
                 return;
             }
             State::Failed => {

@@ -486,7 +486,7 @@ fn closing(mut response: Response<Body>, unread: bool) -> Response<Body> {
 
 /// An error as an answer; logs what only the operator may read.
 pub(super) fn error_response(error: &ApiError, request_id: &str) -> Response<Body> {
-    if error.status() == 500 {
+    if error.status() == 500 && !error.is_expected() {
         tracing::error!(code = %error.code(), request_id, detail = error.log_text(), "request failed");
     }
     // What is too large is not read to its end.

@@ -48,6 +48,8 @@ enum Failure {
     TooLarge,
     /// Its body did not arrive.
     Broken,
+    /// The daemon ends.
+    Stopping,
     /// The function cannot be had, or answered what cannot be sent.
     Gateway(String),
     /// As the API would say it.
@@ -170,9 +172,7 @@ impl Control {
             request_id: id,
         };
         let given = invoke(&self.shared, call).await.result.map_err(|refused| match refused {
-            Refusal::Limit { reason: Reason::ShuttingDown, .. } => {
-                Failure::Gateway("shutting down".to_owned())
-            }
+            Refusal::Limit { reason: Reason::ShuttingDown, .. } => Failure::Stopping,
             Refusal::Limit { .. } => Failure::Api(invoke::refused(refused)),
             Refusal::Internal(detail) => Failure::Gateway(detail),
         })?;
@@ -234,6 +234,7 @@ fn refusal(failure: Failure, id: RequestId) -> Response<Body> {
             "InvalidRequestContentException",
             "{\"Message\":\"The request body did not arrive.\"}",
         ),
+        Failure::Stopping => answer::failure(),
         Failure::Gateway(detail) => {
             tracing::warn!(request_id = %id, detail, "a function URL has no answer");
             answer::failure()
