@@ -1,8 +1,7 @@
 //! `hearth why`: the reason for what happened to an invocation, from the records that the daemon holds.
 //!
 //! The daemon says what it decided, by what limit and on which grounds; `words` makes sentences of that, `advice` says
-//! what to do. With `--json`
-//! everything passes through as the daemon said it.
+//! what to do. With `--json` everything passes through as the daemon said it.
 
 mod advice;
 mod words;

@@ -84,7 +84,7 @@ pub(crate) async fn public(
 }
 
 /// Brings the series up to date that only the scheduler knows.
-async fn read_concurrency(shared: &Shared) {
+pub(crate) async fn read_concurrency(shared: &Shared) {
     let names = shared.functions.provisions();
     let read = move |machine: &Scheduler| {
         let of = |(function, qualifier, id): (String, String, ProvisionedId)| {

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from lib import daemon as daemons
-from lib import functions, holding, host, waiting, wire
+from lib import functions, holding, host, metrics, waiting, wire
 
 SERVE_WITHIN_S = 30
 
@@ -222,15 +222,26 @@ def test_a_restart_keeps_functions_and_their_code(start_daemon, python):
 
 def test_draining_finishes_what_runs_and_takes_nothing_new(start_daemon, python):
     daemon = start_daemon()
-    slow = functions.Maker(daemon, python, daemons.ROLE)(holding.CODE, Timeout=60)
+    make = functions.Maker(daemon, python, daemons.ROLE)
+    slow = make(holding.CODE, Timeout=60)
     with holding.under_way(slow) as (running,):
         daemon.process.send_signal(signal.SIGTERM)
         waiting.until(lambda: health(daemon) == (503, b"draining\n"), "it says that it drains")
         refused = functions.error_of(slow.invoke, {})
         assert refused == (500, "ServiceException", "The daemon is shutting down; try again when it is back.")
+        # That is no throttle, and nothing that the log would call a fault.
+        last = ("--function", slow.name, "--last", "1")
+        told = json.loads(daemon.cli("why", *last, "--json").stdout)["records"][0]
+        assert (told["outcome"], told["throttled_by"]) == ("shutting-down", None)
+        words = daemon.cli("why", told["request_id"]).stdout
+        assert "refused (500)" in words and "429" not in words
+        assert json.loads(daemon.cli("top", "--once", "--json").stdout)["recent"]["throttles"] == {}
+        throttles = [labels for name, labels in metrics.read(daemon) if name == "hearth_throttles_total"]
+        assert throttles == []
         assert not running.done() and daemon.is_running()
     assert daemon.process.wait(daemons.STOP_WITHIN_S) == 0
     assert uuid.UUID(running.result().ok())
+    assert "request failed" not in daemon.errors.read_text()
 
 
 def health(daemon):

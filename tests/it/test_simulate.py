@@ -115,6 +115,20 @@ def test_wrong_files_and_options_are_named_with_their_place(tmp_path):
     assert "say what is to be simulated" in simulate(code=2).stderr
 
 
+def test_what_no_daemon_would_take_is_refused():
+    more = simulate("--rate", 100, "--reserved", 50, "--provisioned", 60, code=2)
+    assert "provisioned=60 is more than reserved=50" in more.stderr and more.stdout == ""
+    assert "is more than reserved" in simulate("--rate", 1, "--reserved", 5, "--vary", "provisioned=1,6", code=2).stderr
+
+
+def test_environments_are_replaced_at_their_age():
+    # One call a second finds its environment warm for as long as that may live.
+    settings = ["--rate", 1, "--duration-ms", 10, "--init-ms", 0, "--for", "60s", "--set", "freeze-after-ms=0"]
+    settings += ["--set", "start-reserve-mb=1"]
+    assert result(*settings, "--set", "recycle-after-s=0")["cold_starts"] == 1
+    assert result(*settings, "--set", "recycle-after-s=10")["cold_starts"] > 3
+
+
 # --- against a real daemon ---
 
 IDLE_S = 3

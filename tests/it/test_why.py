@@ -219,3 +219,83 @@ def test_an_eviction_is_the_reason_for_the_next_cold_start(own):
     assert (told["start"], told["cold_because"], told["last_ended_by"]) == ("cold", "gone", "evicted")
     words = daemon.cli("why", again).stdout
     assert "the last one went to make room for others" in words and "limits.environments_max (now 1)" in words
+
+
+def test_a_refusal_by_the_rate_of_growth_names_that_and_its_settings(own):
+    daemon, make = own('profile = "box"\nscaling = "2023"\nscaling_burst = 1\nscaling_per_minute = 1')
+    function = make(holding.CODE, Timeout=60)
+    function.client.put_function_concurrency(FunctionName=function.name, ReservedConcurrentExecutions=5)
+    with holding.under_way(function):
+        request_id, reason = throttled(function)
+    assert reason == "ReservedFunctionInvocationRateLimitExceeded"
+    told = record(daemon, request_id)
+    assert (told["throttled_by"], told["rate"]) == (reason, "scaling")
+    words = daemon.cli("why", request_id).stdout
+    assert "the function may add 1 at once and 1 more per minute" in words
+    assert "limits.scaling_burst (now 1)" in words and "requests_per_concurrency" not in words
+
+
+def test_a_refusal_by_the_rate_of_requests_names_that_and_its_setting(own):
+    daemon, make = own('profile = "box"\nrequests_per_concurrency = 3')
+    function = make(functions.ECHO)
+    function.client.put_function_concurrency(FunctionName=function.name, ReservedConcurrentExecutions=2)
+    refused = None
+    for _ in range(100):
+        try:
+            invoke(function)
+        except function.client.exceptions.TooManyRequestsException as error:
+            refused = error.response
+            break
+    assert refused["Reason"] == "ReservedFunctionInvocationRateLimitExceeded"
+    request_id = refused["ResponseMetadata"]["RequestId"]
+    assert record(daemon, request_id)["rate"] == "requests"
+    words = daemon.cli("why", request_id).stdout
+    assert "than 3 for each unit of the function's own concurrency" in words
+    assert "limits.requests_per_concurrency (now 3;" in words and "limits.scaling" not in words
+
+
+def test_who_waits_for_its_own_environment_is_not_refused_for_want_of_room(own):
+    daemon, make = own("wait_max_s = 1")
+    function = make("import time\ntime.sleep(3)\n" + functions.ECHO, Timeout=20)
+    told = record(daemon, invoke(function))
+    assert (told["outcome"], told["start"], told["waited_for"]) == ("succeeded", "cold", "initialization")
+    assert told["waited_ms"] >= 3000
+
+
+def test_who_waits_for_room_in_vain_is_told_so(own):
+    daemon, make = own("wait_max_s = 1\nenvironments_max = 1")
+    function, other = make(holding.CODE, Timeout=60), make(functions.ECHO)
+    with holding.under_way(function):
+        request_id, reason = throttled(other)
+    told = record(daemon, request_id)
+    assert (reason, told["outcome"], told["waited_for"]) == ("CapacityExceeded", "throttled", "capacity")
+    assert told["waited_ms"] >= 1000
+    words = daemon.cli("why", request_id).stdout
+    assert "for memory, or a place among the environments" in words
+    assert words.count("limits.environments_max (now 1)") == 1
+
+
+def test_aliases_whose_names_begin_alike_are_told_apart(daemon, make):
+    function = make(functions.ECHO)
+    function.client.publish_version(FunctionName=function.name)
+    asked = {}
+    for name in ("release-of-the-web-shop-blue", "release-of-the-web-shop-green"):
+        function.client.create_alias(FunctionName=function.name, Name=name, FunctionVersion="1")
+        asked[name] = invoke(function, Qualifier=name)
+    for name, request_id in asked.items():
+        told = daemon.cli("why", "--function", f"{function.name}:{name}", "--json").stdout
+        records = json.loads(told)["records"]
+        assert [(one["request_id"], one["qualifier"]) for one in records] == [(request_id, name)]
+
+
+def test_an_environment_replaced_for_its_age_is_named_with_its_setting(own):
+    daemon, make = own("recycle_after_s = 1")
+    function = make(functions.ECHO)
+    invoke(function)
+    waiting.until(lambda: metrics.series(daemon, "hearth_environments") == 0, "the old environment is gone")
+    again = invoke(function)
+    told = record(daemon, again)
+    assert (told["start"], told["cold_because"], told["last_ended_by"]) == ("cold", "gone", "recycled")
+    words = daemon.cli("why", again).stdout
+    assert "had reached the age" in words and "limits.recycle_after_s (now 1;" in words
+    assert "always cold" not in words

@@ -29,6 +29,9 @@ enum Key {
     WaitingMax,
     WaitMaxS,
     IdleTimeoutS,
+    RecycleAfterS,
+    FreezeAfterMs,
+    StartReserveMb,
     Arrivals,
     Rate,
     Load,
@@ -49,7 +52,7 @@ enum Scope {
     Functions,
 }
 
-const KEYS: [(&str, Key, Scope); 23] = [
+const KEYS: [(&str, Key, Scope); 26] = [
     ("profile", Key::Profile, Scope::Limits),
     ("scaling", Key::Scaling, Scope::Limits),
     ("scaling-burst", Key::ScalingBurst, Scope::Limits),
@@ -64,6 +67,9 @@ const KEYS: [(&str, Key, Scope); 23] = [
     ("waiting-max", Key::WaitingMax, Scope::Limits),
     ("wait-max-s", Key::WaitMaxS, Scope::Limits),
     ("idle-timeout-s", Key::IdleTimeoutS, Scope::Limits),
+    ("recycle-after-s", Key::RecycleAfterS, Scope::Limits),
+    ("freeze-after-ms", Key::FreezeAfterMs, Scope::Limits),
+    ("start-reserve-mb", Key::StartReserveMb, Scope::Limits),
     ("arrivals", Key::Arrivals, Scope::Functions),
     ("rate", Key::Rate, Scope::Functions),
     ("load", Key::Load, Scope::Functions),
@@ -154,7 +160,7 @@ impl Settings {
         Ok(())
     }
 
-    /// Changes functions to what is set.
+    /// Changes functions to what is set, and looks whether a daemon would take them so.
     pub(super) fn shape(&self, workload: &mut Workload) -> Result<(), String> {
         for ((name, key), value) in &self.0 {
             if !KEYS.iter().any(|(_, known, scope)| known == key && *scope == Scope::Functions) {
@@ -170,6 +176,10 @@ impl Settings {
             if let Some(name) = name.as_ref().filter(|_| !is_found) {
                 return Err(format!("{name}.{}: there is no function {name:?}", name_of(*key)));
             }
+        }
+        for function in &workload.functions {
+            fits(function.reserved, function.provisioned)
+                .map_err(|why| format!("{}: {why}", function.name))?;
         }
         Ok(())
     }
@@ -190,6 +200,7 @@ impl Settings {
                 }
             }
         }
+        fits(changes.reserved, changes.provisioned.unwrap_or(0))?;
         Ok(changes)
     }
 }
@@ -266,6 +277,16 @@ fn apply_limit(limits: &mut SchedulerLimits, key: Key, value: &str) -> Result<()
         Key::WaitingMax => limits.waiters_max = count(0)?,
         Key::WaitMaxS => limits.wait_max = Duration::from_secs(u64::from(count(0)?)),
         Key::IdleTimeoutS => limits.idle_timeout = Duration::from_secs(u64::from(count(0)?)),
+        // 0 is never, as in the configuration.
+        Key::RecycleAfterS => {
+            let after = Duration::from_secs(u64::from(count(0)?));
+            limits.recycle_after = (!after.is_zero()).then_some(after);
+        }
+        Key::FreezeAfterMs => {
+            let after = Duration::from_millis(u64::from(count(0)?));
+            limits.freeze_after = (!after.is_zero()).then_some(after);
+        }
+        Key::StartReserveMb => limits.start_reserve_mb = u64::from(count(0)?),
         _ => {}
     }
     Ok(())
@@ -311,6 +332,17 @@ fn apply(function: &mut Function, key: Key, value: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// What is provisioned comes out of what is reserved.
+fn fits(reserved: Option<u32>, provisioned: u32) -> Result<(), String> {
+    match reserved {
+        Some(reserved) if provisioned > reserved => Err(format!(
+            "provisioned={provisioned} is more than reserved={reserved}: no daemon takes that, for it comes out of what is \
+             reserved"
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Another spacing of the same rate.
 fn arrive(function: &mut Function, value: &str) -> Result<(), String> {
     let Some(
@@ -341,72 +373,4 @@ fn number(value: &str, min: u32, max: u32) -> Result<u32, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn settings(pairs: &[(&str, &str)]) -> Settings {
-        let mut settings = Settings::default();
-        for (name, value) in pairs {
-            settings.set(name, value).unwrap();
-        }
-        settings
-    }
-
-    #[test]
-    fn the_profile_is_aws_unless_said_otherwise_and_single_values_win() {
-        let aws = Settings::default().limits().unwrap();
-        assert_eq!((aws.requests_per_environment, aws.scaling), (10, Scaling::PER_FUNCTION));
-        assert!(aws.memory_budget_mb() == u64::MAX && aws.account_concurrency == 1_000);
-        let limits = settings(&[("scaling", "classic"), ("account_limit", "7"), ("scaling-burst", "500")]);
-        let limits = limits.limits().unwrap();
-        assert_eq!(limits.scaling, Scaling::Classic { burst: 500, per_minute: 500 });
-        assert_eq!((limits.account_concurrency, limits.requests_per_concurrency), (7, 10));
-        let boxed = settings(&[("profile", "box"), ("memory-capacity-mb", "1000")]).limits().unwrap();
-        assert_eq!(boxed, SchedulerLimits { memory_capacity_mb: 1_000, ..SchedulerLimits::default() });
-    }
-
-    #[test]
-    fn later_settings_replace_earlier_ones_of_the_same_name() {
-        let merged = settings(&[("rate", "5"), ("a.b.rate", "6")]).over(&settings(&[("rate", "9")]));
-        assert_eq!(merged.to_string(), "rate=9 a.b.rate=6");
-    }
-
-    #[test]
-    fn functions_are_shaped_all_or_one_by_name() {
-        let function = |name: &str| Function {
-            name: name.to_owned(),
-            arrivals: Some(Pattern::Constant { rate: 1.0, offset: Duration::ZERO }),
-            ..Function::default()
-        };
-        let functions = vec![function("a"), function("b.c")];
-        let mut workload = Workload { seed: 1, length: Duration::ZERO, functions };
-        let given = [("provisioned", "3"), ("b.c.provisioned", "4"), ("arrivals", "poisson"), ("rate", "8")];
-        settings(&given).shape(&mut workload).unwrap();
-        let got = |at: usize| (workload.functions[at].provisioned, workload.functions[at].arrivals.clone());
-        assert_eq!(got(0), (3, Some(Pattern::Poisson { rate: 8.0 })));
-        assert_eq!(got(1).0, 4);
-        assert!(settings(&[("c.rate", "1")]).shape(&mut workload).unwrap_err().contains("no function \"c\""));
-    }
-
-    #[test]
-    fn wrong_names_and_values_say_what_is_right() {
-        let wrong = |name: &str, value: &str| Settings::default().set(name, value).unwrap_err();
-        assert!(wrong("speed", "1").contains("account-limit"));
-        assert!(wrong("a.speed", "1").contains("account-limit"));
-        assert!(wrong("a.profile", "aws").contains("single functions"));
-        assert_eq!(wrong("profile", "azure"), "aws or box");
-        assert_eq!(wrong("reserved", "-1"), "a whole number from 0 to 4294967295");
-        assert!(wrong("rate", "NaN").contains("a number from 0"));
-        assert!(wrong("duration-ms", "soon").contains("no number"));
-    }
-
-    #[test]
-    fn every_key_has_a_row_and_recorded_traffic_takes_some_of_them() {
-        for (name, key, _) in KEYS {
-            assert_eq!((row(name).map(|(key, _)| key), name_of(key)), (Some(key), name));
-        }
-        let changes = settings(&[("reserved", "5"), ("account-limit", "9")]).changes().unwrap();
-        assert_eq!((changes.reserved, changes.provisioned), (Some(5), None));
-        assert!(settings(&[("rate", "5")]).changes().is_err());
-    }
-}
+mod tests;

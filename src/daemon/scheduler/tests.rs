@@ -230,25 +230,44 @@ async fn the_door_of_a_function_is_shut_while_its_reservation_is_used_up() {
 #[tokio::test]
 async fn what_is_in_flight_is_what_holds_a_permit() {
     let bench = bench(|_| ());
-    let revision = &bench.revision;
-    let _series = bench.shared.metrics.series(revision);
-    assert!(
-        !bench.shared.metrics.render().contains("hearth_function_concurrent_executions{function=\"f\"} 1")
-    );
-    let in_flight = |all| {
-        let functions = if all > 0 { vec![("f".to_owned(), all)] } else { Vec::new() };
-        crate::daemon::metrics::InFlight { all, unreserved: all, functions }
-    };
-    for all in [2, 0] {
-        bench.shared.metrics.in_flight(&in_flight(all));
+    let shown = async |all: u32, unreserved: u32| {
+        crate::http::admin::read_concurrency(&bench.shared).await;
         let text = bench.shared.metrics.render();
-        for series in [
-            "hearth_concurrent_executions",
-            "hearth_unreserved_concurrent_executions",
-            "hearth_function_concurrent_executions{function=\"f\"}",
-        ] {
-            assert!(text.contains(&format!("\n{series} {all}\n")), "{series} {all}: {text}");
+        for (series, value) in
+            [("hearth_concurrent_executions", all), ("hearth_unreserved_concurrent_executions", unreserved)]
+        {
+            assert!(text.contains(&format!("\n{series} {value}\n")), "{series} {value}: {text}");
         }
+    };
+    shown(0, 0).await;
+    let (first, _first_reply) = bench.offer();
+    let (second, _second_reply) = bench.offer();
+    bench.ready(0);
+    bench.until("one runs", |machine| machine.census().waiting == 1).await;
+    // Who waits is in flight, too.
+    shown(2, 2).await;
+    let function = bench.revision.function;
+    bench.handle.order(Order::Function { function, reserved: Some(5), idle_timeout: None });
+    shown(2, 0).await;
+    bench.released(0, first, false);
+    bench.until("one is over", |machine| machine.admission().running() == 1).await;
+    shown(1, 0).await;
+    bench.released(0, second, false);
+    bench.until("both are over", |machine| machine.admission().running() == 0).await;
+    shown(0, 0).await;
+}
+
+#[tokio::test]
+async fn a_function_with_nothing_in_flight_any_more_is_shown_with_nothing() {
+    let bench = bench(|_| ());
+    let metrics = &bench.shared.metrics;
+    let _series = metrics.series(&bench.revision);
+    for all in [2, 0] {
+        let functions = if all > 0 { vec![("f".to_owned(), all)] } else { Vec::new() };
+        metrics.in_flight(&crate::daemon::metrics::InFlight { all, unreserved: all, functions });
+        let text = metrics.render();
+        let line = format!("\nhearth_function_concurrent_executions{{function=\"f\"}} {all}\n");
+        assert!(text.contains(&line), "{line}: {text}");
     }
 }
 
