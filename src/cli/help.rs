@@ -169,7 +169,7 @@ same result, to the byte. sample-workloads/README.md describes workload files, t
 
 --vary and --set know: profile, scaling, scaling-burst, scaling-per-minute, requests-per-concurrency, \
 requests-per-environment, account-limit, memory-capacity-mb, overcommit, environments-max, concurrent-starts, \
-waiting-max, wait-max-s, idle-timeout-s; and of functions (FUNCTION.KEY for one of them) arrivals, rate, load, reserved, provisioned, memory-mb, \
+waiting-max, wait-max-s, idle-timeout-s, recycle-after-s, freeze-after-ms, start-reserve-mb; and of functions (FUNCTION.KEY for one of them) arrivals, rate, load, reserved, provisioned, memory-mb, \
 duration-ms, init-ms, launch-ms.
 
 Examples:

@@ -283,7 +283,7 @@ pub(super) const KEYS: [Key; 58] = [
         Integer(1, 3_600),
         Number(60),
         "seconds",
-        "How long one waits for room before it is throttled.",
+        "How long one waits for room before it is throttled; not counted once an environment is being made for it.",
     ),
     key(
         "limits.idle_timeout_s",

@@ -4,6 +4,7 @@
 //! counted by function as well, in `metrics`.
 
 use super::decisions::{start_word, waited_word};
+use hearth_logic::Exceeded;
 use hearth_logic::scheduler::{Decision, StartType, WaitedFor, Why};
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
 
@@ -22,11 +23,14 @@ const ENDS: [Why; 8] = [
     Why::Draining,
 ];
 
+const RATES: [Exceeded; 2] = [Exceeded::Scaling, Exceeded::Requests];
+
 /// See the module.
 pub(crate) struct Reasons {
     starts: [IntCounter; STARTS.len()],
     waits: [Histogram; WAITS.len()],
     ends: IntCounterVec,
+    rates: [IntCounter; RATES.len()],
 }
 
 impl Reasons {
@@ -52,6 +56,15 @@ impl Reasons {
             Opts::new("hearth_environments_ended_total", "Environments that were destroyed, by why."),
             &["why"],
         )?;
+        let rates = IntCounterVec::new(
+            Opts::new(
+                "hearth_rate_throttles_total",
+                "Of the throttles, those by a rate: of adding environments (scaling), of requests for each unit of \
+                 concurrency (requests). Their reasons, which are Lambda's, do not tell.",
+            ),
+            &["rate"],
+        )?;
+        registry.register(Box::new(rates.clone()))?;
         registry.register(Box::new(starts.clone()))?;
         registry.register(Box::new(waits.clone()))?;
         registry.register(Box::new(ends.clone()))?;
@@ -62,6 +75,7 @@ impl Reasons {
             starts: STARTS.map(|start| starts.with_label_values(&[start_word(start)])),
             waits: WAITS.map(|wait| waits.with_label_values(&[waited_word(wait)])),
             ends,
+            rates: RATES.map(|rate| rates.with_label_values(&[rate.as_str()])),
         })
     }
 
@@ -72,6 +86,13 @@ impl Reasons {
         }
         if let Some(at) = WAITS.iter().position(|wait| decision.waited_for == Some(*wait)) {
             self.waits[at].observe(decision.waited.as_secs_f64());
+        }
+    }
+
+    /// Counts a refusal by a rate.
+    pub(super) fn too_fast(&self, exceeded: Exceeded) {
+        if let Some(at) = RATES.iter().position(|rate| *rate == exceeded) {
+            self.rates[at].inc();
         }
     }
 
@@ -100,6 +121,7 @@ mod tests {
             evicted: Vec::new(),
         });
         reasons.ends(Why::Evicted);
+        reasons.too_fast(Exceeded::Requests);
         let text = TextEncoder::new().encode_to_string(&registry.gather()).expect("renders");
         for line in [
             "hearth_starts_total{start=\"cold\"} 1",
@@ -108,6 +130,8 @@ mod tests {
             "hearth_wait_seconds_count{waited_for=\"initialization\"} 0",
             "hearth_environments_ended_total{why=\"evicted\"} 1",
             "hearth_environments_ended_total{why=\"idle-timeout\"} 0",
+            "hearth_rate_throttles_total{rate=\"requests\"} 1",
+            "hearth_rate_throttles_total{rate=\"scaling\"} 0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
         }

@@ -252,6 +252,9 @@ impl SchedulerDriver {
             }
             _ => None,
         };
+        if let Some(rate) = away.rate {
+            self.shared.metrics.reasons.too_fast(rate);
+        }
         self.shared.decisions.refused(invocation, &away);
     }
 
