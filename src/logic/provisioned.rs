@@ -38,9 +38,10 @@ impl Group {
         if self.serving <= self.wanted {
             return None;
         }
-        match self.renewing {
-            Some(old) => self.idle.contains(&old).then_some(old),
-            None => self.idle.first().copied(),
+        match self.renewing.filter(|old| !self.idle.contains(old)) {
+            None => self.renewing.or_else(|| self.idle.first().copied()),
+            // The old one counts as one too many, which goes when it has done its work; any more go at once.
+            Some(_) => self.idle.first().copied().filter(|_| self.serving - self.wanted > 1),
         }
     }
 

@@ -230,3 +230,25 @@ fn a_start_of_a_former_revision_that_fails_is_no_failure_of_the_new_one() {
     let failed = Some(ProvisionedFailure::Sandbox("y".to_owned()));
     assert_eq!(desk.scheduler.provisioned(P).unwrap().failed, failed);
 }
+
+#[test]
+fn what_is_too_much_goes_also_while_an_old_one_that_is_to_be_replaced_works() {
+    let mut desk = Desk::new(|limits| limits.recycle_after = Some(Duration::from_secs(60)));
+    assert_eq!(desk.tell(provision(vec![part(R, 3)])), [kept(0, R), kept(1, R), kept(2, R)]);
+    for environment in 0..3 {
+        desk.ready(environment);
+    }
+    assert_eq!(desk.wait(Duration::from_secs(60)), [kept(3, R)]);
+    for (invocation, environment) in [(1, 2), (2, 1), (3, 0)] {
+        assert_eq!(desk.tell(offer_by(invocation)), [assign(invocation, environment)]);
+    }
+    desk.tell(released(2, 1, true));
+    desk.tell(released(1, 2, true));
+    // The old one works; of the two others one is too much.
+    assert_eq!(desk.tell(provision(vec![part(R, 1)])), [destroy(1, Why::Retired)]);
+    // Without it there is as much as is wanted, and what was to replace it is too much when it comes.
+    let died = [fail(3, Detail::Died), destroy(0, Why::Died)];
+    assert_eq!(desk.tell(Event::Died { environment: e(0) }), died);
+    assert_eq!(desk.ready(3), [destroy(2, Why::Retired)]);
+    assert_eq!(state(&desk), (1, 1, 1, 0));
+}
