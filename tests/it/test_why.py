@@ -230,8 +230,8 @@ def test_a_refusal_by_the_rate_of_growth_names_that_and_its_settings(own):
     assert reason == "ReservedFunctionInvocationRateLimitExceeded"
     told = record(daemon, request_id)
     assert (told["throttled_by"], told["rate"]) == (reason, "scaling")
-    assert metric(daemon, 'hearth_rate_throttles_total{rate="scaling"}') == 1
-    assert metric(daemon, 'hearth_rate_throttles_total{rate="requests"}') == 0
+    assert metrics.series(daemon, "hearth_rate_throttles_total", rate="scaling") == 1
+    assert metrics.series(daemon, "hearth_rate_throttles_total", rate="requests") == 0
     words = daemon.cli("why", request_id).stdout
     assert "the function may add 1 at once and 1 more per minute" in words
     assert "limits.scaling_burst (now 1)" in words and "requests_per_concurrency" not in words
