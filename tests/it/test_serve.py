@@ -1,5 +1,6 @@
 """The daemon as a process: its one line, its run file, its ports, its refusals and its end."""
 
+import json
 import os
 import shutil
 import signal
