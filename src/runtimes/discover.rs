@@ -158,6 +158,9 @@ fn candidates(places: &Places, language: Language) -> Vec<PathBuf> {
 }
 
 /// Replaces the one `*` of a pattern by every directory there; newest names first.
+/// Digits that numbers are compared by.
+const NUMBER_LENGTH: usize = 10;
+
 fn expand(pattern: &Path) -> Vec<PathBuf> {
     let text = pattern.to_string_lossy();
     let Some((before, after)) = text.split_once("/*/") else {
@@ -166,9 +169,21 @@ fn expand(pattern: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(before) else { return Vec::new() };
     let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path().join(after)).collect();
     paths.retain(|path| path.is_file());
-    paths.sort();
-    paths.reverse();
+    // The newest first, as versions go: 3.12.10 is newer than 3.12.9.
+    paths.sort_by_cached_key(|path| std::cmp::Reverse(by_number(path)));
     paths
+}
+
+/// A text whose order is that of the numbers in the path.
+fn by_number(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let mut key = String::new();
+    for part in text.split_inclusive(|c: char| !c.is_ascii_digit()) {
+        let digits = part.trim_end_matches(|c: char| !c.is_ascii_digit());
+        key.push_str(&"0".repeat(NUMBER_LENGTH.saturating_sub(digits.len())));
+        key.push_str(part);
+    }
+    key
 }
 
 /// Root is about to run it: nobody else may be able to write it.
@@ -186,6 +201,13 @@ mod tests {
     fn a_pattern_without_a_star_is_the_file_itself() {
         assert_eq!(expand(Path::new("/bin/sh")), [PathBuf::from("/bin/sh")]);
         assert!(expand(Path::new("/nonexistent/*/bin/x")).is_empty());
+    }
+
+    #[test]
+    fn the_newest_version_comes_first_as_versions_go() {
+        let mut names = ["v/3.12.9/bin", "v/3.9.1/bin", "v/3.12.10/bin"];
+        names.sort_by_cached_key(|name| std::cmp::Reverse(by_number(Path::new(name))));
+        assert_eq!(names, ["v/3.12.10/bin", "v/3.12.9/bin", "v/3.9.1/bin"]);
     }
 
     /// A folder with empty files where interpreters would be; goes with the value.

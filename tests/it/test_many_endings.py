@@ -110,3 +110,23 @@ def builders(daemon):
     """Sandboxes that there are: children of the daemon's helper."""
     helper = host.own_children_of(daemon.pid)
     return sum(len(host.own_children_of(child)) for child in helper)
+
+
+def test_an_environment_takes_at_most_twelve_descriptors_of_the_daemon_and_its_helper(start_daemon, python):
+    """All of one function, whose log is one more file; nothing is parked, so that the helper has what they have only."""
+    daemon = start_daemon(config="[sandbox]\nparked = 0\n")
+    (helper,) = host.own_children_of(daemon.pid)
+    with functions.making(daemon, python) as deploy:
+        function = deploy(functions.ECHO)
+        version = function.client.publish_version(FunctionName=function.name)["Version"]
+
+        def with_environments(number):
+            function.client.put_provisioned_concurrency_config(
+                FunctionName=function.name, Qualifier=version, ProvisionedConcurrentExecutions=number
+            )
+            waiting.until(lambda: metrics.value(daemon, "hearth_environments") == number, "all are there")
+            waiting.until(lambda: builders(daemon) == number, "and no other")
+            return host.open_files(daemon.pid) + host.open_files(helper)
+
+        before = with_environments(2)
+        assert (with_environments(12) - before) / 10 <= 12

@@ -85,7 +85,8 @@ struct Sandbox {
     pid: i32,
     pidfd: OwnedFd,
     channel: Option<Channel<InitRequest, InitReport>>,
-    mounts: File,
+    /// Its mount namespace, until it is furnished.
+    mounts: Option<File>,
     logs: Option<OwnedFd>,
     group: Group,
     kind: Kind,
@@ -335,7 +336,8 @@ impl Forker {
         let Some(sandbox) = self.sandboxes.get_mut(&slot) else { return Err("no such slot".into()) };
         sandbox.group.limit_memory(spec.memory_mb)?;
         let files = sandbox.group.files()?;
-        setns(&sandbox.mounts, CloneFlags::CLONE_NEWNS)?;
+        let Some(mounts) = sandbox.mounts.take() else { return Err("already handed over".into()) };
+        setns(&mounts, CloneFlags::CLONE_NEWNS)?;
         let furnished = furniture.place();
         // Staying in a function's mount namespace would be worse than ending.
         if let Err(error) = setns(&self.own_mounts, CloneFlags::CLONE_NEWNS) {
@@ -424,7 +426,8 @@ impl Forker {
             Ok((group, (pid, pidfd, channel, logs, mounts))) => {
                 let phase = Phase::Building { since: Moment::now() };
                 let (channel, logs) = (Some(channel), Some(logs));
-                let sandbox = Sandbox { pid, pidfd, channel, mounts, logs, group, kind, address, phase };
+                let sandbox =
+                    Sandbox { pid, pidfd, channel, mounts: Some(mounts), logs, group, kind, address, phase };
                 self.sandboxes.insert(slot, sandbox);
                 Ok(())
             }
