@@ -58,6 +58,8 @@ def running(checkout, tmp_path):
             stderr=subprocess.STDOUT,
             env=environment(tmp_path),
             start_new_session=True,
+            # Who is started in the background may have been told to ignore it, and a shell cannot take that back.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def done():
