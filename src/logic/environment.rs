@@ -19,41 +19,43 @@ pub(crate) enum State {
     Leaving { why: Why },
 }
 
+/// What a decision touches comes first, so that it is in few lines of the cache.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Environment {
-    pub(crate) revision: RevisionId,
-    /// The configuration that it is kept for.
-    pub(crate) provisioned: Option<ProvisionedId>,
-    pub(crate) memory_mb: u64,
-    pub(crate) state: State,
     /// What it runs, with the moment of assignment; never more than `slots`.
     pub(crate) in_flight: Few<InvocationId, Time>,
-    pub(crate) slots: u32,
-    /// Since which turn it has room, if it has.
-    pub(crate) open: Option<Turn>,
-    /// Where it stands among those that may be evicted, if it may be.
-    pub(crate) rank: Option<Rank>,
-    /// Where it is listed among them: no later than where it stands.
-    pub(crate) listed: Option<Rank>,
-    /// It has room and may not take more yet: it has had its share of this second.
-    pub(crate) resting: bool,
-    /// When it was last given something, if there is a pace.
-    pub(crate) recent: Option<Box<Recent>>,
-    /// Since when it has been without work; counts only while it is.
-    pub(crate) idle_since: Time,
+    pub(crate) state: State,
     /// It has run nothing yet.
     pub(crate) fresh: bool,
     /// What runs in it was told to be stopped.
     pub(crate) frozen: bool,
+    /// It has room and may not take more yet: it has had its share of this second.
+    pub(crate) resting: bool,
+    /// Its start took a token of a scaling rate.
+    pub(crate) paid: bool,
+    pub(crate) slots: u32,
+    pub(crate) revision: RevisionId,
+    /// Since which turn it has room, if it has.
+    pub(crate) open: Option<Turn>,
+    /// The configuration that it is kept for.
+    pub(crate) provisioned: Option<ProvisionedId>,
+    pub(crate) memory_mb: u64,
+    /// Where it stands among those that may be evicted, if it may be.
+    pub(crate) rank: Option<Rank>,
+    /// Since when it has been without work; counts only while it is.
+    pub(crate) idle_since: Time,
+    /// Where it is listed among them: no later than where it stands.
+    pub(crate) listed: Option<Rank>,
+    /// When it was last given something, if there is a pace.
+    pub(crate) recent: Option<Box<Recent>>,
+    /// What its start went through, until that is told.
+    pub(crate) beginning: Option<Box<Beginning>>,
+    /// When it is next looked at for having idled; may be earlier than there is something to do.
+    pub(crate) armed: Option<Time>,
     /// When its start was said, and since when it serves.
     pub(crate) began: Time,
     pub(crate) born: Time,
-    /// When it is next looked at for having idled; may be earlier than there is something to do.
-    pub(crate) armed: Option<Time>,
-    /// Its start took a token of a scaling rate.
-    pub(crate) paid: bool,
-    /// What its start went through, until that is told.
-    pub(crate) beginning: Option<Box<Beginning>>,
 }
 
 /// What the start of an environment went through.

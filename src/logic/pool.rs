@@ -27,12 +27,12 @@ impl Turn {
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Pool {
+    /// Environments with room, by when they came free: they come and mostly go at the end.
+    open: SmallVec<[(Turn, EnvironmentId); 1]>,
     pub(crate) memory_mb: u32,
     starting: u32,
     /// No longer current: environments are not kept idle.
     pub(crate) retired: bool,
-    /// Environments with room, by when they came free: they come and mostly go at the end.
-    open: SmallVec<[(Turn, EnvironmentId); 1]>,
     waiters: BTreeMap<Turn, InvocationId>,
     /// Invocations so far.
     pub(crate) uses: u64,
@@ -48,8 +48,13 @@ pub(crate) struct Pool {
     /// With room, but not yet for another.
     resting: BTreeSet<EnvironmentId>,
     /// Who went for a start that has not begun yet.
-    evicted: Vec<EnvironmentId>,
+    evicted: Option<Box<Evicted>>,
 }
+
+/// Boxed, since most pools have none; and because the compiler keeps what tells a place from an empty one in a vector if it
+/// can, which would be a line of its own.
+#[derive(Debug, Default)]
+struct Evicted(Vec<EnvironmentId>);
 
 impl Pool {
     pub(crate) fn new(revision: RevisionId, function: FunctionId, memory_mb: u32) -> Self {
@@ -67,7 +72,7 @@ impl Pool {
             kept: 0,
             uses: 0,
             start_cost: 0,
-            evicted: Vec::new(),
+            evicted: None,
         }
     }
 
@@ -169,14 +174,15 @@ impl Pool {
     }
 
     pub(crate) fn note_evicted(&mut self, environment: EnvironmentId) {
-        if self.evicted.len() < EVICTED_MAX {
-            self.evicted.push(environment);
+        let evicted = &mut self.evicted.get_or_insert_default().0;
+        if evicted.len() < EVICTED_MAX {
+            evicted.push(environment);
         }
     }
 
     /// Who went for the next start, told once.
     pub(crate) fn take_evicted(&mut self) -> Vec<EnvironmentId> {
-        std::mem::take(&mut self.evicted)
+        self.evicted.take().map(|evicted| evicted.0).unwrap_or_default()
     }
 
     /// True if no start is under way for this waiter.

@@ -23,17 +23,20 @@ impl Number for crate::RevisionId {
 const EMPTY: u32 = u32::MAX;
 const SLOTS_MIN: usize = 16;
 
-/// Where one thing lies: at the beginning of a line of the cache, so that it is in no more of them than it must be.
+/// One thing, at the beginning of a line of the cache and its key first, so that it is in no more lines than it must be.
 #[derive(Debug)]
-#[repr(align(64))]
-struct Place<K, V>(Option<(K, V)>);
+#[repr(C, align(64))]
+struct Entry<K, V> {
+    key: K,
+    value: V,
+}
 
 /// Values by key.
 #[derive(Debug)]
 pub(crate) struct Table<K, V> {
     /// Open addressing: places in `values`, or `EMPTY`. A power of two, at most half full.
     slots: Vec<u32>,
-    values: Vec<Place<K, V>>,
+    values: Vec<Option<Entry<K, V>>>,
     free: Vec<u32>,
 }
 
@@ -49,9 +52,11 @@ impl<K: Number, V> Table<K, V> {
     }
 
     fn home(&self, key: K) -> usize {
-        // Fibonacci hashing; the numbers are the daemon's own, nobody can choose them to collide.
-        let mixed = key.number().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        usize::try_from(mixed).unwrap_or(0) & (self.slots.len() - 1)
+        // Fibonacci hashing: by the highest bits, numbers that follow each other lie far apart. They are the daemon's own,
+        // nobody can choose them to collide.
+        let bits = self.slots.len().trailing_zeros();
+        let mixed = key.number().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - bits);
+        usize::try_from(mixed).unwrap_or(0)
     }
 
     fn after(&self, slot: usize) -> usize {
@@ -60,7 +65,7 @@ impl<K: Number, V> Table<K, V> {
 
     fn key_in(&self, slot: usize) -> Option<K> {
         let place = usize::try_from(self.slots[slot]).unwrap_or(usize::MAX);
-        self.values.get(place)?.0.as_ref().map(|(key, _)| *key)
+        self.values.get(place)?.as_ref().map(|entry| entry.key)
     }
 
     /// The slot of the key, or the empty one where it belongs.
@@ -82,12 +87,12 @@ impl<K: Number, V> Table<K, V> {
     }
 
     pub(crate) fn get(&self, key: &K) -> Option<&V> {
-        self.values.get(self.place(*key)?)?.0.as_ref().map(|(_, value)| value)
+        self.values.get(self.place(*key)?)?.as_ref().map(|entry| &entry.value)
     }
 
     pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         let place = self.place(*key)?;
-        self.values.get_mut(place)?.0.as_mut().map(|(_, value)| value)
+        self.values.get_mut(place)?.as_mut().map(|entry| &mut entry.value)
     }
 
     pub(crate) fn insert(&mut self, key: K, value: V) {
@@ -104,7 +109,7 @@ impl<K: Number, V> Table<K, V> {
             self.grow();
         }
         let slot = self.slot(key);
-        let entry = Place(Some((key, value)));
+        let entry = Some(Entry { key, value });
         let place = match self.free.pop().and_then(|free| usize::try_from(free).ok()) {
             Some(free) => {
                 self.values[free] = entry;
@@ -124,13 +129,13 @@ impl<K: Number, V> Table<K, V> {
             Some(place) => place,
             None => self.insert_new(key, make()),
         };
-        &mut self.values[place].0.get_or_insert_with(|| unreachable!("its slot names it")).1
+        &mut self.values[place].get_or_insert_with(|| unreachable!("its slot names it")).value
     }
 
     fn grow(&mut self) {
         self.slots = vec![EMPTY; self.slots.len() * 2];
         for place in 0..self.values.len() {
-            let Some(key) = self.values[place].0.as_ref().map(|(key, _)| *key) else { continue };
+            let Some(key) = self.values[place].as_ref().map(|entry| entry.key) else { continue };
             let mut slot = self.home(key);
             while self.slots[slot] != EMPTY {
                 slot = self.after(slot);
@@ -158,17 +163,13 @@ impl<K: Number, V> Table<K, V> {
         }
         self.free.push(place);
         let place = usize::try_from(place).ok()?;
-        self.values.get_mut(place)?.0.take().map(|(_, value)| value)
+        self.values.get_mut(place)?.take().map(|entry| entry.value)
     }
 
     /// All, in the order of their numbers.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (K, &V)> {
-        let mut all: Vec<(K, &V)> = self
-            .values
-            .iter()
-            .filter_map(|place| place.0.as_ref())
-            .map(|(key, value)| (*key, value))
-            .collect();
+        let mut all: Vec<(K, &V)> =
+            self.values.iter().flatten().map(|entry| (entry.key, &entry.value)).collect();
         all.sort_unstable_by_key(|(key, _)| *key);
         all.into_iter()
     }
@@ -188,8 +189,16 @@ mod tests {
     #[test]
     fn what_a_decision_touches_lies_in_three_lines_of_the_cache_each() {
         let most = 3 * 64;
-        assert!(size_of::<Place<RevisionId, crate::pool::Pool>>() <= most);
-        assert!(size_of::<Place<EnvironmentId, crate::environment::Environment>>() <= most);
+        assert!(size_of::<Option<Entry<RevisionId, crate::pool::Pool>>>() <= most);
+        assert!(size_of::<Option<Entry<EnvironmentId, crate::environment::Environment>>>() <= most);
+    }
+
+    #[test]
+    fn numbers_that_follow_each_other_are_each_found_at_once() {
+        let mut table = Table::default();
+        (0..100_000).for_each(|n| table.insert(EnvironmentId(n), ()));
+        let away = (0..100_000).filter(|n| table.slot(EnvironmentId(*n)) != table.home(EnvironmentId(*n)));
+        assert_eq!(away.count(), 0);
     }
 
     proptest! {
