@@ -344,6 +344,7 @@ impl Scheduler {
         admitted.place = Place::Running(environment);
         admitted.deliveries += 1;
         let Some(taken) = self.fleet.get(environment) else { return };
+        taken.fetch();
         let by_qualifier = admitted.provisioned.and_then(|id| self.fleet.configuration(id));
         let start = match taken.provisioned {
             Some(_) => StartType::Provisioned,

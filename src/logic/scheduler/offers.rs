@@ -45,6 +45,7 @@ impl Scheduler {
             }
         };
         let pool = self.fleet.enter(revision, function, memory_mb);
+        pool.fetch();
         pool.retired = false;
         let (open, covered, memory_mb) = (pool.newest_open(), pool.covers_one_more(), pool.memory_mb);
         let kept = self.fleet.group(provisioned, revision).and_then(Group::newest_open);
